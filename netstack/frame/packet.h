@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Packet: one frame, read once. Every station behind the guard works on this view and never parses again.
+//
+// parse_packet checks every length against the bytes that are there, so that no accessor below can read outside the
+// frame. It accepts what is well-formed; what is well-formed but unwanted is the guard's business.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+
+#include "netstack/guard/drop_reason.h"
+#include "src/base/address.h"
+
+namespace nh {
+
+namespace ether_type {
+inline constexpr std::uint16_t ipv4 = 0x0800;
+inline constexpr std::uint16_t arp = 0x0806;
+inline constexpr std::uint16_t ipv6 = 0x86dd;
+}  // namespace ether_type
+
+namespace protocol {
+inline constexpr std::uint8_t icmp = 1;
+inline constexpr std::uint8_t tcp = 6;
+inline constexpr std::uint8_t udp = 17;
+inline constexpr std::uint8_t icmpv6 = 58;
+}  // namespace protocol
+
+namespace tcp_flag {
+inline constexpr std::uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10, urg = 0x20, ece = 0x40, cwr = 0x80;
+}
+
+inline constexpr std::size_t ethernet_header = 14;
+inline constexpr std::size_t ipv4_header = 20;
+inline constexpr std::size_t ipv6_header = 40;
+inline constexpr std::size_t udp_header = 8;
+inline constexpr std::size_t tcp_header = 20;
+
+struct Packet {
+  MutableBytes frame;  ///< the whole frame, trailing padding beyond the IP length cut off; not owned
+  MacAddress mac_source, mac_destination;
+  std::uint16_t ether = 0;  ///< ether_type
+
+  // For IPv4 and IPv6 only:
+  Address source, destination;
+  std::uint8_t protocol = 0;       ///< of the transport header (after IPv6 extension headers that were walked)
+  std::uint8_t hop_limit = 0;      ///< TTL
+  std::size_t ip_offset = 0;       ///< of the IP header in frame
+  std::size_t l4_offset = 0;       ///< of the transport header (or fragment data) in frame
+  bool fragment = false;           ///< part of a fragmented datagram
+  std::uint32_t fragment_id = 0;
+  std::uint32_t fragment_offset = 0;  ///< bytes
+  bool more_fragments = false;
+  std::size_t fragment_header_offset = 0;  ///< IPv6 only: of the fragment header in frame
+
+  // For TCP and UDP that are not fragments:
+  std::uint16_t source_port = 0, destination_port = 0;
+  std::uint8_t tcp_flags = 0;
+  std::size_t payload_offset = 0;  ///< of the transport payload in frame
+
+  bool is_ip() const { return ether == ether_type::ipv4 || ether == ether_type::ipv6; }
+  bool is_tcp() const { return is_ip() && protocol == protocol::tcp && !fragment; }
+  bool is_udp() const { return is_ip() && protocol == protocol::udp && !fragment; }
+  bool is_icmp() const { return is_ip() && (protocol == protocol::icmp || protocol == protocol::icmpv6) && !fragment; }
+  Endpoint from() const { return {source, source_port}; }
+  Endpoint to() const { return {destination, destination_port}; }
+  MutableBytes l4() const { return frame.subspan(l4_offset); }
+  MutableBytes payload() const { return frame.subspan(payload_offset); }
+};
+
+/// Reads a frame from the guest. On failure the reason why it is malformed.
+struct ParsedFrame {
+  Packet packet;
+  std::optional<DropReason> malformed;
+};
+ParsedFrame parse_packet(MutableBytes frame);
+
+}  // namespace nh

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every limit of the helper: its unit, its reason, and what happens when it is reached. The man page has the same
+// table (netns-helper.1, LIMITS). "fds" are file descriptors.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace nh::limits {
+
+using namespace std::chrono_literals;
+
+// ---- log ----
+/// Bytes of one log line; longer ones are cut. PIPE_BUF: a write of this size into a pipe is not torn (pipe(7)).
+inline constexpr std::size_t log_line = 4096;
+/// One line a key in this time; the others are counted.
+inline constexpr auto log_window = 1s;
+
+// ---- attach ----
+/// The agent must have attached and configured within this time, else the start fails.
+inline constexpr auto agent_start = 5s;
+/// A TAP must arrive on --tap-socket within this time, else the start fails.
+inline constexpr auto tap_socket_wait = 30s;
+/// How often a --netns path is looked at; gone or replaced ends the helper. Bounds the notice at well under 1 s.
+inline constexpr auto netns_path_check = 250ms;
+/// Addresses of the TAP that are followed; more are ignored with a log line.
+inline constexpr std::size_t tap_addresses = 64;
+
+// ---- TAP and frames ----
+/// Frames taken from the TAP in one turn of the loop, so that sockets, control and timers get theirs.
+inline constexpr std::size_t tap_batch = 64;
+/// Largest frame: an Ethernet header and 64 KiB of IP (a TSO segment).
+inline constexpr std::size_t frame_size = 14 + 65535;
+/// Frames kept for a TAP that does not take them; the newest is dropped and counted.
+inline constexpr std::size_t tap_backlog = 256;
+/// Frames kept while the agent is asked whether their source address is new; more are dropped and counted.
+inline constexpr std::size_t unknown_source_backlog = 32;
+/// Time between two such questions; frames of unknown sources in between are dropped and counted.
+inline constexpr auto unknown_source_pause = 100ms;
+/// ICMP errors of ours to the guest a second (RFC 1812 4.3.2.8 asks for a limit); the rest are counted only.
+inline constexpr std::uint32_t icmp_errors_per_second = 1000;
+
+// ---- guard: reassembly of UDP and ICMP fragments ----
+inline constexpr std::size_t reassembly_datagrams = 64;         ///< at once; the oldest is dropped and counted
+inline constexpr std::size_t reassembly_bytes = 1024 * 1024;    ///< at once; the oldest is dropped and counted
+inline constexpr std::size_t reassembly_fragments = 64;         ///< of one datagram; more drop the whole
+inline constexpr auto reassembly_time = 15s;                    ///< ipfrag_time is 30 s in Linux; RFC 791 suggests 15
+
+// ---- flows in libslirp ----
+/// libslirp walks all its sockets in every turn; beyond this a new TCP flow is answered by RST and counted.
+inline constexpr std::size_t slirp_tcp_flows = 16384;
+/// Beyond this the first datagram of a new UDP flow is dropped and counted.
+inline constexpr std::size_t slirp_udp_flows = 4096;
+/// Echo requests under way; more are dropped and counted.
+inline constexpr std::size_t slirp_icmp_flows = 256;
+/// fds that flows never get: control connections, DNS, listeners to come, the log.
+inline constexpr std::size_t reserved_fds = 64;
+
+// ---- UDP forwards ----
+inline constexpr std::size_t udp_forward_flows = 16384;      ///< clients of all UDP forwards; the datagram of a new one is dropped and counted
+inline constexpr auto udp_idle_unanswered = 30s;             ///< nf_conntrack_udp_timeout
+inline constexpr auto udp_idle_answered = 180s;              ///< nf_conntrack_udp_timeout_stream, 120 s; RFC 4787 REQ-5 asks for 2 min at least
+inline constexpr std::size_t udp_batch = 64;                 ///< datagrams taken from one socket in one turn
+inline constexpr std::size_t datagram = 65507;               ///< largest UDP payload over IPv4
+
+// ---- forwards ----
+inline constexpr std::size_t forwards = 4096;  ///< rules at once; more are refused
+
+// ---- DNS ----
+inline constexpr std::size_t dns_queries = 1024;         ///< under way; the newest is dropped and counted
+inline constexpr std::size_t dns_resolvers = 8;          ///< of resolv.conf or --dns; more are ignored with a log line
+inline constexpr auto dns_try = 1500ms;                  ///< after this the next resolver is asked too
+inline constexpr auto dns_give_up = 10s;                 ///< then the query is answered by SERVFAIL
+inline constexpr auto dns_dead = 20s;                    ///< a resolver that did not answer is asked last for this time
+inline constexpr std::size_t dns_tcp_clients = 64;       ///< TCP connections of the guest; more are closed at once
+inline constexpr auto dns_tcp_idle = 10s;                ///< then closed (RFC 7766 6.2.3: seconds)
+
+// ---- control socket ----
+inline constexpr std::size_t control_clients = 32;             ///< at once; more are closed at once, counted
+inline constexpr std::size_t control_request = 64 * 1024;      ///< bytes of one request; then an error and the end
+inline constexpr std::size_t control_depth = 16;               ///< nesting of a request
+inline constexpr std::size_t control_values = 1024;            ///< values in a request
+inline constexpr auto control_request_time = 5s;               ///< from its first byte to its last; then an error and the end
+inline constexpr auto control_idle = 30s;                      ///< between requests; then the end
+inline constexpr std::size_t control_output = 256 * 1024;      ///< bytes that wait for a client who does not read; then the end
+
+}  // namespace nh::limits

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Loop: the GLib main loop behind three things: fd watches, timers, and a place that runs once a turn.
+//
+// Theory of operation. One Loop a process, on its own GMainContext, in the thread that made it; no GLib worker thread is
+// ever started (signals come by signalfd, see signals.h), because a process with threads cannot join namespaces. Every
+// registration is an owner object: destroying it ends the callback, also from inside the callback itself. Callbacks
+// must not throw. Only a handful of fds belong here: poll(2) costs O(fds) in every turn. Whatever grows with flows lives
+// in an EpollSet (epoll_set.h), whose one fd is watched here.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "src/base/clock.h"
+#include "src/base/result.h"
+
+typedef struct _GMainContext GMainContext;
+typedef struct _GSource GSource;
+
+namespace nh {
+
+/// Bits of poll(2): POLLIN, POLLOUT, POLLPRI, POLLERR, POLLHUP.
+using IoEvents = short;
+
+/// Owner of one GSource: destroys it when it dies. Empty after a move.
+class SourceHandle {
+ public:
+  SourceHandle() = default;
+  explicit SourceHandle(GSource* source) : source_(source) {}
+  SourceHandle(SourceHandle&& other) noexcept : source_(std::exchange(other.source_, nullptr)) {}
+  SourceHandle& operator=(SourceHandle&& other) noexcept;
+  SourceHandle(const SourceHandle&) = delete;
+  SourceHandle& operator=(const SourceHandle&) = delete;
+  ~SourceHandle() { reset(); }
+  void reset();
+  explicit operator bool() const { return source_ != nullptr; }
+  GSource* get() const { return source_; }
+
+ private:
+  GSource* source_ = nullptr;
+};
+
+/// A watched fd. The fd is not owned and must stay open as long as the watch.
+class Watch {
+ public:
+  Watch() = default;
+  /// Waits for other events from now on; 0 pauses the watch (errors and hang-ups are then not reported either).
+  void set_events(IoEvents events);
+  void reset();
+  explicit operator bool() const { return static_cast<bool>(source_); }
+
+ private:
+  friend class Loop;
+  SourceHandle source_;
+  void* tag_ = nullptr;
+};
+
+/// A timer that fires once for each time it is armed.
+class Timer {
+ public:
+  Timer() = default;
+  /// Fires after `delay` (rounded up to a microsecond); replaces what was armed.
+  void arm(Duration delay);
+  void disarm();
+  explicit operator bool() const { return static_cast<bool>(source_); }
+
+ private:
+  friend class Loop;
+  SourceHandle source_;
+};
+
+class Loop {
+ public:
+  Loop();
+  ~Loop();
+  Loop(const Loop&) = delete;
+  Loop& operator=(const Loop&) = delete;
+
+  /// Calls `callback` with the events that are there whenever one of `events` (or an error) is.
+  Watch watch(int fd, IoEvents events, std::function<void(IoEvents)> callback);
+  /// A timer, not armed yet.
+  Timer timer(std::function<void()> callback);
+
+  /// Runs until quit(); gives its code.
+  int run();
+  /// Ends run() after the present turn. The first call's code counts.
+  void quit(int code);
+  /// One turn; waits for an event if `may_block`. For tests and for start-up.
+  void turn(bool may_block);
+
+  GMainContext* context() const { return context_; }
+  const Clock& clock() const { return clock_; }
+
+ private:
+  GMainContext* context_;
+  MonotonicClock clock_;
+  bool quitting_ = false;
+  int code_ = 0;
+};
+
+}  // namespace nh

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "src/loop/signals.h"
+
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <csignal>
+
+namespace nh {
+
+Result<UniqueFd> take_signals(std::initializer_list<int> signals) {
+  for (int number = 1; number < SIGRTMIN; ++number)
+    if (number != SIGKILL && number != SIGSTOP) std::signal(number, number == SIGPIPE ? SIG_IGN : SIG_DFL);
+  sigset_t set;
+  sigemptyset(&set);
+  if (sigprocmask(SIG_SETMASK, &set, nullptr) != 0) return sys_error("unblocking signals");
+  for (const int number : signals) sigaddset(&set, number);
+  if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return sys_error("blocking signals");
+  UniqueFd fd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd) return sys_error("making a signalfd");
+  return fd;
+}
+
+int next_signal(const UniqueFd& signal_fd) {
+  signalfd_siginfo info{};
+  if (read(signal_fd.get(), &info, sizeof info) != sizeof info) return 0;
+  return static_cast<int>(info.ssi_signo);
+}
+
+}  // namespace nh
