@@ -12,6 +12,7 @@ enum class DropReason : std::uint8_t {
   frame_short,            ///< no whole Ethernet header
   frame_long,             ///< longer than the MTU allows
   ether_type,             ///< neither ARP, IPv4 nor IPv6 (NC-SI: CVE-2020-29129)
+  mac_source,             ///< Ethernet source is a group address or one that only our frames have
   arp_malformed,          ///< short or not Ethernet/IPv4 (CVE-2020-29130)
   arp_spoofed,            ///< claims an address of ours, or asks for one that is not ours
   ip_version,             ///< version field does not match the ether type

@@ -24,10 +24,19 @@ struct AddressPlan {
   std::optional<Net> v6;  ///< nullopt: IPv6 is off
   unsigned mtu = 1500;
 
-  /// IPv4 prefix 1..25 (the guest is at +100), IPv6 prefix 1..126... see the rules in the message. Errors name `cidr` or `cidr6`.
+  /// The plan for these networks. Errors are Code::invalid and name the field:
+  ///   cidr   IPv4, prefix 1..25 (the guest is at +100), its first addresses ordinary ones (not 0/8, loopback, link-local,
+  ///          multicast, class E)
+  ///   cidr6  IPv6, prefix 64 exactly, not ::/64 (loopback, v4-mapped), link-local or multicast. libslirp announces the
+  ///          prefix by router advertisements, and SLAAC works with no other length (RFC 4862 5.5.3, RFC 4291 2.5.1).
+  ///   mtu    68..65521, libslirp's own bounds (slirp_new). Below 1280 (RFC 8200 5) there is no IPv6: v6 is nullopt
+  ///          though cidr6 was given, which the caller tells the user.
   static Result<AddressPlan> make(const Cidr& cidr, const std::optional<Cidr>& cidr6, unsigned mtu);
 
-  /// True for the gateway and DNS addresses of either family and fe80::2: addresses that are ours.
+  static constexpr unsigned mtu_min = 68, mtu_max = 65521, mtu_min_v6 = 1280;
+
+  /// True for the gateway and DNS addresses of either family and their link-local twins fe80::2 and fe80::3, which
+  /// libslirp answers for as well (ip6.h in6_equal_host): addresses that are ours.
   bool is_ours(const Address& address) const;
   /// The plan's network of a family, or nullptr when the family is off.
   const Net* net(Family family) const;

@@ -40,6 +40,10 @@ class Reachability {
   static bool refused(Reach reach);
 
  private:
+  Reach judge_v4(std::uint8_t protocol, const Address& destination, std::uint16_t port) const;
+  Reach judge_v6(std::uint8_t protocol, const Address& destination, std::uint16_t port) const;
+  Reach judge_gateway(std::uint8_t protocol) const;
+
   AddressPlan plan_;
   ReachRules rules_;
 };

@@ -23,6 +23,8 @@ struct ForwardSpec {
 
   /// `[HOST_ADDR:]HOST_PORT:[GUEST_ADDR:]GUEST_PORT[/tcp|/udp]`, IPv6 in brackets. Errors name the part at fault.
   static Result<ForwardSpec> parse(std::string_view text);
+  /// For a spec that was put together by hand: neither address is multicast, broadcast or v4-mapped, the guest's is not a wildcard.
+  Result<> check() const;
   std::string text() const;
 };
 

@@ -42,8 +42,8 @@ Address Address::from_bytes(Bytes bytes) {
 Result<Address> Address::parse(std::string_view text, std::string_view name) {
   const std::string copy(text);
   std::array<std::uint8_t, 16> raw{};
-  if (inet_pton(AF_INET, copy.c_str(), raw.data()) == 1 && copy.size() == text.size())
-    return from_bytes(Bytes(raw).first(4));
+  if (text.find('\0') != std::string_view::npos) return invalid(name, "an IPv4 or IPv6 address", text);
+  if (inet_pton(AF_INET, copy.c_str(), raw.data()) == 1) return from_bytes(Bytes(raw).first(4));
   if (inet_pton(AF_INET6, copy.c_str(), raw.data()) == 1) return from_bytes(raw);
   return invalid(name, "an IPv4 or IPv6 address", text);
 }

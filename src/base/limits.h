@@ -20,6 +20,11 @@ inline constexpr auto log_window = 1s;
 // ---- attach ----
 /// The agent must have attached and configured within this time, else the start fails.
 inline constexpr auto agent_start = 5s;
+/// An agent that was told to go gets this long, to undo what it has done, before it is killed.
+inline constexpr auto agent_stop = 500ms;
+/// The agent lets events of the interface gather for this time before it looks again: bounds what a guest that changes
+/// its addresses without end can cost.
+inline constexpr auto agent_event_pause = 20ms;
 /// A TAP must arrive on --tap-socket within this time, else the start fails.
 inline constexpr auto tap_socket_wait = 30s;
 /// How often a --netns path is looked at; gone or replaced ends the helper. Bounds the notice at well under 1 s.
@@ -75,6 +80,13 @@ inline constexpr auto dns_give_up = 10s;                 ///< then the query is 
 inline constexpr auto dns_dead = 20s;                    ///< a resolver that did not answer is asked last for this time
 inline constexpr std::size_t dns_tcp_clients = 64;       ///< TCP connections of the guest; more are closed at once
 inline constexpr auto dns_tcp_idle = 10s;                ///< then closed (RFC 7766 6.2.3: seconds)
+inline constexpr std::size_t dns_query_bytes = 4 * 1024 * 1024;  ///< of all queries under way; the newest is dropped and counted
+inline constexpr std::size_t dns_tcp_pipeline = 8;       ///< queries of one TCP connection under way; further ones are not read meanwhile
+inline constexpr std::size_t dns_tcp_output = 256 * 1024;  ///< bytes of answers that wait for a client who does not read; then closed
+inline constexpr std::size_t dns_ignored_answers = 64;   ///< answers to one query that do not fit it; then that resolver has failed
+inline constexpr auto dns_resolv_check = 200ms;          ///< how often resolv.conf is looked at, on a query
+inline constexpr std::size_t dns_resolv_conf = 64 * 1024;  ///< bytes of resolv.conf that are read
+inline constexpr auto dns_accept_pause = 100ms;          ///< the TCP listeners rest when the host has no fd or memory left
 
 // ---- control socket ----
 inline constexpr std::size_t control_clients = 32;             ///< at once; more are closed at once, counted
@@ -83,6 +95,10 @@ inline constexpr std::size_t control_depth = 16;               ///< nesting of a
 inline constexpr std::size_t control_values = 1024;            ///< values in a request
 inline constexpr auto control_request_time = 5s;               ///< from its first byte to its last; then an error and the end
 inline constexpr auto control_idle = 30s;                      ///< between requests; then the end
-inline constexpr std::size_t control_output = 256 * 1024;      ///< bytes that wait for a client who does not read; then the end
+inline constexpr auto control_reply_time = 5s;                 ///< for a client to take a reply; then the end. While one waits nothing is read
+inline constexpr std::size_t control_request_slirp4netns = 4095;  ///< bytes of one request under slirp4netns's name: its buffer; then an error
+inline constexpr std::size_t control_read = 16 * 1024;         ///< bytes taken from one client in one turn; the rest waits for the next
+inline constexpr std::size_t control_accepts = 16;             ///< connections accepted in one turn; the rest wait for the next
+inline constexpr auto control_accept_pause = 100ms;            ///< when no fd is left for a client
 
 }  // namespace nh::limits

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <utility>
 
 #include "src/base/clock.h"
 #include "src/base/result.h"
@@ -53,14 +54,14 @@ class Watch {
  private:
   friend class Loop;
   SourceHandle source_;
-  void* tag_ = nullptr;
 };
 
 /// A timer that fires once for each time it is armed.
 class Timer {
  public:
   Timer() = default;
-  /// Fires after `delay` (rounded up to a microsecond); replaces what was armed.
+  /// Fires after `delay` (rounded up to a microsecond); replaces what was armed. Cheap: no system call but the clock's.
+  /// Only from the loop's own thread.
   void arm(Duration delay);
   void disarm();
   explicit operator bool() const { return static_cast<bool>(source_); }
@@ -81,6 +82,10 @@ class Loop {
   Watch watch(int fd, IoEvents events, std::function<void(IoEvents)> callback);
   /// A timer, not armed yet.
   Timer timer(std::function<void()> callback);
+
+  /// A timer that is never armed: before each wait it asks `next` for its deadline (Instant::max(): none). For owners of
+  /// many deadlines that change with every packet; `next` must be O(1).
+  Timer deadline(std::function<Instant()> next, std::function<void()> callback);
 
   /// Runs until quit(); gives its code.
   int run();

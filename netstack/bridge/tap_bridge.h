@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// TapBridge: the way of the guest's frames, station by station.
+//
+//   TAP -> FrameGuard -> Reachability -> DNS to .3                       DnsForwarder (UDP), DnsRedirect (TCP)
+//                                     -> answer to a forwarded datagram  UdpForward (asked first: its clients may appear
+//                                                                        under an address the guest may not dial)
+//                                     -> refused                         ICMP unreachable, counted
+//                                     -> everything else                 SlirpStack
+//
+// Theory of operation. One turn takes up to limits::tap_batch frames, then serves libslirp's sockets, then flushes the
+// merged output. A turn runs when the TAP is readable, when one of libslirp's sockets is ready, or when libslirp's time
+// has come; it never waits for anything. A frame whose source address is unknown is kept for the moment that the agent
+// takes to say whether the guest has just got that address. When the TAP goes away the bridge stops reading and tells.
+#pragma once
+
+#include <functional>
+#include <vector>
+
+#include "netstack/bridge/tap_output.h"
+#include "netstack/bridge/udp_flow_limit.h"
+#include "netstack/dns/dns_forwarder.h"
+#include "netstack/frame/neighbours.h"
+#include "netstack/guard/frame_guard.h"
+#include "netstack/policy/reachability.h"
+#include "netstack/relay/udp_forward.h"
+#include "netstack/slirp/slirp_stack.h"
+#include "src/loop/loop.h"
+
+namespace nh {
+
+/// How many flows may live in libslirp; from limits.h and RLIMIT_NOFILE.
+struct FlowLimits {
+  std::size_t tcp, udp, icmp;
+
+  /// Shares of the descriptors that are left after limits::reserved_fds.
+  static FlowLimits for_descriptors(std::size_t nofile);
+};
+
+/// The stations; none is owned, all outlive the bridge. `dns` may be null.
+struct BridgeParts {
+  FrameDevice* device;
+  TapOutput* output;
+  FrameGuard* guard;
+  Neighbours* neighbours;
+  SlirpStack* slirp;
+  UdpForward* udp_forward;
+  DnsForwarder* dns;
+};
+
+class TapBridge {
+ public:
+  struct Counters {
+    std::uint64_t frames = 0, bytes = 0;  ///< from the guest
+    std::uint64_t refused_loopback = 0, refused_link_local = 0, refused_virtual = 0, ignored = 0;
+    std::uint64_t errors_sent = 0, errors_suppressed = 0;  ///< ICMP errors of ours; the rate limit
+    std::uint64_t turns = 0;
+  };
+  struct Hooks {
+    /// Asks for the guest's present addresses; the answer comes as set_guest_state. Empty: there is no agent.
+    std::function<void()> ask_addresses;
+    /// The TAP is gone; the bridge has stopped.
+    std::function<void(const Error&)> on_gone;
+  };
+
+  TapBridge(Loop& loop, const BridgeParts& parts, const AddressPlan& plan, const ReachRules& rules, const FlowLimits& limits,
+            Hooks hooks);
+  ~TapBridge();
+
+  void start();
+  /// The TAP's present addresses: the sources that the guard lets through.
+  void set_guest_state(const std::vector<Address>& addresses, const MacAddress& mac);
+  /// Nobody answers questions about addresses any longer: the last known ones hold, kept frames are dropped.
+  void agent_lost();
+  const Counters& counters() const { return counters_; }
+
+ private:
+  void turn();
+  void watch_output();
+  bool take_frames();
+  void frame(MutableBytes frame);
+  void packet(Packet& packet);
+  void to_slirp(const Packet& packet);
+  void dns(Packet& packet);
+  void refuse(const Packet& packet, std::uint64_t& counter);
+  void park(Bytes frame);
+
+  Loop& loop_;
+  BridgeParts parts_;
+  AddressPlan plan_;
+  Reachability reachability_;
+  FlowLimits limits_;
+  Hooks hooks_;
+  UdpFlowLimit udp_limit_;
+  Watch tap_watch_, slirp_watch_;
+  Timer slirp_timer_;
+  bool output_watched_ = false;
+
+  std::vector<std::vector<std::uint8_t>> parked_;
+  bool asked_ = false;
+  Instant last_question_{};
+  Instant error_window_{};
+  std::uint32_t errors_in_window_ = 0;
+  Counters counters_;
+};
+
+}  // namespace nh

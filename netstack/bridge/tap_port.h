@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// TapPort: the guest's TAP as a FrameDevice.
+//
+// With a virtio-net header (IFF_VNET_HDR) and TUNSETOFFLOAD the guest's kernel hands over TCP segments of up to 64 KiB
+// at any MTU, with partial checksums. read() completes them, because libslirp verifies every checksum; write() can hand
+// over many segments in one frame the same way.
+#pragma once
+
+#include <memory>
+
+#include "netstack/bridge/frame_device.h"
+#include "src/base/unique_fd.h"
+
+namespace nh {
+
+class TapPort final : public FrameDevice {
+ public:
+  /// `tap` is non-blocking. `vnet_header`: each frame comes with a virtio-net header of 10 bytes.
+  TapPort(UniqueFd tap, bool vnet_header);
+
+  Result<MutableBytes> read() override;
+  Taken write(Bytes frame, const Offload& offload) override;
+  bool offloads() const override { return vnet_header_; }
+  int poll_fd() const override { return tap_.get(); }
+
+ private:
+  UniqueFd tap_;
+  bool vnet_header_;
+  std::unique_ptr<std::uint8_t[]> buffer_;
+};
+
+}  // namespace nh

@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "netstack/dns/dns_forwarder.h"
+
+#include <algorithm>
+
+#include "netstack/dns/message.h"
+#include "netstack/frame/builder.h"
+#include "src/base/limits.h"
+
+namespace nh {
+
+DnsForwarder::DnsForwarder(const DnsSetup& setup)
+    : setup_(setup),
+      resolvers_(*setup.clock, setup.fixed, setup.resolv_conf),
+      queries_({setup.epoll, setup.clock, &resolvers_, setup.resolver_port, setup.outbound4, setup.outbound6}),
+      tcp_({setup.epoll, setup.clock, &queries_, setup.is_own_flow}) {}
+
+Result<std::unique_ptr<DnsForwarder>> DnsForwarder::create(const DnsSetup& setup) {
+  std::unique_ptr<DnsForwarder> forwarder(new DnsForwarder(setup));
+  NH_TRY(forwarder->tcp_.open());
+  return forwarder;
+}
+
+void DnsForwarder::take_udp(const Packet& packet) {
+  const Bytes query = packet.payload();
+  // A response is never answered, or two servers could keep each other busy.
+  if (!packet.is_udp() || !dns::is_query(query)) {
+    ++counted_.malformed;
+    return;
+  }
+  const UdpKey key{packet.from(), packet.to(), dns::id(query)};
+  ++counted_.udp_queries;
+  if (!dns::question(query)) {
+    ++counted_.malformed;
+    return reply(key, packet.mac_source, dns::error_reply(query, dns::Rcode::format_error));
+  }
+  if (udp_.contains(key)) {
+    ++counted_.duplicates;
+    return;
+  }
+  const auto number =
+      queries_.ask(Via::udp, query, [this, key, mac = packet.mac_source](std::uint64_t, Bytes answer, bool good) {
+        udp_.erase(key);
+        ++(good ? counted_.answered : counted_.failed);
+        reply(key, mac, answer);
+      });
+  if (number) udp_.insert(key);
+  else ++counted_.dropped_full;
+}
+
+void DnsForwarder::reply(const UdpKey& key, const MacAddress& mac, Bytes answer) {
+  if (answer.size() > limits::datagram) return;  // beyond what IPv4 can carry; no resolver sends it over IPv4 either
+  send_udp(*setup_.sink, {AddressPlan::gateway_mac(key.dns.address), mac}, key.dns, key.guest, answer, setup_.plan.mtu);
+}
+
+std::optional<Endpoint> DnsForwarder::tcp_listener(Family family) const { return tcp_.listener(family); }
+
+Instant DnsForwarder::next_deadline() const { return std::min(queries_.next_deadline(), tcp_.next_deadline()); }
+
+void DnsForwarder::expire() {
+  queries_.expire();
+  tcp_.expire();
+}
+
+DnsForwarder::Counters DnsForwarder::counters() const {
+  Counters all = counted_;
+  const DnsTcpCounters& tcp = tcp_.counters();
+  all.tcp_queries = tcp.queries;
+  all.answered += tcp.answered;
+  all.failed += tcp.failed;
+  all.malformed += tcp.malformed;
+  all.dropped_full += tcp.dropped_full;
+  all.under_way = queries_.under_way();
+  all.resolver_failures = queries_.resolver_failures();
+  all.answers_ignored = queries_.answers_ignored();
+  all.tcp_clients = tcp_.clients();
+  all.tcp_refused = tcp_.refused();
+  return all;
+}
+
+}  // namespace nh

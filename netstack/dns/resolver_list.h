@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// ResolverList: which resolvers there are, and in which order to ask them.
+//
+// They are those of --dns, or of resolv.conf, which is looked at again on a query, at most every limits::dns_resolv_check:
+// stat(2) of the path follows symbolic links, so that a file that was written, renamed over, or reached through a link that now leads
+// elsewhere is noticed alike. A resolver that did not answer is asked last for limits::dns_dead.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "netstack/dns/resolv_conf.h"
+#include "src/base/clock.h"
+
+namespace nh {
+
+class ResolverList {
+ public:
+  /// `fixed` not empty: these, for ever, at most limits::dns_resolvers. `clock` must outlive the list.
+  ResolverList(const Clock& clock, const std::vector<Address>& fixed, std::string resolv_conf);
+
+  /// The order in which to ask now; never empty.
+  std::vector<NameServer> order();
+  void failed(const NameServer& server);
+  void answered(const NameServer& server);
+
+ private:
+  struct Known {
+    NameServer server;
+    Instant dead_until = Instant::min();
+  };
+  // What tells one state of the file from another.
+  struct Mark {
+    bool there = false;
+    std::uint64_t device = 0, inode = 0;
+    std::int64_t size = 0, modified_s = 0, modified_ns = 0, changed_s = 0, changed_ns = 0;
+    friend bool operator==(const Mark&, const Mark&) = default;
+  };
+  void look(Instant now);
+  static Mark mark_of(const std::string& path);
+  void replace(const std::vector<NameServer>& servers);
+  Known* find(const NameServer& server);
+
+  const Clock& clock_;
+  std::string path_;  // empty: the list is fixed
+  std::vector<Known> known_;
+  Mark mark_;
+  Instant next_look_ = Instant::min();
+};
+
+}  // namespace nh

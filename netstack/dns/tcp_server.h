@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// DnsTcpServer: the listeners on the host's loopback that libslirp leads the guest's TCP DNS connections to.
+//
+// Any program of the host could connect there: only peers that is_own_flow knows as sockets of our libslirp are served, the
+// others are closed at once and counted, and so is what goes beyond limits::dns_tcp_clients.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <unordered_map>
+
+#include "netstack/dns/tcp_client.h"
+
+namespace nh {
+
+class DnsTcpServer {
+ public:
+  struct Setup {
+    EpollSet* epoll;
+    const Clock* clock;
+    QueryTable* queries;  ///< must outlive the server
+    std::function<bool(const Endpoint& peer)> is_own_flow;  ///< empty: nobody is served
+  };
+  explicit DnsTcpServer(Setup setup);
+  ~DnsTcpServer();
+  DnsTcpServer(const DnsTcpServer&) = delete;
+  DnsTcpServer& operator=(const DnsTcpServer&) = delete;
+
+  /// Opens both listeners; one that the host has no address for is left out.
+  Result<> open();
+  std::optional<Endpoint> listener(Family family) const;
+
+  Instant next_deadline() const;
+  void expire();
+
+  std::size_t clients() const { return clients_.size(); }
+  std::uint64_t refused() const { return refused_; }
+  const DnsTcpCounters& counters() const { return counters_; }
+
+ private:
+  class Listener;
+  Result<> open(Family family);
+  void serve(UniqueFd fd, const SockAddr& peer);
+
+  Setup setup_;
+  std::unique_ptr<Listener> v4_, v6_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<DnsTcpClient>> clients_;
+  std::uint64_t last_client_ = 0;
+  std::uint64_t refused_ = 0;
+  DnsTcpCounters counters_;
+};
+
+}  // namespace nh

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "netstack/slirp/slirp_stack.h"
+
+// libslirp 4.9 marks the int forms of its poll interface as deprecated; 4.7 has no others, and on Linux they are the same.
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+#include <glib.h>
+#include <libslirp.h>
+#include <netinet/in.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "src/base/log.h"
+
+namespace nh {
+namespace {
+
+// Version 4 (libslirp 4.7) has all that we need; a library that is newer than our headers must not be asked for more.
+constexpr std::uint32_t used_config_version = 4;
+
+// libslirp ages its state by its own tick of 499 ms while it has any flow, and wants to be called once a second at least.
+constexpr std::uint32_t longest_wait_ms = 1000;
+
+in_addr to_in(const Address& address) {
+  in_addr in{};
+  std::memcpy(&in, address.bytes().data(), sizeof in);
+  return in;
+}
+
+in6_addr to_in6(const Address& address) {
+  in6_addr in{};
+  std::memcpy(&in, address.bytes().data(), sizeof in);
+  return in;
+}
+
+std::uint32_t to_epoll(int events) {
+  std::uint32_t out = 0;
+  if ((events & SLIRP_POLL_IN) != 0) out |= EPOLLIN;
+  if ((events & SLIRP_POLL_OUT) != 0) out |= EPOLLOUT;
+  if ((events & SLIRP_POLL_PRI) != 0) out |= EPOLLPRI;
+  if ((events & SLIRP_POLL_ERR) != 0) out |= EPOLLERR;
+  if ((events & SLIRP_POLL_HUP) != 0) out |= EPOLLHUP;
+  return out;
+}
+
+int to_slirp(std::uint32_t events) {
+  int out = 0;
+  if ((events & EPOLLIN) != 0) out |= SLIRP_POLL_IN;
+  if ((events & EPOLLOUT) != 0) out |= SLIRP_POLL_OUT;
+  if ((events & EPOLLPRI) != 0) out |= SLIRP_POLL_PRI;
+  if ((events & EPOLLERR) != 0) out |= SLIRP_POLL_ERR;
+  if ((events & EPOLLHUP) != 0) out |= SLIRP_POLL_HUP;
+  return out;
+}
+
+}  // namespace
+
+struct SlirpStack::Impl {
+  Slirp* slirp = nullptr;
+  SlirpCb callbacks{};
+  sockaddr_in outbound4{};   // libslirp keeps the pointers
+  sockaddr_in6 outbound6{};
+
+  ~Impl() {
+    if (slirp != nullptr) slirp_cleanup(slirp);
+  }
+};
+
+/// What libslirp calls back. `opaque` is the SlirpStack.
+struct SlirpCallbacks {
+  static SlirpStack& stack(void* opaque) { return *static_cast<SlirpStack*>(opaque); }
+
+  static ssize_t send_packet(const void* frame, size_t size, void* opaque) noexcept {
+    stack(opaque).sink_.send_to_guest(Bytes(static_cast<const std::uint8_t*>(frame), size));
+    return static_cast<ssize_t>(size);
+  }
+  static void guest_error(const char* message, void*) noexcept {
+    log::rate_limited(log::Level::debug, "slirp-guest-error", std::string("libslirp: ") + message);
+  }
+  static std::int64_t clock_get_ns(void* opaque) noexcept {
+    return stack(opaque).loop_.clock().now().time_since_epoch().count();
+  }
+
+  struct RaTimer {
+    Timer timer;
+  };
+  static void* timer_new_opaque(SlirpTimerId id, void* timer_opaque, void* opaque) noexcept {
+    SlirpStack& self = stack(opaque);
+    auto* timer = new RaTimer;
+    timer->timer = self.loop_.timer([&self, id, timer_opaque] { slirp_handle_timer(self.impl_->slirp, id, timer_opaque); });
+    return timer;
+  }
+  static void timer_free(void* timer, void*) noexcept { delete static_cast<RaTimer*>(timer); }
+  static void timer_mod(void* timer, std::int64_t expire_ms, void* opaque) noexcept {
+    const Instant when{std::chrono::milliseconds(expire_ms)};
+    static_cast<RaTimer*>(timer)->timer.arm(when - stack(opaque).loop_.clock().now());
+  }
+
+  static void register_poll_fd(int fd, void* opaque) noexcept { stack(opaque).sockets_.opened(fd); }
+  static void unregister_poll_fd(int fd, void* opaque) noexcept { stack(opaque).sockets_.closing(fd); }
+  // Only guestfwd rules, which we never make, need a kick.
+  static void notify(void*) noexcept {}
+
+  static int add_poll(int fd, int events, void* opaque) noexcept {
+    stack(opaque).sockets_.want(fd, to_epoll(events));
+    return fd;
+  }
+  static int get_revents(int index, void* opaque) noexcept { return to_slirp(stack(opaque).sockets_.ready(index)); }
+};
+
+SlirpStack::SlirpStack(Loop& loop, FrameSink& sink, SlirpSockets sockets)
+    : impl_(std::make_unique<Impl>()), loop_(loop), sink_(sink), sockets_(std::move(sockets)) {}
+
+// libslirp closes its sockets and timers through the callbacks, which need the other members.
+SlirpStack::~SlirpStack() { impl_.reset(); }
+
+Result<std::unique_ptr<SlirpStack>> SlirpStack::create(const SlirpSetup& setup, Loop& loop, FrameSink& sink) {
+  NH_LET(sockets, SlirpSockets::create());
+  std::unique_ptr<SlirpStack> stack(new SlirpStack(loop, sink, std::move(sockets)));
+  Impl& impl = *stack->impl_;
+
+  impl.callbacks.send_packet = SlirpCallbacks::send_packet;
+  impl.callbacks.guest_error = SlirpCallbacks::guest_error;
+  impl.callbacks.clock_get_ns = SlirpCallbacks::clock_get_ns;
+  impl.callbacks.timer_new_opaque = SlirpCallbacks::timer_new_opaque;
+  impl.callbacks.timer_free = SlirpCallbacks::timer_free;
+  impl.callbacks.timer_mod = SlirpCallbacks::timer_mod;
+  impl.callbacks.register_poll_fd = SlirpCallbacks::register_poll_fd;
+  impl.callbacks.unregister_poll_fd = SlirpCallbacks::unregister_poll_fd;
+  impl.callbacks.notify = SlirpCallbacks::notify;
+
+  const AddressPlan& plan = setup.plan;
+  SlirpConfig config{};
+  config.version = used_config_version;
+  config.in_enabled = true;
+  config.vnetwork = to_in(plan.v4.network.network());
+  config.vnetmask.s_addr = htonl(~std::uint32_t{0} << (32 - plan.v4.network.prefix()));
+  config.vhost = to_in(plan.v4.gateway);
+  config.vdhcp_start = to_in(plan.dhcp_start);
+  config.vnameserver = to_in(plan.v4.dns);
+  if (plan.v6) {
+    config.in6_enabled = true;
+    config.vprefix_addr6 = to_in6(plan.v6->network.network());
+    config.vprefix_len = static_cast<std::uint8_t>(plan.v6->network.prefix());
+    config.vhost6 = to_in6(plan.v6->gateway);
+    config.vnameserver6 = to_in6(plan.v6->dns);
+  }
+  config.if_mtu = plan.mtu;
+  config.if_mru = plan.mtu;
+  config.disable_host_loopback = !setup.allow_host_loopback;
+  config.disable_dns = !setup.dns;
+  if (setup.outbound_v4) {
+    const SockAddr from(Endpoint{*setup.outbound_v4, 0});
+    std::memcpy(&impl.outbound4, from.get(), sizeof impl.outbound4);
+    config.outbound_addr = &impl.outbound4;
+  }
+  if (setup.outbound_v6) {
+    const SockAddr from(Endpoint{*setup.outbound_v6, 0});
+    std::memcpy(&impl.outbound6, from.get(), sizeof impl.outbound6);
+    config.outbound_addr6 = &impl.outbound6;
+  }
+
+  impl.slirp = slirp_new(&config, &impl.callbacks, stack.get());
+  if (impl.slirp == nullptr)
+    return Error{.code = Code::unsupported,
+                 .what = "libslirp " + library_version() + " refuses configuration version " +
+                         std::to_string(used_config_version) + " with MTU " + std::to_string(plan.mtu)};
+  return stack;
+}
+
+void SlirpStack::input(Bytes frame) { slirp_input(impl_->slirp, frame.data(), static_cast<int>(frame.size())); }
+
+Duration SlirpStack::serve() {
+  sockets_.collect();
+  slirp_pollfds_poll(impl_->slirp, 0, SlirpCallbacks::get_revents, this);
+  sockets_.pause_listeners(tcp_flows() + udp_flows() + icmp_flows() >= budget_);
+  std::uint32_t wait_ms = longest_wait_ms;
+  sockets_.begin_fill();
+  slirp_pollfds_fill(impl_->slirp, &wait_ms, SlirpCallbacks::add_poll, this);
+  return std::chrono::milliseconds(wait_ms);
+}
+
+Result<Endpoint> SlirpStack::add_forward(const Endpoint& host, const Endpoint& guest) {
+  const std::string name = "forwarding TCP " + host.text() + " to " + guest.text();
+  if (host.address.family() != guest.address.family())
+    return Error{.code = Code::unsupported,
+                 .what = name + ": libslirp cannot forward between IPv4 and IPv6; give both addresses of one family",
+                 .field = "guest_address"};
+  const SockAddr from(host);
+  const SockAddr to(guest);
+  // Without V6ONLY an IPv6 wildcard would take the IPv4 port too and hand libslirp clients of the wrong family.
+  const int flags = host.address.is_v6() ? SLIRP_HOSTFWD_V6ONLY : 0;
+  errno = 0;
+  if (slirp_add_hostxfwd(impl_->slirp, from.get(), from.length, to.get(), to.length, flags) != 0) return sys_error(name);
+  const int fd = sockets_.last_opened();
+  sockets_.mark_listener(fd);
+  // libslirp listens with a backlog of 1: a burst of clients would each wait a second for their next SYN.
+  listen(fd, SOMAXCONN);
+  SockAddr bound;
+  if (getsockname(fd, bound.get(), &bound.length) != 0) return sys_error(name);
+  NH_LET(endpoint, bound.endpoint());
+  return endpoint;
+}
+
+void SlirpStack::remove_forward(const Endpoint& host) {
+  const SockAddr from(host);
+  slirp_remove_hostxfwd(impl_->slirp, from.get(), from.length, host.address.is_v6() ? SLIRP_HOSTFWD_V6ONLY : 0);
+}
+
+std::string SlirpStack::library_version() { return slirp_version_string(); }
+unsigned SlirpStack::config_version() { return used_config_version; }
+
+}  // namespace nh

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "src/agent/agent.h"
+
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <climits>
+#include <csignal>
+#include <initializer_list>
+
+#include "src/agent/protocol.h"
+#include "src/base/limits.h"
+#include "src/linux/capabilities.h"
+#include "src/linux/fd_passing.h"
+#include "src/linux/namespace.h"
+
+namespace nh::agent {
+
+namespace {
+
+Result<> close_all_but(std::initializer_list<int> kept_fds) {
+  std::vector<int> kept;
+  for (const int fd : kept_fds)
+    if (fd > STDERR_FILENO) kept.push_back(fd);
+  std::sort(kept.begin(), kept.end());
+  unsigned first = STDERR_FILENO + 1;
+  for (const int fd : kept) {
+    const auto last = static_cast<unsigned>(fd);
+    if (last > first && close_range(first, last - 1, 0) != 0) return sys_error("closing inherited descriptors");
+    first = last + 1;
+  }
+  if (close_range(first, UINT_MAX, 0) != 0) return sys_error("closing inherited descriptors");
+  return Ok{};
+}
+
+Result<> shed(const Target& target, int socket) {
+  prctl(PR_SET_NAME, "nh-agent", 0, 0, 0);
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return sys_error("becoming non-dumpable");
+  if (chdir("/") != 0) return sys_error("changing to /");
+  // A Ctrl-C at the terminal is for the helper to act on; we go when it goes. Errors of our own still end us.
+  sigset_t blocked;
+  sigfillset(&blocked);
+  for (const int number : {SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP}) sigdelset(&blocked, number);
+  if (sigprocmask(SIG_SETMASK, &blocked, nullptr) != 0) return sys_error("blocking signals");
+  const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!null) return sys_error("opening /dev/null");
+  for (const int fd : {STDIN_FILENO, STDOUT_FILENO})
+    if (dup2(null.get(), fd) < 0) return sys_error("putting /dev/null in place");
+  return close_all_but({socket, target.netns.get(), target.userns.get(), target.tap.get(), null.get()});
+}
+
+Result<> join(const Target& target, pid_t helper) {
+  if (target.userns) NH_TRY(join_namespace(target.userns.get(), NamespaceType::user));
+  NH_TRY(join_namespace(target.netns.get(), NamespaceType::net));
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return sys_error("becoming non-dumpable");
+  if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) != 0) return sys_error("tying the agent's life to the helper's");
+  // The helper may have died before that.
+  if (getppid() != helper) return Error{.code = Code::gone, .sys_errno = 0, .what = "the helper has died"};
+  return Ok{};
+}
+
+Result<OpenedTap> attach(const AgentSetup& setup) {
+  if (!setup.target->tap) return open_tap(setup.tap_name);
+  OpenedTap tap;
+  NH_LET(info, adopt_tap(setup.target->tap.get()));
+  tap.info = std::move(info);
+  tap.fd.reset(fcntl(setup.target->tap.get(), F_DUPFD_CLOEXEC, 3));
+  if (!tap.fd) return sys_error("duplicating the TAP");
+  return tap;
+}
+
+class Server {
+ public:
+  Server(int socket, AddressMonitor monitor, InterfaceState state)
+      : socket_(socket), monitor_(std::move(monitor)), state_(std::move(state)) {}
+
+  /// Returns when there is nothing left to do.
+  Result<> run() {
+    while (true) {
+      // After a dump of our own accord events are left to gather for a moment, so that a guest who changes its
+      // addresses without end costs a bounded number of dumps a second.
+      std::array<pollfd, 2> fds{{{.fd = socket_, .events = POLLIN, .revents = 0},
+                                 {.fd = pausing_ ? -1 : monitor_.fd(), .events = POLLIN, .revents = 0}}};
+      const int ready = poll(fds.data(), fds.size(), pausing_ ? static_cast<int>(limits::agent_event_pause.count()) : -1);
+      if (ready < 0 && errno != EINTR) return sys_error("waiting");
+      if (ready == 0) pausing_ = false;
+      if (ready <= 0) continue;
+      if (fds[0].revents != 0) {
+        NH_LET(go_on, answer());
+        if (!go_on) return Ok{};
+      }
+      if (fds[1].revents != 0) {
+        NH_LET(go_on, follow());
+        if (!go_on) return Ok{};
+      }
+    }
+  }
+
+ private:
+  Result<bool> answer() {
+    std::array<std::uint8_t, max_message> buffer;
+    NH_LET(received, receive_message(socket_, buffer, FdRule::none));
+    if (received.size == 0) return false;
+    NH_LET(message, decode_to_agent(Bytes(buffer).first(received.size)));
+    return report(std::get<Refresh>(message).seq);
+  }
+
+  Result<bool> follow() {
+    if (!monitor_.take_events()) return true;
+    pausing_ = true;
+    return report(0);
+  }
+
+  /// Dumps, and sends what is new, or anything if it was asked for. False: the interface is gone.
+  Result<bool> report(std::uint32_t seq) {
+    NH_LET(now, monitor_.dump());
+    if (!now) {
+      NH_TRY(send_message(socket_, encode(FromAgent(LinkGone{}))));
+      return false;
+    }
+    if (seq == 0 && *now == state_) return true;
+    state_ = *now;
+    NH_TRY(send_message(socket_, encode(FromAgent(State{.seq = seq, .state = state_}))));
+    return true;
+  }
+
+  int socket_;
+  AddressMonitor monitor_;
+  InterfaceState state_;
+  bool pausing_ = false;
+};
+
+/// A plan that is applied, and taken back unless it is kept.
+class Applied {
+ public:
+  explicit Applied(NlSocket netlink) : netlink_(std::move(netlink)) {}
+  Applied(const Applied&) = delete;
+  Applied& operator=(const Applied&) = delete;
+  ~Applied() {
+    if (!kept_) undo_.roll_back();
+  }
+  Result<InterfaceOutcome> apply(const InterfacePlan& plan) { return nh::apply(netlink_, plan, undo_); }
+  void keep() { kept_ = true; }
+
+ private:
+  NlSocket netlink_;
+  UndoLog undo_;
+  bool kept_ = false;
+};
+
+/// Attaches, configures, and reports; gives what serves from then on.
+Result<Server> start(const AgentSetup& setup, int socket, pid_t helper) {
+  NH_TRY(shed(*setup.target, socket));
+  NH_TRY(join(*setup.target, helper));
+  NH_LET(tap, attach(setup));
+  NH_TRY(send_message(socket, encode(FromAgent(TapOpened{.info = tap.info})), tap.fd.get()));
+  // From here on the TAP is the helper's (also while it is under way in the socket), and the namespaces are joined.
+  tap.fd.reset();
+  NH_TRY(close_all_but({socket}));
+
+  NH_LET(netlink, NlSocket::connect());
+  Applied applied(std::move(netlink));
+  InterfaceOutcome outcome;
+  if (setup.plan) {
+    InterfacePlan plan = *setup.plan;
+    plan.name = tap.info.name;
+    NH_LET(done, applied.apply(plan));
+    outcome = std::move(done);
+  }
+  NH_LET(monitor, AddressMonitor::open(static_cast<int>(if_nametoindex(tap.info.name.c_str()))));
+  NH_LET(state, monitor.dump());
+  if (!state) return Error{.code = Code::gone, .sys_errno = 0, .what = "TAP " + tap.info.name + " was deleted"};
+  NH_TRY(keep_network_capabilities());
+  NH_TRY(send_message(socket, encode(FromAgent(Outcome{.ra_guard_needed = outcome.ra_guard_needed,
+                                                       .ipv6_left_out = outcome.ipv6_left_out,
+                                                       .warnings = std::move(outcome.warnings)}))));
+  NH_TRY(send_message(socket, encode(FromAgent(State{.seq = 0, .state = *state}))));
+  applied.keep();
+  return Server(socket, std::move(monitor), std::move(*state));
+}
+
+}  // namespace
+
+void run(const AgentSetup& setup, UniqueFd socket, pid_t helper) noexcept {
+  auto server = start(setup, socket.get(), helper);
+  auto ended = server ? server->run() : Result<>(std::move(server).error());
+  if (!ended) {
+    Error error = std::move(ended).error();
+    const Failure failure{.code = error.code, .sys_errno = error.sys_errno, .what = std::move(error.what), .field = std::move(error.field)};
+    if (!send_message(socket.get(), encode(FromAgent(failure)))) _exit(1);  // nobody is there to hear it
+  }
+  _exit(ended ? 0 : 1);
+}
+
+}  // namespace nh::agent

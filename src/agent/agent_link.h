@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// AgentLink: the helper's side of the guest agent: starts it, listens to it, notices its death.
+//
+// Theory of operation. start() forks the agent (no exec) with one end of a SOCK_SEQPACKET pair, and waits until it has
+// attached and configured, or failed. serve() then puts the other end into the loop. The agent is trusted less than the helper:
+// each of its messages is checked (protocol.h), and one that breaks the rules counts as its death. A dead agent is
+// not replaced. The agent dies with the helper: by PR_SET_PDEATHSIG, and by the end of the socket.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/base/result.h"
+#include "src/base/unique_fd.h"
+#include "src/linux/tap.h"
+#include "src/linux/target.h"
+#include "src/loop/loop.h"
+#include "src/netlink/address_monitor.h"
+#include "src/netlink/interface_plan.h"
+
+namespace nh {
+
+/// MAC, MTU, state and addresses of the guest's TAP.
+using TapState = InterfaceState;
+
+struct AgentSetup {
+  const Target* target = nullptr;     ///< with a network namespace; used during start() only
+  std::string tap_name;               ///< ignored when the target is a TAP
+  std::optional<InterfacePlan> plan;  ///< nullopt: nothing is configured
+  int signal_fd = -1;                 ///< readable: stop waiting; -1: none
+};
+
+struct Attached {
+  UniqueFd tap;
+  TapInfo info;
+  bool ra_guard_needed = false;  ///< router advertisements must be kept from the guest
+  bool ipv6_left_out = false;    ///< the plan had IPv6, but the guest's kernel or interface has not
+  std::vector<std::string> warnings;
+  TapState state;
+  pid_t agent_pid = -1;
+};
+
+class AgentLink {
+ public:
+  /// Forks; waits at most limits::agent_start (timeout), also for signal_fd (interrupted). Must be called before any
+  /// thread exists, with descriptors 0, 1 and 2 open. On failure the child is gone and what it did is undone.
+  static Result<std::unique_ptr<AgentLink>> start(const AgentSetup& setup, Attached& ret_attached);
+  ~AgentLink();  ///< closes the socket, reaps the child (kills it if it does not go)
+  AgentLink(const AgentLink&) = delete;
+  AgentLink& operator=(const AgentLink&) = delete;
+
+  /// Calls `on_state` for each change and each answer, `on_death` once when the agent is lost (gone: the TAP was deleted or the
+  /// agent died; invalid: it broke the protocol). Neither callback may destroy the link.
+  void serve(Loop& loop, std::function<void(const TapState&)> on_state, std::function<void(const Error&)> on_death);
+  /// Asks for a fresh dump; `on_state` is called with the answer, also if nothing changed. Nothing happens if the agent is lost.
+  void request_refresh();
+  bool alive() const { return static_cast<bool>(socket_); }
+  pid_t pid() const { return pid_; }
+
+ private:
+  AgentLink(UniqueFd socket, pid_t pid);
+  Result<> wait_for_start(int signal_fd, Attached& ret_attached);
+  void on_ready();
+  void lose(Error error);
+  /// Closes the socket, reaps the child; gives how it ended, for messages.
+  std::string end_child();
+
+  UniqueFd socket_;
+  pid_t pid_;
+  UniqueFd pidfd_;
+  bool reaped_ = false;
+  std::uint32_t next_seq_ = 1;
+  std::function<void(const TapState&)> on_state_;
+  std::function<void(const Error&)> on_death_;
+  Watch watch_;
+};
+
+}  // namespace nh

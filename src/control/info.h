@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// HelperInfo: what a running helper tells about itself; the command `info` shows all of it as JSON.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace nh {
+
+struct HelperInfo {
+  using Numbers = std::vector<std::pair<std::string, std::uint64_t>>;
+
+  struct Libslirp {
+    std::string version;
+    unsigned config_version = 0;
+    std::vector<std::string> known_bad;  ///< bugs this version is known to have; empty is good
+  };
+  struct Target {
+    std::string kind;  ///< "pid", "netns", "tap-fd", "tap-socket"
+    std::string text;  ///< as it was named on the command line
+  };
+  struct Tap {
+    std::string name, mac;
+    unsigned mtu = 0;
+    bool offload = false;
+  };
+  struct Net {
+    std::string network, gateway, dns, guest;  ///< dns is empty when names are not served
+  };
+
+  std::string version;
+  Libslirp libslirp;
+  std::int64_t pid = 0;
+  std::int64_t agent_pid = 0;  ///< 0: there is none
+  Target target;
+  Tap tap;
+  std::optional<Net> ipv4, ipv6;           ///< nullopt: the family is off
+  std::vector<std::string> tap_addresses;  ///< what the TAP has at present
+  unsigned mtu = 0;
+  std::vector<std::string> resolvers;
+  Numbers limits;
+  Numbers counters;  ///< dotted names become nested objects: "guard.drops.arp_spoofed"
+  std::vector<std::string> notes;  ///< what does not work here, and why
+};
+
+}  // namespace nh

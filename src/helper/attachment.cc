@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "src/helper/attachment.h"
+
+#include "src/base/log.h"
+
+namespace nh {
+namespace {
+
+constexpr unsigned ipv6_minimum_mtu = 1280;  // RFC 8200 5
+
+Result<Target> open_target(const Options& options, const Clock& clock, int signal_fd) {
+  switch (options.attach) {
+    case TargetKind::pid: return open_pid_target(options.target, options.userns);
+    case TargetKind::netns_path:
+    case TargetKind::netns_fd: return open_netns_target(options.target, options.userns);
+    case TargetKind::tap_fd: return open_tap_fd_target(options.target, options.userns);
+    case TargetKind::tap_socket: return open_tap_socket_target(options.target, clock, signal_fd, options.userns);
+  }
+  NH_BUG_IF(true);
+}
+
+InterfacePlan interface_plan(const Options& options, const AddressPlan& plan) {
+  const auto net = [&options](const AddressPlan::Net& from) {
+    return InterfacePlan::Net{.address = from.guest,
+                              .prefix = from.network.prefix(),
+                              .gateway = from.gateway,
+                              .dns = options.use_dns ? std::optional<Address>(from.dns) : std::nullopt};
+  };
+  InterfacePlan interface;
+  interface.name = options.tap_name;
+  interface.bring_lo_up = !options.leave_lo;
+  interface.mac = options.mac;
+  interface.mtu = plan.mtu;
+  interface.v4 = net(plan.v4);
+  if (plan.v6) interface.v6 = net(*plan.v6);
+  return interface;
+}
+
+}  // namespace
+
+Result<AddressPlan> plan_addresses(const Options& options, std::vector<std::string>& ret_notes) {
+  auto plan = AddressPlan::make(options.cidr, options.cidr6, options.mtu);
+  if (!plan) {
+    Error error = std::move(plan).error();
+    if (!error.field.empty()) error = std::move(error).in("--" + error.field);
+    return error;
+  }
+  if (options.cidr6 && !plan->v6) {
+    if (options.cidr6_given)
+      return Error{.code = Code::invalid,
+                   .what = "--cidr6: IPv6 needs an MTU of at least " + std::to_string(ipv6_minimum_mtu) + ", not " +
+                           std::to_string(options.mtu),
+                   .field = "cidr6"};
+    ret_notes.push_back("IPv6 is off: it needs an MTU of at least " + std::to_string(ipv6_minimum_mtu) + ", not " +
+                        std::to_string(options.mtu));
+  }
+  return plan;
+}
+
+Result<Attachment> attach(const Options& options, const AddressPlan& plan, const Clock& clock, int signal_fd) {
+  NH_LET(target, open_target(options, clock, signal_fd));
+  Attachment attachment(plan);
+
+  if (!target.netns) {
+    NH_LET(info, adopt_tap(target.tap.get()));
+    attachment.info = info;
+    attachment.state.mac = info.mac;
+    attachment.tap = std::move(target.tap);
+    attachment.notes.emplace_back("the kernel does not let us into the TAP's network namespace: nothing is configured there");
+    attachment.target = std::move(target);
+    return attachment;
+  }
+
+  AgentSetup setup{.target = &target, .tap_name = options.tap_name, .plan = std::nullopt, .signal_fd = signal_fd};
+  if (options.configure) setup.plan = interface_plan(options, plan);
+  Attached attached;
+  NH_LET(agent, AgentLink::start(setup, attached));
+  attachment.agent = std::move(agent);
+  attachment.tap = std::move(attached.tap);
+  attachment.info = std::move(attached.info);
+  attachment.state = std::move(attached.state);
+  attachment.ra_guard = attached.ra_guard_needed;
+  attachment.notes = std::move(attached.warnings);
+  if (attached.ipv6_left_out) {
+    if (options.cidr6_given)
+      return Error{.code = Code::unsupported, .what = "--cidr6: the guest has no IPv6", .field = "cidr6"};
+    attachment.plan.v6.reset();
+  }
+  attachment.target = std::move(target);
+  return attachment;
+}
+
+std::string target_kind_name(TargetKind kind) {
+  switch (kind) {
+    case TargetKind::pid: return "pid";
+    case TargetKind::netns_path: return "netns-path";
+    case TargetKind::netns_fd: return "netns-fd";
+    case TargetKind::tap_fd: return "tap-fd";
+    case TargetKind::tap_socket: return "tap-socket";
+  }
+  NH_BUG_IF(true);
+}
+
+}  // namespace nh

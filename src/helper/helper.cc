@@ -1,0 +1,206 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "src/helper/helper.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "netstack/slirp/slirp_version.h"
+#include "src/base/limits.h"
+#include "src/base/log.h"
+#include "src/helper/outbound_address.h"
+#include "src/loop/signals.h"
+
+namespace nh {
+namespace {
+
+std::vector<Address> addresses_of(const TapState& state) {
+  std::vector<Address> addresses;
+  for (const auto& entry : state.addresses) addresses.push_back(entry.address);
+  return addresses;
+}
+
+}  // namespace
+
+Helper::Helper(const Options& options, const UniqueFd& signals, std::uint64_t nofile, Attachment attachment)
+    : options_(options), signals_(signals), nofile_(nofile), attachment_(std::move(attachment)) {}
+
+Helper::~Helper() {
+  if (forwards_) forwards_->clear();
+}
+
+Result<std::unique_ptr<Helper>> Helper::start(const Options& options, const UniqueFd& signals, std::uint64_t nofile) {
+  std::vector<std::string> notes;
+  NH_LET(plan, plan_addresses(options, notes));
+  NH_LET(attachment, attach(options, plan, MonotonicClock(), signals.get()));
+  std::unique_ptr<Helper> helper(new Helper(options, signals, nofile, std::move(attachment)));
+  helper->notes_ = std::move(notes);
+  helper->notes_.insert(helper->notes_.end(), helper->attachment_.notes.begin(), helper->attachment_.notes.end());
+  for (const std::string& note : helper->notes_) log::warning(note);
+
+  NH_TRY(helper->build_network());
+  NH_TRY(helper->add_forwards());
+  NH_TRY(helper->open_control_socket());
+  helper->watch_lifecycle();
+  NH_TRY(helper->tell_ready());
+  return helper;
+}
+
+Result<> Helper::build_network() {
+  const AddressPlan& plan = attachment_.plan;
+  NH_LET(outbound_v4, outbound_address(options_.outbound_v4, Family::v4, "outbound-addr"));
+  NH_LET(outbound_v6, outbound_address(options_.outbound_v6, Family::v6, "outbound-addr6"));
+  NH_LET(flows, EpollSet::create(loop_));
+  flows_ = std::move(flows);
+
+  tap_.emplace(std::move(attachment_.tap), attachment_.info.vnet_hdr);
+  output_.emplace(*tap_, attachment_.ra_guard);
+  neighbours_.emplace(attachment_.state.mac);
+  guard_.emplace(GuardSetup{.plan = plan,
+                            .max_ip_size = attachment_.info.offload ? 65535u : plan.mtu,
+                            .ipv6 = plan.v6.has_value(),
+                            .checksums_complete = true},
+                 loop_.clock());
+
+  NH_LET(slirp, SlirpStack::create(SlirpSetup{.plan = plan,
+                                              .allow_host_loopback = options_.allow_host_loopback,
+                                              .dns = options_.use_dns,
+                                              .outbound_v4 = outbound_v4,
+                                              .outbound_v6 = outbound_v6},
+                                   loop_, *output_));
+  slirp_ = std::move(slirp);
+  for (const std::string& fault : known_faults(SlirpVersion::parse(SlirpStack::library_version())))
+    log::info("libslirp " + SlirpStack::library_version() + ": " + fault);
+
+  udp_forward_.emplace(UdpForwardSetup{.epoll = &*flows_,
+                                       .clock = &loop_.clock(),
+                                       .sink = &*output_,
+                                       .neighbours = &*neighbours_,
+                                       .plan = plan});
+  if (options_.use_dns) {
+    NH_LET(dns, DnsForwarder::create(DnsSetup{.epoll = &*flows_,
+                                              .clock = &loop_.clock(),
+                                              .sink = &*output_,
+                                              .plan = plan,
+                                              .fixed = options_.dns,
+                                              .outbound4 = outbound_v4,
+                                              .outbound6 = outbound_v6,
+                                              .is_own_flow = [this](const Endpoint& peer) { return slirp_->owns_flow(peer); }}));
+    dns_ = std::move(dns);
+    output_->set_dns_redirect(DnsRedirect(plan, dns_->tcp_listener(Family::v4), dns_->tcp_listener(Family::v6)));
+  }
+
+  udp_deadline_ = loop_.deadline([this] { return udp_forward_->next_deadline(); }, [this] { udp_forward_->expire(); });
+  if (dns_) dns_deadline_ = loop_.deadline([this] { return dns_->next_deadline(); }, [this] { dns_->expire(); });
+
+  TapBridge::Hooks hooks;
+  if (attachment_.agent) hooks.ask_addresses = [this] { attachment_.agent->request_refresh(); };
+  hooks.on_gone = [this](const Error& error) {
+    log::error("the TAP is gone, the guest has deleted it: " + error.message());
+    loop_.quit(exit_failure);
+  };
+  const FlowLimits limits = FlowLimits::for_descriptors(nofile_);
+  slirp_->set_socket_budget(limits.tcp + limits.udp + limits.icmp);
+  bridge_.emplace(loop_,
+                  BridgeParts{.device = &*tap_,
+                              .output = &*output_,
+                              .guard = &*guard_,
+                              .neighbours = &*neighbours_,
+                              .slirp = slirp_.get(),
+                              .udp_forward = &*udp_forward_,
+                              .dns = dns_.get()},
+                  plan,
+                  ReachRules{.allow_host_loopback = options_.allow_host_loopback,
+                             .allow_link_local = options_.allow_link_local,
+                             .dns = options_.use_dns},
+                  limits, std::move(hooks));
+  if (attachment_.agent) {
+    bridge_->set_guest_state(addresses_of(attachment_.state), attachment_.state.mac);
+    attachment_.agent->serve(
+        loop_, [this](const TapState& state) { on_guest_state(state); }, [this](const Error& error) { on_agent_lost(error); });
+  }
+  bridge_->start();
+  return Ok{};
+}
+
+Result<> Helper::add_forwards() {
+  forwards_.emplace(attachment_.plan, *slirp_, *udp_forward_);
+  for (const ForwardSpec& spec : options_.forwards) {
+    auto entry = forwards_->add(spec);
+    if (!entry) {
+      Error error = std::move(entry).error().in("--forward " + spec.text());
+      return error;
+    }
+    log::info("forwarding " + std::string(transport_name(spec.transport)) + " " + entry->bound.text() + " to " +
+              Endpoint{entry->guest, spec.guest_port.value()}.text());
+  }
+  return Ok{};
+}
+
+Result<> Helper::open_control_socket() {
+  if (options_.api_socket.empty()) return Ok{};
+  ControlServer::Setup setup{.path = options_.api_socket,
+                             .dialect = Dialect::native,
+                             .rules = *forwards_,
+                             .info = [this] { return info(); }};
+  NH_LET(server, ControlServer::open(loop_, std::move(setup)));
+  control_ = std::move(server);
+  return Ok{};
+}
+
+void Helper::watch_lifecycle() {
+  signal_watch_ = loop_.watch(signals_.get(), POLLIN, [this](IoEvents) {
+    const int number = next_signal(signals_);
+    if (number == 0) return;
+    log::info("ended by signal " + std::to_string(number));
+    loop_.quit(exit_asked);
+  });
+  if (options_.exit_fd >= 0) {
+    exit_fd_.reset(options_.exit_fd);
+    exit_watch_ = loop_.watch(exit_fd_.get(), POLLIN | POLLHUP, [this](IoEvents) {
+      log::info("ended by --exit-fd");
+      loop_.quit(exit_asked);
+    });
+  }
+  const Target& target = attachment_.target;
+  if (target.pidfd) {
+    target_watch_ = loop_.watch(target.pidfd.get(), POLLIN, [this](IoEvents) {
+      log::info("the target has ended: process " + attachment_.target.text);
+      loop_.quit(exit_asked);
+    });
+  }
+  path_timer_ = loop_.timer([this] { check_path(); });
+  if (target.kind == TargetKind::netns_path) path_timer_.arm(limits::netns_path_check);
+}
+
+void Helper::check_path() {
+  if (attachment_.target.path_gone()) {
+    log::info("the target has ended: " + attachment_.target.text + " no longer leads to its network namespace");
+    return loop_.quit(exit_asked);
+  }
+  path_timer_.arm(limits::netns_path_check);
+}
+
+Result<> Helper::tell_ready() {
+  if (options_.ready_fd < 0) return Ok{};
+  const UniqueFd fd(std::exchange(options_.ready_fd, -1));
+  if (write(fd.get(), "1", 1) != 1) return sys_error("writing the ready byte to --ready-fd");
+  return Ok{};
+}
+
+void Helper::on_guest_state(const TapState& state) {
+  attachment_.state = state;
+  bridge_->set_guest_state(addresses_of(state), state.mac);
+}
+
+void Helper::on_agent_lost(const Error& error) {
+  notes_.push_back("the guest agent is lost, changes in the guest are no longer followed: " + error.message());
+  log::warning(notes_.back());
+  bridge_->agent_lost();
+}
+
+int Helper::run() { return loop_.run(); }
+
+}  // namespace nh

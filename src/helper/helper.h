@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Helper: the owner of every part. START HERE.
+//
+// Theory of operation. start() attaches to the guest (attachment.h: the agent is forked, the TAP is made, interfaces are
+// configured), then builds the stations of the frame path (netstack/bridge/tap_bridge.h), the forwards and the control
+// socket, and at last writes the ready byte. run() is the main loop. Everything lives in one thread and one process, next to
+// the agent. The members below stand in the order of their construction; each may use those before it, and they are
+// destroyed in reverse. What ends run(): a signal, the exit fd, the target's end (all exit_asked), the loss of the TAP
+// (exit_failure). The agent's death ends nothing: what flows goes on, and `info` tells.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "netstack/bridge/tap_bridge.h"
+#include "netstack/bridge/tap_port.h"
+#include "src/control/control_server.h"
+#include "src/control/info.h"
+#include "src/helper/attachment.h"
+#include "src/helper/forward_table.h"
+#include "src/helper/options.h"
+
+namespace nh {
+
+class Helper {
+ public:
+  /// Up to and including the ready byte. `signals` is watched from here on and must outlive the helper; `nofile` is the
+  /// limit that holds.
+  static Result<std::unique_ptr<Helper>> start(const Options& options, const UniqueFd& signals, std::uint64_t nofile);
+  ~Helper();
+
+  /// Runs until something ends it; gives the exit code.
+  int run();
+  HelperInfo info() const;
+
+ private:
+  Helper(const Options& options, const UniqueFd& signals, std::uint64_t nofile, Attachment attachment);
+
+  Result<> build_network();
+  Result<> add_forwards();
+  Result<> open_control_socket();
+  void watch_lifecycle();
+  Result<> tell_ready();
+  void on_guest_state(const TapState& state);
+  void on_agent_lost(const Error& error);
+  void check_path();
+
+  Options options_;
+  const UniqueFd& signals_;
+  std::uint64_t nofile_;
+  Attachment attachment_;
+  std::vector<std::string> notes_;
+  UniqueFd exit_fd_;
+
+  Loop loop_;
+  std::optional<EpollSet> flows_;
+  std::optional<TapPort> tap_;
+  std::optional<TapOutput> output_;
+  std::optional<Neighbours> neighbours_;
+  std::optional<FrameGuard> guard_;
+  std::unique_ptr<SlirpStack> slirp_;
+  std::optional<UdpForward> udp_forward_;
+  std::unique_ptr<DnsForwarder> dns_;
+  std::optional<TapBridge> bridge_;
+  std::optional<ForwardTable> forwards_;
+  std::unique_ptr<ControlServer> control_;
+  Watch signal_watch_, exit_watch_, target_watch_;
+  Timer path_timer_, udp_deadline_, dns_deadline_;
+};
+
+}  // namespace nh

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "src/helper/options.h"
+
+#include <fcntl.h>
+
+#include <CLI/CLI.hpp>
+
+#include "netstack/slirp/slirp_stack.h"
+#include "src/base/number.h"
+#include "src/linux/tap.h"
+
+namespace nh {
+namespace {
+
+// slirp_new refuses others (libslirp slirp.c: IF_MTU_MIN, IF_MTU_MAX).
+constexpr std::uint64_t mtu_min = 68, mtu_max = 65521;
+
+// The texts as CLI11 collects them; each becomes a type below.
+struct Raw {
+  std::string pid, netns, userns, tap_fd, tap_socket, tap_name = "tap0";
+  std::string mtu, mac, cidr, cidr6, outbound, outbound6, api_socket, ready_fd, exit_fd, log_level;
+  std::vector<std::string> dns, forwards;
+  bool no_configure = false, leave_lo = false, no_ipv6 = false, no_dns = false;
+  bool allow_host_loopback = false, allow_link_local = false, log_json = false, version = false;
+};
+
+void declare(CLI::App& app, Raw& raw) {
+  app.set_help_flag("-h,--help", "Print this and exit");
+  app.add_flag("-V,--version", raw.version, "Print the versions of netns-helper and libslirp and exit");
+  app.add_option("TAPNAME", raw.tap_name, "Interface in the guest (tap0)");
+
+  auto* attach = app.add_option_group("Attach", "exactly one of the first four");
+  attach->add_option("--pid", raw.pid, "The guest is the network namespace of this process")->type_name("PID");
+  attach->add_option("--netns", raw.netns, "The guest is this network namespace")->type_name("PATH|FD");
+  attach->add_option("--tap-fd", raw.tap_fd, "The guest's end is this inherited TAP")->type_name("FD");
+  attach->add_option("--tap-socket", raw.tap_socket, "Receive the TAP over this Unix socket (SCM_RIGHTS)")->type_name("PATH|FD");
+  attach->add_option("--userns", raw.userns, "User namespace to join (the owner of the network namespace)")->type_name("PATH|FD");
+
+  auto* configure = app.add_option_group("Configure");
+  configure->add_flag("--no-configure", raw.no_configure, "Leave the guest's interfaces alone");
+  configure->add_flag("--leave-lo", raw.leave_lo, "Leave lo alone");
+  configure->add_option("--mtu", raw.mtu, "MTU of the TAP, 68 to 65521")->type_name("N");
+  configure->add_option("--mac", raw.mac, "MAC address of the TAP")->type_name("MAC");
+  configure->add_option("--cidr", raw.cidr, "IPv4 network (10.0.2.0/24)")->type_name("CIDR");
+  configure->add_option("--cidr6", raw.cidr6, "IPv6 network (fd00::/64)")->type_name("CIDR");
+  configure->add_flag("--no-ipv6", raw.no_ipv6, "No IPv6");
+
+  auto* reach = app.add_option_group("Reach");
+  reach->add_option("--dns", raw.dns, "Resolver behind the DNS address; repeatable (those of resolv.conf)")->type_name("ADDR");
+  reach->add_flag("--no-dns", raw.no_dns, "No DNS address");
+  reach->add_flag("--allow-host-loopback", raw.allow_host_loopback, "The gateway address leads to the host's loopback");
+  reach->add_flag("--allow-link-local", raw.allow_link_local, "Let 169.254.0.0/16 and fe80::/10 through");
+  reach->add_option("--outbound-addr", raw.outbound, "IPv4 source of outgoing connections")->type_name("ADDR|IF");
+  reach->add_option("--outbound-addr6", raw.outbound6, "IPv6 source of outgoing connections")->type_name("ADDR|IF");
+
+  auto* forward = app.add_option_group("Forward");
+  forward->add_option("--forward", raw.forwards, "[HOST_ADDR:]HOST_PORT:[GUEST_ADDR:]GUEST_PORT[/tcp|/udp]; repeatable")
+      ->type_name("SPEC");
+  forward->add_option("--api-socket", raw.api_socket, "Control socket")->type_name("PATH");
+
+  auto* life = app.add_option_group("Life");
+  life->add_option("--ready-fd", raw.ready_fd, "Gets one byte when the network is usable")->type_name("FD");
+  life->add_option("--exit-fd", raw.exit_fd, "EOF or any event on it ends the helper")->type_name("FD");
+  life->add_option("--log-level", raw.log_level, "error, warning, info or debug (info)")->type_name("LEVEL");
+  life->add_flag("--log-json", raw.log_json, "Log JSON lines");
+  for (CLI::Option* option : app.get_options()) option->multi_option_policy(CLI::MultiOptionPolicy::Throw);
+}
+
+std::string version_text() {
+  return "netns-helper version " NETNS_HELPER_VERSION "\nlibslirp: " + SlirpStack::library_version() +
+         "\nSLIRP_CONFIG_VERSION: " + std::to_string(SlirpStack::config_version()) + "\n";
+}
+
+Error rule(std::string option, std::string text) {
+  return Error{.code = Code::invalid, .what = "--" + option + ": " + std::move(text), .field = option};
+}
+
+// Gives the parse error of one option the option's name in front, as the user typed it.
+template <class T>
+Result<T> of_option(std::string_view option, Result<T> result) {
+  if (result) return result;
+  Error error = std::move(result).error().in("--" + std::string(option));
+  error.field = option;
+  return error;
+}
+
+Result<int> parse_fd(const std::string& text, std::string_view option) {
+  if (text.empty()) return -1;
+  NH_LET(value, of_option(option, parse_unsigned(text, 0, INT32_MAX, "file descriptor")));
+  const int fd = static_cast<int>(value);
+  if (fcntl(fd, F_GETFD) < 0) return rule(std::string(option), "file descriptor " + text + " is not open");
+  return fd;
+}
+
+Result<> choose_target(const Raw& raw, Options& options) {
+  const struct {
+    const std::string& text;
+    TargetKind kind;
+  } ways[] = {{raw.pid, TargetKind::pid},
+              {raw.netns, TargetKind::netns_path},
+              {raw.tap_fd, TargetKind::tap_fd},
+              {raw.tap_socket, TargetKind::tap_socket}};
+  int given = 0;
+  for (const auto& way : ways) {
+    if (way.text.empty()) continue;
+    ++given;
+    options.attach = way.kind;
+    options.target = way.text;
+  }
+  if (given != 1)
+    return Error{.code = Code::invalid,
+                 .what = "name the guest by exactly one of --pid, --netns, --tap-fd and --tap-socket",
+                 .field = "pid"};
+  options.userns = raw.userns;
+  options.tap_name = raw.tap_name;
+  return check_interface_name(raw.tap_name);
+}
+
+Result<> fill_configuration(const Raw& raw, Options& options) {
+  options.configure = !raw.no_configure;
+  options.leave_lo = raw.leave_lo;
+  if (!raw.mtu.empty()) {
+    NH_LET(mtu, of_option("mtu", parse_unsigned(raw.mtu, mtu_min, mtu_max, "MTU")));
+    options.mtu = static_cast<unsigned>(mtu);
+  }
+  if (!raw.mac.empty()) {
+    if (raw.no_configure) return rule("mac", "needs the configuration that --no-configure switches off");
+    NH_LET(mac, of_option("mac", MacAddress::parse(raw.mac)));
+    options.mac = mac;
+  }
+  if (!raw.cidr.empty()) {
+    NH_LET(cidr, of_option("cidr", Cidr::parse(raw.cidr)));
+    options.cidr = cidr;
+  }
+  if (!raw.cidr6.empty()) {
+    if (raw.no_ipv6) return rule("cidr6", "contradicts --no-ipv6");
+    NH_LET(cidr6, of_option("cidr6", Cidr::parse(raw.cidr6)));
+    options.cidr6 = cidr6;
+    options.cidr6_given = true;
+  }
+  if (raw.no_ipv6) options.cidr6.reset();
+  return Ok{};
+}
+
+Result<> fill_reach(const Raw& raw, Options& options) {
+  if (raw.no_dns && !raw.dns.empty()) return rule("dns", "contradicts --no-dns");
+  options.use_dns = !raw.no_dns;
+  for (const std::string& text : raw.dns) {
+    NH_LET(address, of_option("dns", Address::parse(text)));
+    options.dns.push_back(address);
+  }
+  options.allow_host_loopback = raw.allow_host_loopback;
+  options.allow_link_local = raw.allow_link_local;
+  options.outbound_v4 = raw.outbound;
+  options.outbound_v6 = raw.outbound6;
+  return Ok{};
+}
+
+Result<> fill_life(const Raw& raw, Options& options) {
+  for (const std::string& text : raw.forwards) {
+    NH_LET(spec, of_option("forward", ForwardSpec::parse(text)));
+    options.forwards.push_back(spec);
+  }
+  options.api_socket = raw.api_socket;
+  NH_LET(ready_fd, parse_fd(raw.ready_fd, "ready-fd"));
+  NH_LET(exit_fd, parse_fd(raw.exit_fd, "exit-fd"));
+  options.ready_fd = ready_fd;
+  options.exit_fd = exit_fd;
+  if (ready_fd >= 0 && ready_fd == exit_fd) return rule("exit-fd", "is the same descriptor as --ready-fd");
+  if (!raw.log_level.empty()) {
+    NH_LET(level, of_option("log-level", log::parse_level(raw.log_level)));
+    options.log_level = level;
+  }
+  options.log_json = raw.log_json;
+  return Ok{};
+}
+
+}  // namespace
+
+Result<CommandLine> parse_command_line(int argc, const char* const* argv) {
+  Raw raw;
+  CLI::App app("Rootless user-mode networking for a network namespace.", "netns-helper");
+  CommandLine line;
+  // CLI11 reports by exceptions; they end here.
+  try {
+    declare(app, raw);
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp&) {
+    line.print = PrintAndExit{app.help()};
+    return line;
+  } catch (const CLI::Error& error) {
+    return Error{.code = Code::invalid, .what = error.what()};
+  }
+  if (raw.version) {
+    line.print = PrintAndExit{version_text()};
+    return line;
+  }
+  NH_TRY(choose_target(raw, line.options));
+  NH_TRY(fill_configuration(raw, line.options));
+  NH_TRY(fill_reach(raw, line.options));
+  NH_TRY(fill_life(raw, line.options));
+  return line;
+}
+
+}  // namespace nh

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The source address of outgoing connections, given as an address or as the interface whose first address it is.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "src/base/address.h"
+
+namespace nh {
+
+/// nullopt for an empty text. `option` is the field of errors: invalid (neither an address of the family nor an
+/// interface), missing (the interface has no address of the family, or the host has no such address).
+Result<std::optional<Address>> outbound_address(const std::string& text, Family family, const std::string& option);
+
+}  // namespace nh

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "src/linux/fd_passing.h"
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <string>
+#include <vector>
+
+namespace nh {
+
+namespace {
+
+/// SCM_MAX_FD of the kernel (include/net/scm.h): no message carries more.
+constexpr std::size_t scm_max_fd = 253;
+
+std::vector<UniqueFd> take_fds(msghdr& message) {
+  std::vector<UniqueFd> fds;
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    for (std::size_t i = 0; i < count; ++i) {
+      int fd = -1;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof fd, sizeof fd);
+      fds.emplace_back(fd);
+    }
+  }
+  return fds;
+}
+
+Error refused(std::string what) { return Error{.code = Code::invalid, .sys_errno = 0, .what = std::move(what)}; }
+
+}  // namespace
+
+Result<> send_message(int socket, Bytes payload, int fd) {
+  iovec part{.iov_base = const_cast<std::uint8_t*>(payload.data()), .iov_len = payload.size()};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  if (fd >= 0) {
+    message.msg_control = control.data();
+    message.msg_controllen = control.size();
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof fd);
+    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+  }
+  ssize_t sent = -1;
+  do sent = sendmsg(socket, &message, MSG_NOSIGNAL);
+  while (sent < 0 && errno == EINTR);
+  if (sent < 0) return sys_error("sending a message");
+  if (static_cast<std::size_t>(sent) != payload.size())
+    return Error{.code = Code::failed, .sys_errno = 0, .what = "sending a message: only a part was taken"};
+  return Ok{};
+}
+
+Result<ReceivedMessage> receive_message(int socket, MutableBytes buffer, FdRule rule) {
+  iovec part{.iov_base = buffer.data(), .iov_len = buffer.size()};
+  // Room for everything that can come, so that a truncation is the sender's doing and every descriptor gets closed.
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(scm_max_fd * sizeof(int)) + CMSG_SPACE(sizeof(ucred))> control{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  ssize_t size = -1;
+  do size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+  while (size < 0 && errno == EINTR);
+  if (size < 0) return sys_error("receiving a message");
+
+  std::vector<UniqueFd> fds = take_fds(message);
+  if ((message.msg_flags & MSG_CTRUNC) != 0)
+    return refused("the message's descriptors or other control data were cut off (too many of them, or we are out of descriptors)");
+  if ((message.msg_flags & MSG_TRUNC) != 0)
+    return refused("the message is longer than " + std::to_string(buffer.size()) + " bytes");
+  if (size == 0 && fds.empty()) return ReceivedMessage{};
+  const std::size_t most = rule == FdRule::none ? 0 : 1;
+  if (fds.size() > most)
+    return refused("the message carries " + std::to_string(fds.size()) + " descriptors, not " + std::to_string(most));
+  if (rule == FdRule::one && fds.empty()) return refused("the message carries no descriptor");
+  ReceivedMessage received{.size = static_cast<std::size_t>(size), .fd = {}};
+  if (!fds.empty()) received.fd = std::move(fds.front());
+  return received;
+}
+
+}  // namespace nh

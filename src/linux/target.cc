@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "src/linux/target.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <cerrno>
+#include <climits>
+
+#include "src/base/number.h"
+#include "src/linux/namespace.h"
+#include "src/linux/pidfd.h"
+#include "src/linux/tap.h"
+#include "src/linux/tap_socket.h"
+
+namespace nh {
+
+namespace {
+
+Error with_field(Error error, std::string_view field) {
+  if (error.field.empty()) error.field = field;
+  return error;
+}
+
+/// Which user namespace to join before `netns`; empty: none.
+Result<UniqueFd> userns_to_join(int netns, UsernsText userns) {
+  UniqueFd owner;
+  if (!userns.empty()) {
+    NH_LET(named, open_namespace(userns, NamespaceType::user, "userns"));
+    owner = std::move(named);
+  } else {
+    auto found = owner_of(netns);
+    // The owner is no descendant of ours: nothing there can be joined, and whether we may enter netns all the same is
+    // for setns to say.
+    if (!found && found.error().sys_errno == EPERM) return UniqueFd();
+    if (!found) return std::move(found).error();
+    owner = std::move(found).value();
+  }
+  NH_LET(own, is_own_namespace(owner.get(), NamespaceType::user));
+  if (own) return UniqueFd();
+  return owner;
+}
+
+Result<> refuse_own_netns(int netns, std::string_view subject, std::string_view field) {
+  NH_LET(own, is_own_namespace(netns, NamespaceType::net));
+  if (!own) return Ok{};
+  return Error{.code = Code::invalid,
+               .sys_errno = 0,
+               .what = std::string(subject) + " is our own network namespace; it needs one of its own (for example: unshare -Urn)",
+               .field = std::string(field)};
+}
+
+/// Gives a target whose TAP is there the namespaces that go with it, as far as they can be found out.
+Result<Target> with_namespaces_of_tap(Target target, UsernsText userns) {
+  auto netns = netns_of_tap(target.tap.get());
+  if (!netns) return target;
+  NH_LET(own, is_own_namespace(netns->get(), NamespaceType::net));
+  if (own) return target;  // a TAP on the host itself: whoever made it configures it
+  NH_LET(joined, userns_to_join(netns->get(), userns));
+  target.netns = std::move(*netns);
+  target.userns = std::move(joined);
+  return target;
+}
+
+}  // namespace
+
+bool Target::path_gone() const {
+  if (kind != TargetKind::netns_path) return false;
+  struct stat now {}, held {};
+  if (stat(text.c_str(), &now) != 0) return errno == ENOENT || errno == ENOTDIR || errno == ESRCH;
+  return fstat(netns.get(), &held) == 0 && (now.st_dev != held.st_dev || now.st_ino != held.st_ino);
+}
+
+bool Target::process_gone() const { return kind == TargetKind::pid && has_ended(pidfd.get()); }
+
+Result<Target> open_pid_target(pid_t pid, UniqueFd pidfd, UsernsText userns) {
+  const std::string process = "process " + std::to_string(pid);
+  const std::string path = "/proc/" + std::to_string(pid) + "/ns/net";
+  UniqueFd netns(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const int err = errno;
+  // Asked after the opening: if the process still lives, its number was its own all the time.
+  if (has_ended(pidfd.get()))
+    return Error{.code = Code::gone, .sys_errno = 0, .what = process + " has ended", .field = "pid"};
+  if (!netns) {
+    Error error = sys_error(err, "opening " + path);
+    if (err == EACCES || err == EPERM)
+      error.what += " (the process is not ours, or has made itself not dumpable; name its network namespace by path instead: --netns)";
+    if (err == ENOENT) error.what += " (is /proc mounted, and of this pid namespace?)";
+    return with_field(std::move(error), "pid");
+  }
+  NH_TRY(refuse_own_netns(netns.get(), "the network namespace of " + process, "pid"));
+  NH_LET(joined, userns_to_join(netns.get(), userns));
+  Target target;
+  target.kind = TargetKind::pid;
+  target.text = std::to_string(pid);
+  target.pidfd = std::move(pidfd);
+  target.netns = std::move(netns);
+  target.userns = std::move(joined);
+  return target;
+}
+
+Result<Target> open_pid_target(std::string_view text, UsernsText userns) {
+  NH_LET(number, parse_unsigned(text, 1, INT_MAX, "pid"));
+  const auto pid = static_cast<pid_t>(number);
+  auto pidfd = open_pidfd(pid);
+  if (!pidfd) return with_field(std::move(pidfd).error(), "pid");
+  return open_pid_target(pid, std::move(*pidfd), userns);
+}
+
+Result<Target> open_netns_target(std::string_view text, UsernsText userns) {
+  NH_LET(netns, open_namespace(text, NamespaceType::net, "netns"));
+  NH_TRY(refuse_own_netns(netns.get(), text, "netns"));
+  NH_LET(joined, userns_to_join(netns.get(), userns));
+  Target target;
+  const bool inherited = text.find_first_not_of("0123456789") == std::string_view::npos;
+  target.kind = inherited ? TargetKind::netns_fd : TargetKind::netns_path;
+  target.text = text;
+  target.netns = std::move(netns);
+  target.userns = std::move(joined);
+  return target;
+}
+
+Result<Target> open_tap_fd_target(std::string_view text, UsernsText userns) {
+  NH_LET(number, parse_unsigned(text, 0, INT_MAX, "tap-fd"));
+  const int fd = static_cast<int>(number);
+  if (auto adopted = adopt_tap(fd); !adopted)
+    return with_field(std::move(adopted).error().in("--tap-fd " + std::string(text)), "tap-fd");
+  Target target;
+  target.kind = TargetKind::tap_fd;
+  target.text = text;
+  target.tap = UniqueFd(fd);
+  return with_namespaces_of_tap(std::move(target), userns);
+}
+
+Result<Target> open_tap_socket_target(std::string_view text, const Clock& clock, int signal_fd, UsernsText userns,
+                                      Duration wait) {
+  const std::string context = "--tap-socket " + std::string(text);
+  auto received = receive_tap(text, clock, signal_fd, wait);
+  if (!received) return with_field(std::move(received).error().in(context), "tap-socket");
+  if (auto adopted = adopt_tap(received->get()); !adopted)
+    return with_field(std::move(adopted).error().in(context), "tap-socket");
+  Target target;
+  target.kind = TargetKind::tap_socket;
+  target.text = text;
+  target.tap = std::move(*received);
+  return with_namespaces_of_tap(std::move(target), userns);
+}
+
+}  // namespace nh

@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Target: what names the guest, opened once and from then on held by descriptors, never looked up again.
+//
+// A pid is turned into a pidfd before anything of it is opened, and the pidfd is asked afterwards whether that process
+// still lives: only then do the descriptors belong to the process that was named, and not to one that got its number.
+// The network namespace decides which user namespace is joined: its owner (owner_of), unless --userns says otherwise.
+// A TAP that was handed over brings its namespace along (TUNGETDEVNETNS) where the kernel lets us ask; otherwise the
+// target is a bare TAP, without a namespace, and there is nothing that an agent could do.
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "src/base/clock.h"
+#include "src/base/limits.h"
+#include "src/base/result.h"
+#include "src/base/unique_fd.h"
+
+namespace nh {
+
+enum class TargetKind : std::uint8_t { pid, netns_path, netns_fd, tap_fd, tap_socket };
+
+struct Target {
+  TargetKind kind = TargetKind::pid;
+  std::string text;  ///< as the user named it
+  UniqueFd pidfd;    ///< kind pid: readable when the process has ended
+  UniqueFd netns;    ///< empty: a bare TAP
+  UniqueFd userns;   ///< to be joined before netns; empty: none needs to be (we are in the owner, or cannot enter it)
+  UniqueFd tap;      ///< kinds tap_fd and tap_socket
+
+  /// kind netns_path: true if the path no longer leads to `netns` (removed, unmounted, another namespace). A path
+  /// that cannot be looked at for another reason is not gone. false for every other kind.
+  bool path_gone() const;
+  /// kind pid: true once the process has ended. false for every other kind.
+  bool process_gone() const;
+};
+
+/// What --userns said; empty view: nothing.
+using UsernsText = std::string_view;
+
+/// "--pid": field `pid` in errors. missing: no such process; gone: it ended meanwhile; denied: not ours or not dumpable;
+/// invalid: it is in our own network namespace.
+Result<Target> open_pid_target(std::string_view text, UsernsText userns = {});
+/// The same for who has the pidfd already (pidfd.h).
+Result<Target> open_pid_target(pid_t pid, UniqueFd pidfd, UsernsText userns = {});
+
+/// "--netns PATH|FD": field `netns`.
+Result<Target> open_netns_target(std::string_view text, UsernsText userns = {});
+
+/// "--tap-fd FD": field `tap-fd`. The inherited descriptor is taken over.
+Result<Target> open_tap_fd_target(std::string_view text, UsernsText userns = {});
+
+/// "--tap-socket PATH|FD": field `tap-socket`; waits (tap_socket.h). timeout, or interrupted when signal_fd
+/// becomes readable (-1: none).
+Result<Target> open_tap_socket_target(std::string_view text, const Clock& clock, int signal_fd,
+                                      UsernsText userns = {}, Duration wait = limits::tap_socket_wait);
+
+}  // namespace nh

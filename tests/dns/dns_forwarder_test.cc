@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// DNS over UDP: from the guest's frames to resolvers of the test and back.
+#include "netstack/dns/dns_forwarder.h"
+
+#include <cstdlib>
+#include <fstream>
+#include <set>
+
+#include "src/base/limits.h"
+#include "tests/dns/fake_resolver.h"
+
+namespace nh::test {
+namespace {
+
+TEST_CASE("a query is answered from the DNS address, with its own id, to the MAC that asked") {
+  const bool v4 = GENERATE(true, false);
+  DnsFixture f({"127.0.0.2"});
+  f.ask(query(0x4242, "a.example"), 40000, v4 ? "10.0.2.3" : "fd00::3", v4 ? "10.0.2.100" : "fd00::100");
+  const Datagram answer = f.answer();
+  CHECK(answer.from == at(v4 ? "10.0.2.3" : "fd00::3", 53));
+  CHECK(answer.to == at(v4 ? "10.0.2.100" : "fd00::100", 40000));
+  CHECK(answer.mac_destination == guest_mac);
+  CHECK(answer.mac_source == AddressPlan::gateway_mac(answer.from.address));
+  CHECK(dns::id(answer.payload) == 0x4242);
+  CHECK(mark_of(answer.payload) == "127.0.0.2");
+  CHECK(f.forwarder->counters().answered == 1);
+  CHECK(f.forwarder->counters().under_way == 0);
+  CHECK(f.forwarder->next_deadline() == Instant::max());
+}
+
+TEST_CASE("each query goes out with another port and id") {
+  DnsFixture f({"127.0.0.2"});
+  std::set<std::uint16_t> ids, ports;
+  constexpr std::size_t many = 40;
+  for (std::size_t i = 0; i < many; ++i) f.ask(query(7, "a.example"), static_cast<std::uint16_t>(40000 + i));
+  f.answer(many);
+  for (const Message& message : f.resolver(0).queries) ids.insert(dns::id(message));
+  for (const Endpoint& source : f.resolver(0).sources) ports.insert(source.port);
+  CHECK(ids.size() > many - 5);
+  CHECK(ports.size() == many);
+  for (const Datagram& datagram : f.sink.datagrams()) CHECK(dns::id(datagram.payload) == 7);
+}
+
+TEST_CASE("IPv6-only resolvers serve a guest that asks over IPv4") {
+  DnsFixture f({"::1"});
+  f.ask(query(1, "a.example"));
+  CHECK(mark_of(f.answer().payload) == "::1");
+}
+
+TEST_CASE("a resolver that refuses the packet gives way to the next at once") {
+  DnsFixture f({"127.0.0.2", "127.0.0.3"});
+  f.resolvers.erase(f.resolvers.begin());  // its port is closed now: ECONNREFUSED
+  f.ask(query(1, "a.example"));
+  CHECK(mark_of(f.answer().payload) == "127.0.0.3");
+  CHECK(f.forwarder->counters().resolver_failures == 1);
+  // And it is asked last from now on.
+  f.ask(query(2, "b.example"));
+  CHECK(mark_of(f.answer(2).payload) == "127.0.0.3");
+  CHECK(f.forwarder->counters().resolver_failures == 1);
+}
+
+TEST_CASE("a silent resolver is joined by the next after a while") {
+  DnsFixture f({"127.0.0.2", "127.0.0.3"});
+  f.resolver(0).behaviour = silent();
+  f.ask(query(1, "a.example"));
+  REQUIRE(f.run_until([&] { return f.resolver(0).queries.size() == 1; }));
+  CHECK(f.resolver(1).queries.empty());
+  f.clock.advance(limits::dns_try - std::chrono::milliseconds(1));
+  f.forwarder->expire();
+  f.turn();
+  CHECK(f.resolver(1).queries.empty());
+  f.clock.advance(std::chrono::milliseconds(1));
+  CHECK(f.forwarder->next_deadline() <= f.clock.now());
+  CHECK(mark_of(f.answer().payload) == "127.0.0.3");
+  f.ask(query(2, "b.example"));
+  CHECK(mark_of(f.answer(2).payload) == "127.0.0.3");
+  CHECK(f.resolver(0).queries.size() == 1);
+}
+
+TEST_CASE("a slow resolver may still win after the next was asked") {
+  DnsFixture f({"127.0.0.2", "127.0.0.3"});
+  f.resolver(0).behaviour = silent();
+  f.resolver(1).behaviour = silent();
+  f.ask(query(1, "a.example"));
+  REQUIRE(f.run_until([&] { return f.resolver(0).queries.size() == 1; }));
+  f.clock.advance(limits::dns_try);
+  f.resolver(0).behaviour = [](Bytes asked) { return std::vector<Message>{response(asked, "late")}; };
+  REQUIRE(f.run_until([&] { return f.resolver(1).queries.size() == 1; }));
+  // Both have it and are silent: both are asked again, and the first answers now.
+  f.clock.advance(limits::dns_try);
+  CHECK(mark_of(f.answer().payload) == "late");
+}
+
+TEST_CASE("SERVFAIL and REFUSED of one resolver: the next is asked") {
+  DnsFixture f({"127.0.0.2", "127.0.0.3", "127.0.0.4"});
+  f.resolver(0).behaviour = failing(dns::Rcode::server_failure);
+  f.resolver(1).behaviour = failing(dns::Rcode::refused);
+  f.ask(query(1, "a.example"));
+  CHECK(mark_of(f.answer().payload) == "127.0.0.4");
+  CHECK(f.forwarder->counters().answered == 1);
+}
+
+TEST_CASE("NXDOMAIN is an answer") {
+  DnsFixture f({"127.0.0.2", "127.0.0.3"});
+  f.resolver(0).behaviour = failing(dns::Rcode::name_error);
+  f.ask(query(1, "a.example"));
+  CHECK(dns::rcode(f.answer().payload) == dns::Rcode::name_error);
+  CHECK(f.resolver(1).queries.empty());
+}
+
+TEST_CASE("when all refuse, the guest gets the last refusal") {
+  DnsFixture f({"127.0.0.2", "127.0.0.3"});
+  f.resolver(0).behaviour = failing(dns::Rcode::server_failure);
+  f.resolver(1).behaviour = failing(dns::Rcode::refused);
+  f.ask(query(9, "a.example"));
+  const Datagram answer = f.answer();
+  CHECK(dns::rcode(answer.payload) == dns::Rcode::refused);
+  CHECK(dns::id(answer.payload) == 9);
+  CHECK(f.forwarder->counters().failed == 1);
+}
+
+TEST_CASE("when nobody can be reached or all are silent, the guest gets SERVFAIL") {
+  const bool closed = GENERATE(true, false);
+  DnsFixture f({"127.0.0.2", "127.0.0.3"});
+  for (auto& resolver : f.resolvers) resolver->behaviour = silent();
+  if (closed) f.resolvers.clear();
+  const Message asked = query(9, "a.example");
+  f.ask(asked);
+  // Bounded by the time after which a query is given up; each step is one of the forwarder's own deadlines.
+  const Instant end = f.clock.now() + limits::dns_give_up;
+  REQUIRE(f.run_until([&] {
+    if (!closed && f.forwarder->counters().under_way > 0 && f.forwarder->next_deadline() > f.clock.now())
+      f.clock.advance(f.forwarder->next_deadline() - f.clock.now());
+    return f.sink.datagrams().size() == 1;
+  }));
+  CHECK(f.clock.now() <= end);
+  const Datagram answer = f.answer();
+  CHECK(dns::rcode(answer.payload) == dns::Rcode::server_failure);
+  CHECK(dns::answers(answer.payload, asked));
+  CHECK(dns::id(answer.payload) == 9);
+  CHECK(f.forwarder->counters().failed == 1);
+}
+
+TEST_CASE("answers with a wrong id or question are passed over") {
+  DnsFixture f({"127.0.0.2"});
+  f.resolver(0).behaviour = [](Bytes asked) {
+    Message wrong_id = response(asked, "forged");
+    dns::set_id(wrong_id, static_cast<std::uint16_t>(dns::id(asked) ^ 1));
+    Message wrong_question = response(query(dns::id(asked), "evil.example"), "forged");
+    Message short_one(asked.begin(), asked.begin() + 5);
+    Message query_back(asked.begin(), asked.end());
+    return std::vector<Message>{wrong_id, wrong_question, short_one, query_back, response(asked, "true")};
+  };
+  f.ask(query(1, "a.example"));
+  CHECK(mark_of(f.answer().payload) == "true");
+  CHECK(f.forwarder->counters().answers_ignored == 4);
+}
+
+TEST_CASE("an answer from another address is not heard") {
+  DnsFixture f({"127.0.0.2"});
+  f.resolver(0).behaviour = silent();
+  f.ask(query(1, "a.example"));
+  REQUIRE(f.run_until([&] { return f.resolver(0).queries.size() == 1; }));
+  const HostSocket forger = HostSocket::udp("127.0.0.9", f.port);
+  REQUIRE(forger);
+  forger.send_to(f.resolver(0).sources[0], response(f.resolver(0).queries[0], "forged"));
+  f.turn();
+  CHECK(f.sink.frames.empty());
+}
+
+TEST_CASE("a flood of wrong answers ends the attempt, not the helper") {
+  DnsFixture f({"127.0.0.2", "127.0.0.3"});
+  f.resolver(0).behaviour = [](Bytes asked) {
+    Message wrong = response(asked, "forged");
+    dns::set_id(wrong, static_cast<std::uint16_t>(dns::id(asked) ^ 1));
+    return std::vector<Message>(limits::dns_ignored_answers, wrong);
+  };
+  f.ask(query(1, "a.example"));
+  CHECK(mark_of(f.answer().payload) == "127.0.0.3");
+}
+
+TEST_CASE("the same query while it is under way is not asked twice") {
+  DnsFixture f({"127.0.0.2"});
+  f.resolver(0).behaviour = silent();
+  f.ask(query(1, "a.example"));
+  f.ask(query(1, "a.example"));
+  f.ask(query(2, "a.example"));
+  f.ask(query(1, "a.example"), 40001);
+  REQUIRE(f.run_until([&] { return f.resolver(0).queries.size() == 3; }));
+  f.turn();
+  CHECK(f.resolver(0).queries.size() == 3);
+  CHECK(f.forwarder->counters().duplicates == 1);
+  CHECK(f.forwarder->counters().udp_queries == 4);
+}
+
+TEST_CASE("what is no query is dropped or told so") {
+  DnsFixture f({"127.0.0.2"});
+  f.ask(text("short"));
+  f.ask(response(query(1, "a.example"), "x"));
+  CHECK(f.sink.frames.empty());
+  Message two_questions = query(5, "a.example");
+  two_questions[5] = 2;
+  f.ask(two_questions);
+  const Datagram answer = f.answer();
+  CHECK(dns::rcode(answer.payload) == dns::Rcode::format_error);
+  CHECK(dns::id(answer.payload) == 5);
+  CHECK(f.forwarder->counters().malformed == 3);
+  CHECK(f.resolver(0).queries.empty());
+}
+
+TEST_CASE("more queries than the limit are dropped and counted") {
+  DnsFixture f({"127.0.0.2"});
+  f.resolver(0).behaviour = silent();
+  for (std::size_t i = 0; i < limits::dns_queries + 5; ++i) f.ask(query(static_cast<std::uint16_t>(i), "a.example"));
+  CHECK(f.forwarder->counters().under_way == limits::dns_queries);
+  CHECK(f.forwarder->counters().dropped_full == 5);
+}
+
+TEST_CASE("a truncated answer and one beyond the MTU reach the guest as they are") {
+  DnsFixture f({"127.0.0.2"});
+  f.resolver(0).behaviour = [](Bytes asked) {
+    Message truncated = response(asked, std::string(4000, 'x'));
+    truncated[2] |= 0x02;
+    return std::vector<Message>{truncated};
+  };
+  f.ask(query(1, "a.example"));
+  const Datagram answer = f.answer();
+  CHECK(answer.frames == 3);
+  CHECK((answer.payload[2] & 0x02) != 0);
+  CHECK(mark_of(answer.payload) == std::string(4000, 'x'));
+}
+
+TEST_CASE("resolv.conf is followed while queries go on") {
+  std::string path = "/tmp/netns-helper-resolv-XXXXXX";
+  const UniqueFd made(mkstemp(path.data()));
+  std::ofstream(path) << "nameserver 127.0.0.2\n";
+  DnsFixture f({"127.0.0.2", "127.0.0.3"}, path);
+  f.ask(query(1, "a.example"));
+  CHECK(mark_of(f.answer().payload) == "127.0.0.2");
+  std::ofstream(path + ".new") << "nameserver 127.0.0.3\n";
+  REQUIRE(rename((path + ".new").c_str(), path.c_str()) == 0);
+  f.clock.advance(limits::dns_resolv_check);
+  f.ask(query(2, "a.example"));
+  CHECK(mark_of(f.answer(2).payload) == "127.0.0.3");
+  unlink(path.c_str());
+}
+
+}  // namespace
+}  // namespace nh::test

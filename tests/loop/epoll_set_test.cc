@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "src/loop/epoll_set.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <functional>
+
+#include "tests/support/catch.h"
+
+using namespace nh;
+
+namespace {
+struct Pipe {
+  UniqueFd reader, writer;
+  Pipe() {
+    int fds[2];
+    REQUIRE(pipe2(fds, O_NONBLOCK | O_CLOEXEC) == 0);
+    reader.reset(fds[0]);
+    writer.reset(fds[1]);
+  }
+};
+struct Handler : EpollSet::Handler {
+  std::function<void(std::uint32_t)> callback;
+  int calls = 0;
+  void on_ready(std::uint32_t events) override {
+    ++calls;
+    if (callback) callback(events);
+  }
+};
+}  // namespace
+
+TEST_CASE("the loop dispatches what is ready in the set, also after the set was moved", "[epoll]") {
+  Loop loop;
+  EpollSet set = EpollSet::create(loop).value();
+  EpollSet moved = std::move(set);
+  const Pipe pipe;
+  Handler handler;
+  REQUIRE(moved.add(pipe.reader.get(), EPOLLIN, handler).ok());
+  loop.turn(false);
+  CHECK(handler.calls == 0);
+  REQUIRE(write(pipe.writer.get(), "x", 1) == 1);
+  loop.turn(false);
+  CHECK(handler.calls == 1);
+  moved.remove(pipe.reader.get());
+  loop.turn(false);
+  CHECK(handler.calls == 1);
+}
+
+TEST_CASE("an event of the same batch for a removed or reused fd is skipped", "[epoll]") {
+  Loop loop;
+  EpollSet set = EpollSet::create(loop).value();
+  Pipe first, second;
+  Handler one, two, late;
+  const auto end_other = [&](Pipe& other, std::uint32_t) {
+    const int fd = other.reader.get();
+    set.remove(fd);
+    other.reader.reset();
+    // The number is free now: give it to a pipe end that is ready too, but was not when the batch was collected.
+    const UniqueFd spare(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    REQUIRE(dup2(first.writer.get(), fd) == fd);
+    other.reader.reset(fd);
+    REQUIRE(set.add(fd, EPOLLOUT, late).ok());
+  };
+  one.callback = [&](std::uint32_t events) { end_other(second, events); };
+  two.callback = [&](std::uint32_t events) { end_other(first, events); };
+  REQUIRE(set.add(first.reader.get(), EPOLLIN, one).ok());
+  REQUIRE(set.add(second.reader.get(), EPOLLIN, two).ok());
+  REQUIRE(write(first.writer.get(), "x", 1) == 1);
+  REQUIRE(write(second.writer.get(), "x", 1) == 1);
+  set.dispatch();
+  CHECK(one.calls + two.calls == 1);
+  CHECK(late.calls == 0);
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// UDP forwards with real sockets on the host's loopback and a guest that is a list of frames.
+#include "netstack/relay/udp_forward.h"
+
+#include <numeric>
+#include <set>
+
+#include "tests/support/catch.h"
+#include "tests/support/frame_recorder.h"
+#include "tests/support/host_socket.h"
+
+namespace nh::test {
+namespace {
+
+struct Fixture {
+  explicit Fixture(std::size_t max_flows = 100, unsigned mtu = 1500)
+      : forward({&epoll, &clock, &sink, &neighbours, plan(mtu), max_flows}) {}
+
+  Endpoint add(std::uint64_t rule, const std::string& spec) {
+    auto bound = forward.add(rule, ForwardSpec::parse(spec).value());
+    REQUIRE(bound);
+    return *bound;
+  }
+  // Waits until the guest has got `count` datagrams in all; gives the last.
+  Datagram received(std::size_t count) {
+    REQUIRE(until([&] {
+      epoll.dispatch();
+      return sink.datagrams().size() >= count;
+    }));
+    return sink.datagrams().at(count - 1);
+  }
+  // The guest answers a datagram as any UDP service does: from its destination, to its source.
+  bool answer(const Datagram& to, std::string_view what) { return take(udp(to.to, to.from, text(what))); }
+  bool take(Frame frame) { return forward.take(parse_packet(frame).packet); }
+
+  Loop loop;
+  EpollSet epoll = EpollSet::create(loop).value();
+  ManualClock clock;
+  FrameRecorder sink;
+  Neighbours neighbours{guest_mac};
+  UdpForward forward;
+};
+
+HostDatagram received(const HostSocket& socket) {
+  std::optional<HostDatagram> datagram;
+  REQUIRE(until([&] { return (datagram = socket.receive()).has_value(); }));
+  return *datagram;
+}
+
+TEST_CASE("a client on loopback appears as the gateway and is answered") {
+  const bool v4 = GENERATE(true, false);
+  Fixture f;
+  const Endpoint bound = f.add(1, v4 ? "0:5300/udp" : "[::1]:0:5300/udp");
+  CHECK(bound.port != 0);
+  const HostSocket client = HostSocket::udp(v4 ? "127.0.0.1" : "::1");
+  client.send_to(bound, text("question"));
+  const Datagram got = f.received(1);
+  CHECK(got.text() == "question");
+  CHECK(got.to == (v4 ? at("10.0.2.100", 5300) : at("fd00::100", 5300)));
+  CHECK(got.from == Endpoint{addr(v4 ? "10.0.2.2" : "fd00::2"), client.port()});
+  CHECK(got.mac_destination == guest_mac);
+  CHECK(got.mac_source == AddressPlan::gateway_mac(addr(v4 ? "10.0.2.2" : "fd00::2")));
+
+  REQUIRE(f.answer(got, "answer"));
+  const HostDatagram back = received(client);
+  CHECK(back.text() == "answer");
+  CHECK(back.from == bound);
+  const auto counters = f.forward.of(1);
+  CHECK(counters.datagrams_to_guest == 1);
+  CHECK(counters.bytes_to_guest == 8);
+  CHECK(counters.datagrams_to_clients == 1);
+  CHECK(counters.bytes_to_clients == 6);
+  CHECK(counters.flows == 1);
+}
+
+TEST_CASE("many clients of one port each get their own answers") {
+  constexpr std::size_t many = 60;
+  Fixture f;
+  const Endpoint bound = f.add(1, "0:5300/udp");
+  std::vector<HostSocket> clients;
+  for (std::size_t i = 0; i < many; ++i) {
+    clients.push_back(HostSocket::udp("127.0.0.1"));
+    clients.back().send_to(bound, text("from " + std::to_string(clients.back().port())));
+  }
+  f.received(many);
+  std::set<Endpoint> sources;
+  for (const Datagram& datagram : f.sink.datagrams()) {
+    sources.insert(datagram.from);
+    CHECK(datagram.text() == "from " + std::to_string(datagram.from.port));
+    REQUIRE(f.answer(datagram, "to " + std::to_string(datagram.from.port)));
+  }
+  CHECK(sources.size() == many);
+  for (const HostSocket& client : clients) CHECK(received(client).text() == "to " + std::to_string(client.port()));
+  CHECK(f.forward.counters().flows == many);
+}
+
+TEST_CASE("two clients with one port appear with different ports") {
+  Fixture f;
+  const Endpoint bound = f.add(1, "0.0.0.0:0:5300/udp");
+  const HostSocket one = HostSocket::udp("127.0.0.1");
+  const HostSocket two = HostSocket::udp("127.0.0.2", one.port());
+  REQUIRE(two);
+  one.send_to({addr("127.0.0.1"), bound.port}, text("one"));
+  const Datagram first = f.received(1);
+  two.send_to({addr("127.0.0.1"), bound.port}, text("two"));
+  const Datagram second = f.received(2);
+  CHECK(first.from.port == one.port());
+  CHECK(second.from.address == first.from.address);
+  CHECK(second.from.port != first.from.port);
+  REQUIRE(f.answer(second, "to two"));
+  REQUIRE(f.answer(first, "to one"));
+  CHECK(received(one).text() == "to one");
+  CHECK(received(two).text() == "to two");
+}
+
+TEST_CASE("a wildcard socket answers from the address that the client had used") {
+  const std::string host = GENERATE("0.0.0.0", "[::]");
+  Fixture f;
+  const std::uint16_t port = f.add(1, host + ":0:5300/udp").port;
+  const HostSocket client = HostSocket::udp("127.0.0.1");
+  const Endpoint first{addr("127.0.0.1"), port};
+  const Endpoint second{addr("127.0.0.2"), port};
+  client.send_to(first, text("a"));
+  const Datagram a = f.received(1);
+  client.send_to(second, text("b"));
+  const Datagram b = f.received(2);
+  CHECK(a.from != b.from);
+  CHECK(a.to == at("10.0.2.100", 5300));  // [::] takes IPv4 too, and the guest sees it as such
+  REQUIRE(f.answer(b, "to b"));
+  const HostDatagram back = received(client);
+  CHECK(back.from == second);
+  CHECK(back.text() == "to b");
+  REQUIRE(f.answer(a, "to a"));
+  CHECK(received(client).from == first);
+}
+
+TEST_CASE("a dual-stack wildcard serves IPv6 clients as well") {
+  Fixture f;
+  const std::uint16_t port = f.add(1, "[::]:0:5300/udp").port;
+  const HostSocket client = HostSocket::udp("::1");
+  client.send_to(at("::1", port), text("six"));
+  const Datagram got = f.received(1);
+  CHECK(got.to == at("fd00::100", 5300));
+  REQUIRE(f.answer(got, "back"));
+  CHECK(received(client).from == at("::1", port));
+}
+
+TEST_CASE("a guest address of the other family is reached as the gateway of that family") {
+  const bool v4_host = GENERATE(true, false);
+  Fixture f;
+  const Endpoint bound = f.add(1, v4_host ? "0:[fd00::100]:5300/udp" : "[::1]:0:10.0.2.100:5300/udp");
+  const HostSocket client = HostSocket::udp(v4_host ? "127.0.0.1" : "::1");
+  client.send_to(bound, text("x"));
+  const Datagram got = f.received(1);
+  CHECK(got.from.address == addr(v4_host ? "fd00::2" : "10.0.2.2"));
+  REQUIRE(f.answer(got, "y"));
+  CHECK(received(client).from == bound);
+}
+
+TEST_CASE("a datagram of 4000 bytes is fragmented at an MTU of 1500, an answer of 60000 goes out whole") {
+  Fixture f;
+  const Endpoint bound = f.add(1, "0:5300/udp");
+  const HostSocket client = HostSocket::udp("127.0.0.1");
+  std::vector<std::uint8_t> payload(4000);
+  std::iota(payload.begin(), payload.end(), std::uint8_t{0});
+  client.send_to(bound, payload);
+  const Datagram got = f.received(1);
+  CHECK(got.frames == 3);
+  CHECK(got.payload == payload);
+  payload.resize(60000);
+  REQUIRE(f.take(udp(got.to, got.from, payload)));
+  CHECK(received(client).payload == payload);
+}
+
+TEST_CASE("datagrams without a byte go both ways") {
+  Fixture f;
+  const Endpoint bound = f.add(1, "0:5300/udp");
+  const HostSocket client = HostSocket::udp("127.0.0.1");
+  client.send_to(bound, {});
+  const Datagram got = f.received(1);
+  CHECK(got.payload.empty());
+  REQUIRE(f.answer(got, ""));
+  CHECK(received(client).payload.empty());
+}
+
+TEST_CASE("the largest datagram of IPv4 is carried") {
+  Fixture f;
+  const Endpoint bound = f.add(1, "0:5300/udp");
+  const HostSocket client = HostSocket::udp("127.0.0.1");
+  client.send_to(bound, std::vector<std::uint8_t>(limits::datagram, 'x'));
+  CHECK(f.received(1).payload.size() == limits::datagram);
+}
+
+TEST_CASE("a full table drops new clients, counts them, and keeps the old ones") {
+  Fixture f(2);
+  const Endpoint bound = f.add(1, "0:5300/udp");
+  const HostSocket clients[] = {HostSocket::udp("127.0.0.1"), HostSocket::udp("127.0.0.1"), HostSocket::udp("127.0.0.1")};
+  for (const HostSocket& client : clients) client.send_to(bound, text("x"));
+  REQUIRE(until([&] {
+    f.epoll.dispatch();
+    return f.forward.counters().dropped_table_full == 1;
+  }));
+  CHECK(f.sink.datagrams().size() == 2);
+  CHECK(f.forward.of(1).dropped_table_full == 1);
+  clients[0].send_to(bound, text("again"));
+  CHECK(f.received(3).text() == "again");
+}
+
+TEST_CASE("idle flows are forgotten, answered ones later") {
+  Fixture f;
+  const Endpoint bound = f.add(1, "0:5300/udp");
+  CHECK(f.forward.next_deadline() == Instant::max());
+  const HostSocket silent = HostSocket::udp("127.0.0.1");
+  silent.send_to(bound, text("silent"));
+  const Datagram unanswered = f.received(1);
+  const HostSocket busy = HostSocket::udp("127.0.0.1");
+  busy.send_to(bound, text("busy"));
+  const Datagram answered = f.received(2);
+  REQUIRE(f.answer(answered, "yes"));
+
+  f.clock.advance(limits::udp_idle_unanswered - std::chrono::milliseconds(1));
+  f.forward.expire();
+  CHECK(f.forward.counters().flows == 2);
+  f.clock.advance(std::chrono::milliseconds(1));
+  CHECK(f.forward.next_deadline() <= f.clock.now());
+  f.forward.expire();
+  CHECK(f.forward.counters().flows == 1);
+  CHECK(f.forward.of(1).flows == 1);
+  CHECK_FALSE(f.answer(unanswered, "late"));
+  CHECK(f.answer(answered, "still"));
+  f.clock.advance(limits::udp_idle_answered);
+  f.forward.expire();
+  CHECK(f.forward.counters().flows == 0);
+  CHECK(f.forward.counters().flows_expired == 2);
+  CHECK_FALSE(f.answer(answered, "late"));
+}
+
+TEST_CASE("a guest's ICMP error ends the flow it quotes, fragmentation needed does not") {
+  const bool v4 = GENERATE(true, false);
+  Fixture f;
+  const Endpoint bound = f.add(1, v4 ? "0:5300/udp" : "[::1]:0:5300/udp");
+  const HostSocket client = HostSocket::udp(v4 ? "127.0.0.1" : "::1");
+  client.send_to(bound, text("anyone?"));
+  f.received(1);
+  const auto error = [&](std::uint8_t type, std::uint8_t code) {
+    const Bytes sent = Bytes(f.sink.frames.at(0)).subspan(ethernet_header);
+    std::vector<std::uint8_t> rest(4);
+    rest.insert(rest.end(), sent.begin(), sent.end());
+    Frame frame = icmp(addr(v4 ? "10.0.2.100" : "fd00::100"), addr(v4 ? "10.0.2.2" : "fd00::2"), type, code, rest);
+    Packet packet = parse_packet(frame).packet;
+    REQUIRE(packet.icmp_error);
+    REQUIRE(read_quote(packet));
+    return f.forward.take_icmp_error(packet);
+  };
+  CHECK((v4 ? error(3, 4) : error(2, 0)));
+  CHECK(f.forward.counters().flows == 1);
+  CHECK((v4 ? error(3, 3) : error(1, 4)));
+  CHECK(f.forward.counters().flows == 0);
+  CHECK(f.forward.of(1).refused == 1);
+  CHECK_FALSE((v4 ? error(3, 3) : error(1, 4)));  // nothing of ours any more
+}
+
+TEST_CASE("packets that answer no flow are not taken") {
+  Fixture f;
+  const Endpoint bound = f.add(1, "0:5300/udp");
+  const HostSocket client = HostSocket::udp("127.0.0.1");
+  client.send_to(bound, text("x"));
+  const Datagram got = f.received(1);
+  CHECK_FALSE(f.take(udp({got.to.address, 5301}, got.from)));
+  CHECK_FALSE(f.take(udp(got.to, {got.from.address, static_cast<std::uint16_t>(got.from.port ^ 1)})));
+  CHECK_FALSE(f.take(udp(at("10.0.2.101", 5300), got.from)));
+  CHECK_FALSE(f.take(tcp(got.to, got.from)));
+  CHECK(f.take(udp(got.to, got.from)));
+}
+
+TEST_CASE("a removed rule frees its port and forgets its flows, others stay") {
+  Fixture f;
+  const Endpoint bound = f.add(1, "0:5300/udp");
+  const Endpoint other = f.add(2, "0:5301/udp");
+  const HostSocket client = HostSocket::udp("127.0.0.1");
+  client.send_to(bound, text("x"));
+  const Datagram got = f.received(1);
+  client.send_to(other, text("y"));
+  const Datagram kept = f.received(2);
+  f.forward.remove(1);
+  f.forward.remove(1);
+  CHECK(f.forward.counters().flows == 1);
+  CHECK_FALSE(f.answer(got, "late"));
+  CHECK(f.answer(kept, "fine"));
+  CHECK(HostSocket::udp("127.0.0.1", bound.port));
+  CHECK(f.forward.of(1).datagrams_to_guest == 0);
+  CHECK(f.forward.counters().datagrams_to_guest == 2);
+}
+
+TEST_CASE("a port in use, an address that is not there and a family that is off are errors with a field") {
+  Fixture f;
+  const HostSocket taken = HostSocket::udp("127.0.0.1");
+  auto error = f.forward.add(1, ForwardSpec::parse(std::to_string(taken.port()) + ":80/udp").value());
+  REQUIRE_FALSE(error);
+  CHECK(error.error().code == Code::in_use);
+  CHECK(error.error().field == "host_port");
+  error = f.forward.add(1, ForwardSpec::parse("192.0.2.1:0:80/udp").value());
+  REQUIRE_FALSE(error);
+  CHECK(error.error().code == Code::missing);
+  CHECK(error.error().field == "host_address");
+  Fixture without_v6(100, 1000);
+  error = without_v6.forward.add(1, ForwardSpec::parse("0:[fd00::100]:80/udp").value());
+  REQUIRE_FALSE(error);
+  CHECK(error.error().field == "guest_address");
+}
+
+}  // namespace
+}  // namespace nh::test

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: BSD-3-Clause
+"""What was measured, as JSON and as a table of medians."""
+import os
+import platform
+import statistics
+import time
+from pathlib import Path
+
+# cell -> (what it is, unit, factor from what was recorded to the unit, True if more is better)
+CELLS = {
+    "up": ("upload", "Gbit/s", 1e-9, True),
+    "down": ("download", "Gbit/s", 1e-9, True),
+    "cpu_up": ("helper's CPU, upload", "s/GB", 1, False),
+    "cpu_down": ("helper's CPU, download", "s/GB", 1, False),
+    "rr": ("request/response", "1/s", 1, True),
+    "rr_p99": ("request/response, p99", "us", 1, False),
+    "crr": ("connect/request/close", "1/s", 1, True),
+    "udp_rr": ("datagram and answer", "1/s", 1, True),
+    "ready": ("fork to ready", "ms", 1e3, False),
+    "rss": ("idle RSS, all processes", "MiB", 1 / 1024, False),
+    "pss": ("idle PSS, all processes", "MiB", 1 / 1024, False),
+}
+
+
+class Results:
+    def __init__(self, machine):
+        self.machine = machine
+        self.samples = {}   # mtu -> cell -> helper -> [value]
+        self.failures = []  # (helper, mtu, message)
+
+    def add(self, mtu, cell, helper, value):
+        if value is not None:
+            self.samples.setdefault(mtu, {}).setdefault(cell, {}).setdefault(helper, []).append(value)
+
+    def fail(self, helper, mtu, message):
+        self.failures.append({"helper": helper, "mtu": mtu, "message": message})
+
+    def as_json(self):
+        medians = {mtu: {cell: {helper: statistics.median(values) for helper, values in helpers.items()}
+                         for cell, helpers in cells.items()} for mtu, cells in self.samples.items()}
+        units = {"up": "bit/s", "down": "bit/s", "cpu_up": "s/GB", "cpu_down": "s/GB", "rr": "1/s", "rr_p99": "us",
+                 "crr": "1/s", "udp_rr": "1/s", "ready": "s", "rss": "KiB", "pss": "KiB"}
+        return {"machine": self.machine, "units": units, "medians": medians, "samples": self.samples,
+                "failures": self.failures}
+
+    def table(self, helpers):
+        """helpers: names, the one to be judged first."""
+        lines = [" · ".join(str(v) for v in self.machine.values())]
+        first = helpers[0]
+        for mtu, cells in self.samples.items():
+            heads = [f"{name} (min..max)" for name in helpers] + [f"{first} / {peer}" for peer in helpers[1:]]
+            rows = [[f"MTU {mtu}", *heads]]
+            for cell, (title, unit, factor, more_is_better) in CELLS.items():
+                if cell not in cells:
+                    continue
+                row = [f"{title} [{unit}]" + ("" if more_is_better else " (less is better)")]
+                row += [_spread(cells[cell].get(name), factor) for name in helpers]
+                row += [_ratio(cells[cell].get(first), cells[cell].get(peer)) for peer in helpers[1:]]
+                rows.append(row)
+            lines += ["", *_aligned(rows)]
+        lines += [f"FAILED: {f['helper']} at MTU {f['mtu']}: {f['message']}" for f in self.failures]
+        return "\n".join(lines)
+
+
+def _spread(values, factor):
+    if not values:
+        return "-"
+    scaled = [value * factor for value in values]
+    return f"{_short(statistics.median(scaled))} ({_short(min(scaled))}..{_short(max(scaled))})"
+
+
+def _ratio(ours, peers):
+    if not ours or not peers or statistics.median(peers) == 0:
+        return "-"
+    return f"{statistics.median(ours) / statistics.median(peers):.2f}"
+
+
+def _short(value):
+    return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
+
+
+def _aligned(rows):
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    return ["  ".join(text.ljust(width) if i == 0 else text.rjust(width)
+                      for i, (text, width) in enumerate(zip(row, widths))) for row in rows]
+
+
+def machine(helpers):
+    """Where and with what this was measured. helpers: name -> version line."""
+    model = "unknown CPU"
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            model = line.partition(":")[2].strip()
+            break
+    return {"date": time.strftime("%Y-%m-%d", time.gmtime()), "cpu": f"{os.cpu_count()} x {model}",
+            "kernel": f"Linux {platform.release()}", "load": f"load {os.getloadavg()[0]:.1f} at the start",
+            **{name: version for name, version in helpers.items()}}
