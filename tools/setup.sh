@@ -143,7 +143,8 @@ scratch_directory() {
 }
 
 # build PRESET TARGET...: configures and builds in build/PRESET of the tree, as its builder. Tests only if `with_tests` is ON: they
-# want more packages.
+# want more packages. `configure_arguments` are added for cmake.
+configure_arguments=()
 build() {
   local preset=$1 launcher=()
   shift
@@ -152,7 +153,8 @@ build() {
   (
     cd "$tree"
     as_user "$builder" env CCACHE_BASEDIR="$tree" CCACHE_NOHASHDIR=1 \
-      cmake --preset "$preset" -DNETNS_HELPER_WERROR=ON -DNETNS_HELPER_TESTS="${with_tests:-ON}" "${launcher[@]}" --log-level=WARNING >/dev/null
+      cmake --preset "$preset" -DNETNS_HELPER_WERROR=ON -DNETNS_HELPER_TESTS="${with_tests:-ON}" "${launcher[@]}" \
+      "${configure_arguments[@]}" --log-level=WARNING >/dev/null
     as_user "$builder" env CCACHE_BASEDIR="$tree" CCACHE_NOHASHDIR=1 cmake --build "build/$preset" -- --quiet "$@"
   ) || die "building $preset failed"
 }

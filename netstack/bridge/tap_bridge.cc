@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "netstack/bridge/tap_bridge.h"
 
-#include <poll.h>
+#include <sys/epoll.h>
 
 #include <algorithm>
 
@@ -10,6 +10,13 @@
 #include "src/base/log.h"
 
 namespace nh {
+namespace {
+
+bool opens_flow(const Packet& packet) {
+  return (packet.tcp_flags & (tcp_flag::syn | tcp_flag::ack)) == tcp_flag::syn;
+}
+
+}  // namespace
 
 FlowLimits FlowLimits::for_descriptors(std::size_t nofile) {
   const std::size_t left = nofile > 2 * limits::reserved_fds ? nofile - limits::reserved_fds : nofile / 2;
@@ -18,9 +25,10 @@ FlowLimits FlowLimits::for_descriptors(std::size_t nofile) {
           .icmp = std::min(limits::slirp_icmp_flows, left / 12)};
 }
 
-TapBridge::TapBridge(Loop& loop, const BridgeParts& parts, const AddressPlan& plan, const ReachRules& rules,
+TapBridge::TapBridge(Loop& loop, EpollSet& epoll, const BridgeParts& parts, const AddressPlan& plan, const ReachRules& rules,
                      const FlowLimits& limits, Hooks hooks)
     : loop_(loop),
+      epoll_(epoll),
       parts_(parts),
       plan_(plan),
       reachability_(plan, rules),
@@ -28,46 +36,67 @@ TapBridge::TapBridge(Loop& loop, const BridgeParts& parts, const AddressPlan& pl
       hooks_(std::move(hooks)),
       udp_limit_(limits.udp) {}
 
-TapBridge::~TapBridge() = default;
-
-void TapBridge::start() {
-  tap_watch_ = loop_.watch(parts_.device->poll_fd(), POLLIN, [this](IoEvents) { turn(); });
-  slirp_watch_ = loop_.watch(parts_.slirp->poll_fd(), POLLIN, [this](IoEvents) { turn(); });
-  slirp_timer_ = loop_.timer([this] { turn(); });
-  turn();
+TapBridge::~TapBridge() {
+  stop_reading();
+  epoll_.at_end_of_batch(nullptr);
 }
 
-void TapBridge::turn() {
+Result<> TapBridge::start() {
+  NH_TRY(epoll_.add(parts_.device->poll_fd(), EPOLLIN, *this));
+  reading_ = true;
+  epoll_.at_end_of_batch([this] { end_of_batch(); });
+  slirp_timer_ = loop_.timer([this] { serve(); });
+  serve();
+  return Ok{};
+}
+
+void TapBridge::on_ready(int, std::uint32_t events) {
+  if ((events & EPOLLOUT) != 0) parts_.output->drain();
+  take_frames();
+}
+
+void TapBridge::end_of_batch() {
+  tap_was_ready_ = std::exchange(tap_ready_, false);
+  if (fed_ || parts_.slirp->wants_service()) return serve();
+  // Forwards and DNS may have filled the TAP.
+  watch_output();
+}
+
+void TapBridge::serve() {
   ++counters_.turns;
-  parts_.output->drain();
-  const bool alive = take_frames();
+  fed_ = false;
   parts_.guard->expire();
   slirp_timer_.arm(parts_.slirp->serve());
   parts_.output->flush();
-  if (alive) watch_output();
+  watch_output();
 }
 
 void TapBridge::watch_output() {
-  if (parts_.output->waiting() == output_watched_) return;
+  if (parts_.output->waiting() == output_watched_ || !reading_) return;
   output_watched_ = !output_watched_;
-  tap_watch_.set_events(output_watched_ ? POLLIN | POLLOUT : POLLIN);
+  epoll_.modify(parts_.device->poll_fd(), output_watched_ ? EPOLLIN | EPOLLOUT : EPOLLIN);
 }
 
-bool TapBridge::take_frames() {
-  if (!tap_watch_) return false;
-  for (std::size_t i = 0; i < limits::tap_batch; ++i) {
+void TapBridge::stop_reading() {
+  if (std::exchange(reading_, false)) epoll_.remove(parts_.device->poll_fd());
+}
+
+void TapBridge::take_frames() {
+  // A guest that waits for each answer sends one frame at a time, and the TAP is ready in every other batch only: the
+  // read that would find nothing is spared. If there is another frame after all, the next batch comes at once.
+  tap_ready_ = true;
+  const std::size_t most = tap_was_ready_ ? limits::tap_batch : 1;
+  for (std::size_t i = 0; i < most; ++i) {
     auto next = parts_.device->read();
     if (!next) {
-      tap_watch_.reset();
-      hooks_.on_gone(std::move(next).error());
-      return false;
+      stop_reading();
+      return hooks_.on_gone(std::move(next).error());
     }
     if (next->empty()) break;
     ++counters_.frames;
     counters_.bytes += next->size();
     frame(*next);
   }
-  return true;
 }
 
 void TapBridge::frame(MutableBytes frame) {
@@ -98,7 +127,7 @@ void TapBridge::set_guest_state(const std::vector<Address>& addresses, const Mac
     if (verdict.action == GuardAction::pass) packet(verdict.packet);
     if (verdict.action == GuardAction::unknown_source) parts_.guard->count(DropReason::ip_source);
   }
-  parts_.output->flush();
+  if (fed_) serve();
 }
 
 void TapBridge::agent_lost() {
@@ -108,7 +137,7 @@ void TapBridge::agent_lost() {
 }
 
 void TapBridge::packet(Packet& packet) {
-  if (!packet.is_ip()) return parts_.slirp->input(packet.frame);
+  if (!packet.is_ip()) return feed(packet.frame);
   parts_.neighbours->learn(packet.source, packet.mac_source);
   if (packet.icmp_error) {
     if (!parts_.udp_forward->take_icmp_error(packet)) parts_.guard->count(DropReason::icmp_error_unmatched);
@@ -120,7 +149,12 @@ void TapBridge::packet(Packet& packet) {
     case Reach::gateway_service:
     case Reach::host_loopback: return to_slirp(packet);
     case Reach::dns: return dns(packet);
-    case Reach::refuse_loopback: return refuse(packet, counters_.refused_loopback);
+    case Reach::refuse_loopback:
+      // libslirp shows a forward's client on the host's loopback under the gateway's address. Only a SYN opens a flow; all
+      // else belongs to one that such a client has opened, or is reset by libslirp.
+      if (packet.is_tcp() && !opens_flow(packet) && plan_.net(packet.destination.family())->gateway == packet.destination)
+        return to_slirp(packet);
+      return refuse(packet, counters_.refused_loopback);
     case Reach::refuse_link_local: return refuse(packet, counters_.refused_link_local);
     case Reach::refuse_virtual: return refuse(packet, counters_.refused_virtual);
     case Reach::ignore: ++counters_.ignored; return;
@@ -129,8 +163,7 @@ void TapBridge::packet(Packet& packet) {
 
 void TapBridge::to_slirp(const Packet& packet) {
   if (packet.is_tcp()) {
-    const bool opens = (packet.tcp_flags & (tcp_flag::syn | tcp_flag::ack)) == tcp_flag::syn;
-    if (opens && parts_.slirp->tcp_flows() >= limits_.tcp) {
+    if (opens_flow(packet) && parts_.slirp->tcp_flows() >= limits_.tcp) {
       parts_.guard->count(DropReason::tcp_flow_limit);
       send_tcp_reset(*parts_.output, packet);
       return;
@@ -141,7 +174,12 @@ void TapBridge::to_slirp(const Packet& packet) {
   } else if (parts_.slirp->icmp_flows() >= limits_.icmp) {
     return parts_.guard->count(DropReason::icmp_flow_limit);
   }
-  parts_.slirp->input(packet.frame);
+  feed(packet.frame);
+}
+
+void TapBridge::feed(Bytes frame) {
+  fed_ = true;
+  parts_.slirp->input(frame);
 }
 
 void TapBridge::dns(Packet& packet) {

@@ -7,9 +7,9 @@
 //                                     -> refused                         ICMP unreachable, counted
 //                                     -> everything else                 SlirpStack
 //
-// Theory of operation. One turn takes up to limits::tap_batch frames, then serves libslirp's sockets, then flushes the
-// merged output. A turn runs when the TAP is readable, when one of libslirp's sockets is ready, or when libslirp's time
-// has come; it never waits for anything. A frame whose source address is unknown is kept for the moment that the agent
+// Theory of operation. A batch of events takes up to limits::tap_batch frames if the TAP is readable; at its end libslirp
+// is served once, if a frame went in, one of its sockets is ready or its time has come, and the merged output is flushed.
+// Nothing here ever waits. A frame whose source address is unknown is kept for the moment that the agent
 // takes to say whether the guest has just got that address. When the TAP goes away the bridge stops reading and tells.
 #pragma once
 
@@ -24,6 +24,7 @@
 #include "netstack/policy/reachability.h"
 #include "netstack/relay/udp_forward.h"
 #include "netstack/slirp/slirp_stack.h"
+#include "src/loop/epoll_set.h"
 #include "src/loop/loop.h"
 
 namespace nh {
@@ -47,13 +48,13 @@ struct BridgeParts {
   DnsForwarder* dns;
 };
 
-class TapBridge {
+class TapBridge final : private EpollSet::Handler {
  public:
   struct Counters {
     std::uint64_t frames = 0, bytes = 0;  ///< from the guest
     std::uint64_t refused_loopback = 0, refused_link_local = 0, refused_virtual = 0, ignored = 0;
     std::uint64_t errors_sent = 0, errors_suppressed = 0;  ///< ICMP errors of ours; the rate limit
-    std::uint64_t turns = 0;
+    std::uint64_t turns = 0;  ///< in which libslirp was served
   };
   struct Hooks {
     /// Asks for the guest's present addresses; the answer comes as set_guest_state. Empty: there is no agent.
@@ -62,11 +63,11 @@ class TapBridge {
     std::function<void(const Error&)> on_gone;
   };
 
-  TapBridge(Loop& loop, const BridgeParts& parts, const AddressPlan& plan, const ReachRules& rules, const FlowLimits& limits,
+  TapBridge(Loop& loop, EpollSet& epoll, const BridgeParts& parts, const AddressPlan& plan, const ReachRules& rules, const FlowLimits& limits,
             Hooks hooks);
-  ~TapBridge();
+  ~TapBridge() override;
 
-  void start();
+  Result<> start();
   /// The TAP's present addresses: the sources that the guard lets through.
   void set_guest_state(const std::vector<Address>& addresses, const MacAddress& mac);
   /// Nobody answers questions about addresses any longer: the last known ones hold, kept frames are dropped.
@@ -74,25 +75,33 @@ class TapBridge {
   const Counters& counters() const { return counters_; }
 
  private:
-  void turn();
+  void on_ready(int fd, std::uint32_t events) override;
+  void serve();
+  void end_of_batch();
   void watch_output();
-  bool take_frames();
+  void stop_reading();
+  void take_frames();
   void frame(MutableBytes frame);
   void packet(Packet& packet);
   void to_slirp(const Packet& packet);
+  void feed(Bytes frame);
   void dns(Packet& packet);
   void refuse(const Packet& packet, std::uint64_t& counter);
   void park(Bytes frame);
 
   Loop& loop_;
+  EpollSet& epoll_;
   BridgeParts parts_;
   AddressPlan plan_;
   Reachability reachability_;
   FlowLimits limits_;
   Hooks hooks_;
   UdpFlowLimit udp_limit_;
-  Watch tap_watch_, slirp_watch_;
   Timer slirp_timer_;
+  bool reading_ = false;          ///< the TAP is in the epoll
+  bool tap_ready_ = false;        ///< the TAP had frames in this batch
+  bool tap_was_ready_ = false;    ///< and in the one before
+  bool fed_ = false;              ///< libslirp got a frame in this batch
   bool output_watched_ = false;
 
   std::vector<std::vector<std::uint8_t>> parked_;

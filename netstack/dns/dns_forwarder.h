@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// DnsForwarder: answers the guest's DNS queries at the plan's DNS addresses, by asking the host's resolvers.
+// DnsForwarder: answers the guest's DNS queries at the plan's DNS addresses, by asking the host's
+// resolvers.
 //
-// Theory of operation. A UDP query comes as a packet, over TCP as a connection that libslirp makes to a listener of ours
-// on the host's loopback; only libslirp's own sockets are let in. Both become a query in one QueryTable (query_table.h),
-// which asks the resolvers of a ResolverList (resolver_list.h) in turn until one gives a good answer. UDP answers go back as frames,
-// fragmented where the MTU asks for it; truncated ones pass as they are, and the guest asks again over TCP.
+// Theory of operation. A UDP query comes as a packet, over TCP as a connection that libslirp makes
+// to a listener of ours on the host's loopback; only libslirp's own sockets are let in. Both become
+// a query in one QueryTable (query_table.h), which asks the resolvers of a ResolverList
+// (resolver_list.h) in turn until one gives a good answer. UDP answers go back as frames,
+// fragmented where the MTU asks for it; truncated ones pass as they are, and the guest asks again
+// over TCP.
 //
-// Ownership: owns its sockets; what DnsSetup points to must outlive it. Never blocks: a silent resolver or client costs
-// only its own query. Whatever a guest or resolver sends wrongly is counted.
+// Ownership: owns its sockets; what DnsSetup points to must outlive it. Never blocks: a silent
+// resolver or client costs only its own query. Whatever a guest or resolver sends wrongly is
+// counted.
 #pragma once
 
 #include <functional>
@@ -33,16 +37,20 @@ struct DnsSetup {
   const Clock* clock;
   FrameSink* sink;
   AddressPlan plan;
-  std::vector<Address> fixed = {};               ///< the resolvers of --dns; empty: those of resolv_conf
+  std::vector<Address> fixed = {};  ///< the resolvers of --dns; empty: those of resolv_conf
   std::string resolv_conf = "/etc/resolv.conf";
-  std::optional<Address> outbound4 = {}, outbound6 = {};  ///< source addresses towards resolvers that are not on loopback
-  std::function<bool(const Endpoint& peer)> is_own_flow = {};  ///< is this TCP peer a socket of our libslirp? empty: nobody is
-  std::uint16_t resolver_port = 53;              ///< another one in tests only
+  std::optional<Address> outbound4 = {},
+                         outbound6 =
+                             {};  ///< source addresses towards resolvers that are not on loopback
+  std::function<bool(const Endpoint& peer)> is_own_flow =
+      {};  ///< is this TCP peer a socket of our libslirp? empty: nobody is
+  std::uint16_t resolver_port = 53;  ///< another one in tests only
 };
 
 class DnsForwarder {
  public:
-  /// Opens the TCP listeners. Errors: exhausted (fds). A host without IPv6 has no [::1] listener; that is no error.
+  /// Opens the TCP listeners. Errors: exhausted (fds). A host without IPv6 has no [::1] listener;
+  /// that is no error.
   static Result<std::unique_ptr<DnsForwarder>> create(const DnsSetup& setup);
   DnsForwarder(const DnsForwarder&) = delete;
   DnsForwarder& operator=(const DnsForwarder&) = delete;
@@ -60,15 +68,16 @@ class DnsForwarder {
   struct Counters {
     std::uint64_t udp_queries = 0, tcp_queries = 0;  ///< taken from the guest
     std::uint64_t answered = 0;                      ///< with a resolver's good answer
-    std::uint64_t failed = 0;                        ///< with SERVFAIL, or with a resolver's own refusal
-    std::uint64_t under_way = 0;                     ///< now
-    std::uint64_t duplicates = 0;                    ///< queries that were under way already
-    std::uint64_t malformed = 0;                     ///< queries that are none: dropped, or answered by FORMERR
-    std::uint64_t dropped_full = 0;                  ///< queries beyond limits::dns_queries or dns_query_bytes
-    std::uint64_t resolver_failures = 0;             ///< a resolver was silent, refused or answered SERVFAIL
-    std::uint64_t answers_ignored = 0;               ///< answers that do not fit the query (wrong id or question)
-    std::uint64_t tcp_clients = 0;                   ///< now
-    std::uint64_t tcp_refused = 0;                   ///< connections closed at once: strangers, or too many
+    std::uint64_t failed = 0;        ///< with SERVFAIL, or with a resolver's own refusal
+    std::uint64_t under_way = 0;     ///< now
+    std::uint64_t duplicates = 0;    ///< queries that were under way already
+    std::uint64_t malformed = 0;     ///< queries that are none: dropped, or answered by FORMERR
+    std::uint64_t dropped_full = 0;  ///< queries beyond limits::dns_queries or dns_query_bytes
+    std::uint64_t resolver_failures = 0;  ///< a resolver was silent, refused or answered SERVFAIL
+    std::uint64_t answers_ignored =
+        0;                          ///< answers that do not fit the query (wrong id or question)
+    std::uint64_t tcp_clients = 0;  ///< now
+    std::uint64_t tcp_refused = 0;  ///< connections closed at once: strangers, or too many
   };
   Counters counters() const;
   /// The resolvers of now, in the order in which they are asked.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// As much of a DNS message (RFC 1035 4.1) as a forwarder must understand: header fields, the question, errors of its own.
+// As much of a DNS message (RFC 1035 4.1) as a forwarder must understand: header fields, the
+// question, errors of its own.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +15,14 @@ inline constexpr std::size_t header_size = 12;
 inline constexpr std::size_t largest_message = 65535;  ///< the length prefix of TCP has 16 bits
 
 /// RFC 1035 4.1.1
-enum class Rcode : std::uint8_t { no_error = 0, format_error = 1, server_failure = 2, name_error = 3, not_implemented = 4, refused = 5 };
+enum class Rcode : std::uint8_t {
+  no_error = 0,
+  format_error = 1,
+  server_failure = 2,
+  name_error = 3,
+  not_implemented = 4,
+  refused = 5
+};
 
 /// A message with a whole header that is a query (QR clear).
 bool is_query(Bytes message);
@@ -23,14 +31,17 @@ bool is_query(Bytes message);
 std::uint16_t id(Bytes message);
 void set_id(MutableBytes message, std::uint16_t id);
 Rcode rcode(Bytes message);
-/// The bytes of the question section, if it is one well-formed question; names in it are never compressed.
+/// The bytes of the question section, if it is one well-formed question; names in it are never
+/// compressed.
 std::optional<Bytes> question(Bytes message);
 
-/// True if `message` answers `query`: a response to the same opcode and the same question (case of letters aside). An
-/// error may come without a question, as RFC 6891 7 and old servers have it. Ids are the caller's business.
+/// True if `message` answers `query`: a response to the same opcode and the same question (case of
+/// letters aside). An error may come without a question, as RFC 6891 7 and old servers have it. Ids
+/// are the caller's business.
 bool answers(Bytes message, Bytes query);
 
-/// An answer of our own to `query` (a whole header at least), with its question if that is well-formed.
+/// An answer of our own to `query` (a whole header at least), with its question if that is
+/// well-formed.
 std::vector<std::uint8_t> error_reply(Bytes query, Rcode rcode);
 
 }  // namespace nh::dns

@@ -11,12 +11,17 @@ namespace nh {
 
 struct QueryTable::Query final : ResolverSocket::Owner {
   Query(QueryTable& owner, std::uint64_t its_number, Via its_via, Bytes query, Done its_done)
-      : table(owner), number(its_number), via(its_via), message(query.begin(), query.end()), done(std::move(its_done)) {}
+      : table(owner),
+        number(its_number),
+        via(its_via),
+        message(query.begin(), query.end()),
+        done(std::move(its_done)) {}
 
   void on_answer(ResolverSocket& socket, MutableBytes answer) override {
     table.setup_.resolvers->answered(socket.server());
     const dns::Rcode rcode = dns::rcode(answer);
-    if (rcode != dns::Rcode::server_failure && rcode != dns::Rcode::refused) return table.finish(*this, answer, true);
+    if (rcode != dns::Rcode::server_failure && rcode != dns::Rcode::refused)
+      return table.finish(*this, answer, true);
     refusal.assign(answer.begin(), answer.end());
     ++table.resolver_failures_;
     table.go_on(*this, socket);
@@ -33,9 +38,9 @@ struct QueryTable::Query final : ResolverSocket::Owner {
   std::vector<std::uint8_t> message;
   Done done;
   std::vector<NameServer> order;
-  std::size_t next = 0;  ///< of order
+  std::size_t next = 0;                                ///< of order
   std::vector<std::unique_ptr<ResolverSocket>> asked;  ///< those that may still answer
-  std::vector<std::uint8_t> refusal;  ///< the last SERVFAIL or REFUSED
+  std::vector<std::uint8_t> refusal;                   ///< the last SERVFAIL or REFUSED
   Instant give_up{}, deadline = Instant::max();
 };
 
@@ -44,7 +49,8 @@ QueryTable::~QueryTable() = default;
 
 std::optional<std::uint64_t> QueryTable::ask(Via via, Bytes message, Done done) {
   NH_BUG_IF(!dns::question(message));
-  if (queries_.size() >= limits::dns_queries || bytes_ + message.size() > limits::dns_query_bytes) return std::nullopt;
+  if (queries_.size() >= limits::dns_queries || bytes_ + message.size() > limits::dns_query_bytes)
+    return std::nullopt;
   const std::uint64_t number = ++last_number_;
   auto owned = std::make_unique<Query>(*this, number, via, message, std::move(done));
   Query& query = *owned;
@@ -56,21 +62,25 @@ std::optional<std::uint64_t> QueryTable::ask(Via via, Bytes message, Done done) 
   return number;
 }
 
-void QueryTable::cancel(std::uint64_t number) { take_out(number); }
+void QueryTable::cancel(std::uint64_t number) {
+  take_out(number);
+}
 
-// Opens the next resolver that can be opened. If nobody is left who may answer, the query is due at once: expire() ends
-// it, so that `done` is never called from here.
+// Opens the next resolver that can be opened. If nobody is left who may answer, the query is due at
+// once: expire() ends it, so that `done` is never called from here.
 void QueryTable::ask_next(Query& query) {
   const Instant now = setup_.clock->now();
   bool opened = false;
-  while (!opened && query.next < query.order.size()) opened = ask_one(query, query.order[query.next++]);
+  while (!opened && query.next < query.order.size())
+    opened = ask_one(query, query.order[query.next++]);
   set_deadline(query, query.asked.empty() ? now : std::min(now + limits::dns_try, query.give_up));
 }
 
 bool QueryTable::ask_one(Query& query, const NameServer& server) {
   const Address& address = server.address;
   std::optional<Address> source = address.is_v4() ? setup_.outbound4 : setup_.outbound6;
-  if (address.is_loopback() || address.is_unspecified()) source.reset();  // a resolver on this very host
+  if (address.is_loopback() || address.is_unspecified())
+    source.reset();  // a resolver on this very host
   auto socket = ResolverSocket::ask(
       query.via, {setup_.epoll, &query, server, setup_.port, source, &query.message, ids_.next()});
   if (socket) {
@@ -87,20 +97,27 @@ void QueryTable::resolver_failed(const NameServer& server) {
   setup_.resolvers->failed(server);
 }
 
-// One resolver has had its say: ask the next, or end if nobody is left. The socket is destroyed here, inside its callback.
+// One resolver has had its say: ask the next, or end if nobody is left. The socket is destroyed
+// here, inside its callback.
 void QueryTable::go_on(Query& query, ResolverSocket& done_with) {
-  std::erase_if(query.asked, [&done_with](const auto& socket) { return socket.get() == &done_with; });
-  if (query.next < query.order.size()) ask_next(query);
-  else if (query.asked.empty()) give_up(query);
+  std::erase_if(query.asked,
+                [&done_with](const auto& socket) { return socket.get() == &done_with; });
+  if (query.next < query.order.size())
+    ask_next(query);
+  else if (query.asked.empty())
+    give_up(query);
 }
 
 void QueryTable::give_up(Query& query) {
-  std::vector<std::uint8_t> answer = query.refusal.empty() ? dns::error_reply(query.message, dns::Rcode::server_failure) : query.refusal;
+  std::vector<std::uint8_t> answer =
+      query.refusal.empty() ? dns::error_reply(query.message, dns::Rcode::server_failure)
+                            : query.refusal;
   finish(query, answer, false);
 }
 
 void QueryTable::finish(Query& query, MutableBytes answer, bool good) {
-  // Taken out before it is told, so that `done` may do anything to the table; alive until then, because `answer` may be its own.
+  // Taken out before it is told, so that `done` may do anything to the table; alive until then,
+  // because `answer` may be its own.
   const std::unique_ptr<Query> owned = take_out(query.number);
   dns::set_id(answer, dns::id(owned->message));
   owned->done(owned->number, answer, good);
@@ -122,7 +139,9 @@ void QueryTable::set_deadline(Query& query, Instant deadline) {
   deadlines_.emplace(deadline, query.number);
 }
 
-Instant QueryTable::next_deadline() const { return deadlines_.empty() ? Instant::max() : deadlines_.begin()->first; }
+Instant QueryTable::next_deadline() const {
+  return deadlines_.empty() ? Instant::max() : deadlines_.begin()->first;
+}
 
 void QueryTable::expire() {
   const Instant now = setup_.clock->now();

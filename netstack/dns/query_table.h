@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // QueryTable: the queries under way, and how each goes from resolver to resolver.
 //
-// The first resolver in order is asked; a silent one is joined after limits::dns_try by the next, and the first good
-// answer wins. A resolver that refuses, cannot be reached, or answers SERVFAIL or REFUSED gives way to the next at once. When all have
-// been asked and some are silent, they are asked again (UDP). When none is left, or after limits::dns_give_up, the query
-// ends with the last answer a resolver gave, else with our SERVFAIL.
+// The first resolver in order is asked; a silent one is joined after limits::dns_try by the next,
+// and the first good answer wins. A resolver that refuses, cannot be reached, or answers SERVFAIL
+// or REFUSED gives way to the next at once. When all have been asked and some are silent, they are
+// asked again (UDP). When none is left, or after limits::dns_give_up, the query ends with the last
+// answer a resolver gave, else with our SERVFAIL.
 #pragma once
 
 #include <functional>
@@ -31,8 +32,8 @@ struct QueryTableSetup {
 
 class QueryTable {
  public:
-  /// `answer` carries the query's own id and lives as long as the call; `good` is false for SERVFAIL and REFUSED.
-  /// Called once, never from within ask().
+  /// `answer` carries the query's own id and lives as long as the call; `good` is false for
+  /// SERVFAIL and REFUSED. Called once, never from within ask().
   using Done = std::function<void(std::uint64_t number, Bytes answer, bool good)>;
 
   explicit QueryTable(const QueryTableSetup& setup);
@@ -40,7 +41,8 @@ class QueryTable {
   QueryTable(const QueryTable&) = delete;
   QueryTable& operator=(const QueryTable&) = delete;
 
-  /// Asks a well-formed query (one question). nullopt: limits::dns_queries or dns_query_bytes are reached.
+  /// Asks a well-formed query (one question). nullopt: limits::dns_queries or dns_query_bytes are
+  /// reached.
   std::optional<std::uint64_t> ask(Via via, Bytes query, Done done);
   /// Forgets a query; its `done` is not called.
   void cancel(std::uint64_t number);

@@ -19,9 +19,11 @@ namespace {
 
 constexpr std::string_view blanks = " \t\r";
 
-// The part after the % of a scoped address: an interface by number or by name; 0 if there is none such.
+// The part after the % of a scoped address: an interface by number or by name; 0 if there is none
+// such.
 std::uint32_t scope_of(std::string_view text) {
-  if (const auto number = parse_unsigned(text, 1, UINT32_MAX, "scope")) return static_cast<std::uint32_t>(*number);
+  if (const auto number = parse_unsigned(text, 1, UINT32_MAX, "scope"))
+    return static_cast<std::uint32_t>(*number);
   return if_nametoindex(std::string(text).c_str());
 }
 
@@ -35,7 +37,8 @@ std::optional<NameServer> parse_server(std::string_view text) {
   return server.address.is_v6() && server.scope != 0 ? std::optional(server) : std::nullopt;
 }
 
-// The value of a nameserver line, as glibc reads it: the keyword at the start of the line, the value up to a blank or comment.
+// The value of a nameserver line, as glibc reads it: the keyword at the start of the line, the
+// value up to a blank or comment.
 std::optional<std::string_view> nameserver_value(std::string_view line) {
   constexpr std::string_view keyword = "nameserver";
   if (!line.starts_with(keyword)) return std::nullopt;
@@ -59,10 +62,13 @@ std::vector<NameServer> parse_resolv_conf(std::string_view text) {
     if (!value) continue;
     const auto server = parse_server(*value);
     if (!server) {
-      log::rate_limited(log::Level::warning, "resolv.conf", "resolv.conf: nameserver \"" + std::string(*value) + "\" is not an address; skipped");
+      log::rate_limited(
+          log::Level::warning, "resolv.conf",
+          "resolv.conf: nameserver \"" + std::string(*value) + "\" is not an address; skipped");
     } else if (servers.size() == limits::dns_resolvers) {
       log::rate_limited(log::Level::warning, "resolv.conf limit",
-                        "resolv.conf: only the first " + std::to_string(limits::dns_resolvers) + " name servers are used");
+                        "resolv.conf: only the first " + std::to_string(limits::dns_resolvers) +
+                            " name servers are used");
       break;
     } else if (std::find(servers.begin(), servers.end(), *server) == servers.end()) {
       servers.push_back(*server);
@@ -81,11 +87,13 @@ std::vector<NameServer> read_resolv_conf(const std::string& path) {
     text.resize(limits::dns_resolv_conf);
     std::size_t filled = 0;
     ssize_t size = 0;
-    while (filled < text.size() && (size = read(fd.get(), text.data() + filled, text.size() - filled)) > 0)
+    while (filled < text.size() &&
+           (size = read(fd.get(), text.data() + filled, text.size() - filled)) > 0)
       filled += static_cast<std::size_t>(size);
     text.resize(filled);
   } else {
-    log::rate_limited(log::Level::warning, "resolv.conf unreadable", path + " cannot be read; asking 127.0.0.1 for names");
+    log::rate_limited(log::Level::warning, "resolv.conf unreadable",
+                      path + " cannot be read; asking 127.0.0.1 for names");
   }
   return parse_resolv_conf(text);
 }

@@ -17,8 +17,8 @@ struct NameServer {
   friend bool operator==(const NameServer&, const NameServer&) = default;
 };
 
-/// The name servers of a file's text, at most limits::dns_resolvers, each once. Lines that are not understood are skipped
-/// with a rate-limited log line. None: 127.0.0.1, as resolv.conf(5) says.
+/// The name servers of a file's text, at most limits::dns_resolvers, each once. Lines that are not
+/// understood are skipped with a rate-limited log line. None: 127.0.0.1, as resolv.conf(5) says.
 std::vector<NameServer> parse_resolv_conf(std::string_view text);
 
 /// The same of a file; one that is missing, unreadable or not a regular file counts as empty.

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // ResolverList: which resolvers there are, and in which order to ask them.
 //
-// They are those of --dns, or of resolv.conf, which is looked at again on a query, at most every limits::dns_resolv_check:
-// stat(2) of the path follows symbolic links, so that a file that was written, renamed over, or reached through a link that now leads
-// elsewhere is noticed alike. A resolver that did not answer is asked last for limits::dns_dead.
+// They are those of --dns, or of resolv.conf, which is looked at again on a query, at most every
+// limits::dns_resolv_check: stat(2) of the path follows symbolic links, so that a file that was
+// written, renamed over, or reached through a link that now leads elsewhere is noticed alike. A
+// resolver that did not answer is asked last for limits::dns_dead.
 #pragma once
 
 #include <string>
@@ -16,7 +17,8 @@ namespace nh {
 
 class ResolverList {
  public:
-  /// `fixed` not empty: these, for ever, at most limits::dns_resolvers. `clock` must outlive the list.
+  /// `fixed` not empty: these, for ever, at most limits::dns_resolvers. `clock` must outlive the
+  /// list.
   ResolverList(const Clock& clock, const std::vector<Address>& fixed, std::string resolv_conf);
 
   /// The order in which to ask now; never empty.

@@ -20,8 +20,10 @@ class UdpResolverSocket final : public ResolverSocket {
   Result<> start() {
     NH_TRY(connect(SOCK_DGRAM, EPOLLIN));
     const std::vector<std::uint8_t> query = query_on_wire();
-    // A datagram that the kernel has no room for now is lost like one on the way: asked again after limits::dns_try.
-    if (send(fd_.get(), query.data(), query.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN && errno != ENOBUFS)
+    // A datagram that the kernel has no room for now is lost like one on the way: asked again after
+    // limits::dns_try.
+    if (send(fd_.get(), query.data(), query.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
+        errno != EAGAIN && errno != ENOBUFS)
       return sys_error("asking " + request_.server.address.text());
     return Ok{};
   }
@@ -32,7 +34,7 @@ class UdpResolverSocket final : public ResolverSocket {
     (void)send(fd_.get(), query.data(), query.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   }
 
-  void on_ready(std::uint32_t) override {
+  void on_ready(int, std::uint32_t) override {
     constexpr int turn = 8;  // datagrams: what else there is waits for the next turn
     static thread_local std::uint8_t buffer[dns::largest_message];
     for (int i = 0; i < turn; ++i) {
@@ -56,22 +58,26 @@ class TcpResolverSocket final : public ResolverSocket {
 
   Result<> start() {
     const std::vector<std::uint8_t> query = query_on_wire();
-    output_ = {static_cast<std::uint8_t>(query.size() >> 8), static_cast<std::uint8_t>(query.size())};
+    output_ = {static_cast<std::uint8_t>(query.size() >> 8),
+               static_cast<std::uint8_t>(query.size())};
     output_.insert(output_.end(), query.begin(), query.end());
     return connect(SOCK_STREAM, EPOLLOUT);
   }
 
-  void on_ready(std::uint32_t) override {
+  void on_ready(int, std::uint32_t) override {
     const bool going_on = sent_ < output_.size() ? write() : read();
-    if (!going_on) request_.owner->on_failure(*this);
-    else if (complete()) finish();
+    if (!going_on)
+      request_.owner->on_failure(*this);
+    else if (complete())
+      finish();
   }
 
  private:
   static constexpr std::size_t prefix = 2;
 
   bool write() {
-    const ssize_t size = send(fd_.get(), output_.data() + sent_, output_.size() - sent_, MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t size = send(fd_.get(), output_.data() + sent_, output_.size() - sent_,
+                              MSG_DONTWAIT | MSG_NOSIGNAL);
     if (size < 0) return errno == EAGAIN || errno == EINTR;
     sent_ += static_cast<std::size_t>(size);
     if (sent_ == output_.size()) request_.epoll->modify(fd_.get(), EPOLLIN);
@@ -83,7 +89,8 @@ class TcpResolverSocket final : public ResolverSocket {
   }
   bool complete() const { return input_.size() >= prefix && input_.size() == expected(); }
 
-  // Never more than what belongs to this answer; one call a turn, so that a big answer delays nobody.
+  // Never more than what belongs to this answer; one call a turn, so that a big answer delays
+  // nobody.
   bool read() {
     const std::size_t had = input_.size();
     input_.resize(expected());
@@ -126,7 +133,8 @@ std::uint16_t RandomIds::next() {
 }
 
 Result<std::unique_ptr<ResolverSocket>> ResolverSocket::ask(Via via, const Request& request) {
-  return via == Via::udp ? started<UdpResolverSocket>(request) : started<TcpResolverSocket>(request);
+  return via == Via::udp ? started<UdpResolverSocket>(request)
+                         : started<TcpResolverSocket>(request);
 }
 
 ResolverSocket::~ResolverSocket() {
@@ -139,10 +147,12 @@ Result<> ResolverSocket::connect(int type, std::uint32_t events) {
   if (!fd_) return sys_error("making a socket for the resolver " + address.text());
   if (request_.source) {
     const SockAddr source(Endpoint{*request_.source, 0});
-    if (bind(fd_.get(), source.get(), source.length) != 0) return sys_error("binding to " + request_.source->text());
+    if (bind(fd_.get(), source.get(), source.length) != 0)
+      return sys_error("binding to " + request_.source->text());
   }
   const SockAddr to(Endpoint{address, request_.port}, request_.server.scope);
-  if (::connect(fd_.get(), to.get(), to.length) != 0 && errno != EINPROGRESS) return sys_error("connecting to the resolver " + address.text());
+  if (::connect(fd_.get(), to.get(), to.length) != 0 && errno != EINPROGRESS)
+    return sys_error("connecting to the resolver " + address.text());
   NH_TRY(request_.epoll->add(fd_.get(), events, *this));
   watched_ = true;
   return Ok{};

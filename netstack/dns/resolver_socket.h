@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // ResolverSocket: one query put to one resolver, over UDP or TCP, by a socket of its own.
 //
-// A connected socket with a port of the kernel's random choice and a random id, so that a forged answer must guess both
-// (RFC 5452 9). Answers that do not fit are counted and passed over.
+// A connected socket with a port of the kernel's random choice and a random id, so that a forged
+// answer must guess both (RFC 5452 9). Answers that do not fit are counted and passed over.
 #pragma once
 
 #include <cstdint>
@@ -33,7 +33,8 @@ class ResolverSocket : public EpollSet::Handler {
   class Owner {
    public:
     virtual ~Owner() = default;
-    /// The answer fits the query. Its id is still the socket's own; the bytes live as long as the call.
+    /// The answer fits the query. Its id is still the socket's own; the bytes live as long as the
+    /// call.
     virtual void on_answer(ResolverSocket& socket, MutableBytes answer) = 0;
     /// Refused, unreachable, reset, or talking nonsense.
     virtual void on_failure(ResolverSocket& socket) = 0;
@@ -47,10 +48,12 @@ class ResolverSocket : public EpollSet::Handler {
     NameServer server;
     std::uint16_t port;
     std::optional<Address> source;  ///< where to bind, of the server's family
-    const std::vector<std::uint8_t>* query;  ///< outlives the socket; its id is replaced on the wire by `id`
+    const std::vector<std::uint8_t>*
+        query;  ///< outlives the socket; its id is replaced on the wire by `id`
     std::uint16_t id;
   };
-  /// Sends the query, or begins to connect. exhausted: the host has no fd or memory left; other errors: no way to this server.
+  /// Sends the query, or begins to connect. exhausted: the host has no fd or memory left; other
+  /// errors: no way to this server.
   static Result<std::unique_ptr<ResolverSocket>> ask(Via via, const Request& request);
 
   ~ResolverSocket() override;

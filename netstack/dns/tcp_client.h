@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // DnsTcpClient: one TCP connection of the guest to the DNS address, as libslirp brings it to us.
 //
-// Messages with a length prefix (RFC 1035 4.2.2), several a connection, answered as they become ready (RFC 7766 6.2.1.1). A
-// client that shuts down its side still gets its answers; one that says nothing, half a message, or reads nothing is closed
-// after limits::dns_tcp_idle.
+// Messages with a length prefix (RFC 1035 4.2.2), several a connection, answered as they become
+// ready (RFC 7766 6.2.1.1). A client that shuts down its side still gets its answers; one that says
+// nothing, half a message, or reads nothing is closed after limits::dns_tcp_idle.
 #pragma once
 
 #include <functional>
@@ -34,7 +34,7 @@ class DnsTcpClient final : public EpollSet::Handler {
   DnsTcpClient(const DnsTcpClient&) = delete;
   DnsTcpClient& operator=(const DnsTcpClient&) = delete;
 
-  void on_ready(std::uint32_t events) override;
+  void on_ready(int, std::uint32_t events) override;
   /// When it is to be closed for idleness; Instant::max() while a query is under way.
   Instant deadline() const;
 

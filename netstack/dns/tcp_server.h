@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// DnsTcpServer: the listeners on the host's loopback that libslirp leads the guest's TCP DNS connections to.
+// DnsTcpServer: the listeners on the host's loopback that libslirp leads the guest's TCP DNS
+// connections to.
 //
-// Any program of the host could connect there: only peers that is_own_flow knows as sockets of our libslirp are served, the
-// others are closed at once and counted, and so is what goes beyond limits::dns_tcp_clients.
+// Any program of the host could connect there: only peers that is_own_flow knows as sockets of our
+// libslirp are served, the others are closed at once and counted, and so is what goes beyond
+// limits::dns_tcp_clients.
 #pragma once
 
 #include <functional>
@@ -19,7 +21,7 @@ class DnsTcpServer {
   struct Setup {
     EpollSet* epoll;
     const Clock* clock;
-    QueryTable* queries;  ///< must outlive the server
+    QueryTable* queries;                                    ///< must outlive the server
     std::function<bool(const Endpoint& peer)> is_own_flow;  ///< empty: nobody is served
   };
   explicit DnsTcpServer(Setup setup);

@@ -14,7 +14,8 @@ namespace {
 constexpr std::uint8_t default_ttl = 64;  // ip(7), IP_TTL
 constexpr std::uint8_t ipv6_fragment = 44;
 constexpr std::size_t largest_ip = 65535;
-// Room for the largest packet of either family. Made on the stack without being cleared: only what is used costs.
+// Room for the largest packet of either family. Made on the stack without being cleared: only what
+// is used costs.
 using Scratch = std::array<std::uint8_t, ethernet_header + ipv6_header + largest_ip>;
 
 void put16(std::uint8_t* at, std::uint32_t value) {
@@ -28,13 +29,16 @@ void put32(std::uint8_t* at, std::uint32_t value) {
 }
 
 std::uint32_t get32(const std::uint8_t* at) {
-  return (std::uint32_t{at[0]} << 24) | (std::uint32_t{at[1]} << 16) | (std::uint32_t{at[2]} << 8) | at[3];
+  return (std::uint32_t{at[0]} << 24) | (std::uint32_t{at[1]} << 16) | (std::uint32_t{at[2]} << 8) |
+         at[3];
 }
 
-std::uint8_t* put(std::uint8_t* at, Bytes bytes) { return std::copy(bytes.begin(), bytes.end(), at); }
+std::uint8_t* put(std::uint8_t* at, Bytes bytes) {
+  return std::copy(bytes.begin(), bytes.end(), at);
+}
 
-// Identifies the fragments of one datagram. Packets go without DF, so that a router inside the guest may split them, and
-// then the identification must not repeat soon (RFC 6864 4.2).
+// Identifies the fragments of one datagram. Packets go without DF, so that a router inside the
+// guest may split them, and then the identification must not repeat soon (RFC 6864 4.2).
 std::uint32_t next_id() {
   static thread_local std::uint32_t id = 0;
   return ++id;
@@ -76,7 +80,8 @@ std::uint8_t* put_headers(std::uint8_t* frame, const LinkPath& link, const IpPar
   return at + ipv4_header;
 }
 
-std::array<std::uint8_t, udp_header> udp_part(const Endpoint& from, const Endpoint& to, Bytes payload) {
+std::array<std::uint8_t, udp_header> udp_part(const Endpoint& from, const Endpoint& to,
+                                              Bytes payload) {
   std::array<std::uint8_t, udp_header> header{};
   const auto length = static_cast<std::uint32_t>(udp_header + payload.size());
   put16(header.data(), from.port);
@@ -85,7 +90,8 @@ std::array<std::uint8_t, udp_header> udp_part(const Endpoint& from, const Endpoi
   std::uint64_t sum = checksum_pseudo(from.address, to.address, protocol::udp, length);
   sum = checksum_add(payload, checksum_add(header, sum));
   const std::uint16_t checksum = checksum_finish(sum);
-  put16(header.data() + 6, checksum == 0 ? 0xffff : checksum);  // RFC 768: a zero field means no checksum
+  put16(header.data() + 6,
+        checksum == 0 ? 0xffff : checksum);  // RFC 768: a zero field means no checksum
   return header;
 }
 
@@ -104,12 +110,16 @@ void send_fragments(FrameSink& sink, const LinkPath& link, const Endpoint& from,
     const auto place = static_cast<std::uint32_t>(offset);
     std::uint8_t* at = scratch.data();
     if (v4) {
-      at = put_headers(at, link, {from.address, to.address, protocol::udp, size, id, (more ? more_v4 : 0) | place / 8});
+      at = put_headers(
+          at, link,
+          {from.address, to.address, protocol::udp, size, id, (more ? more_v4 : 0) | place / 8});
     } else {
-      at = put_headers(at, link, {from.address, to.address, ipv6_fragment, ipv6_fragment_header + size});
+      at = put_headers(at, link,
+                       {from.address, to.address, ipv6_fragment, ipv6_fragment_header + size});
       at[0] = protocol::udp;
       at[1] = 0;
-      put16(at + 2, place | (more ? 1 : 0));  // the offset counts 8 bytes and stands 3 bits to the left
+      put16(at + 2,
+            place | (more ? 1 : 0));  // the offset counts 8 bytes and stands 3 bits to the left
       put32(at + 4, id);
       at += ipv6_fragment_header;
     }
@@ -129,13 +139,18 @@ bool is_icmp_error(const Packet& packet) {
   const std::uint8_t type = message[0];
   if (packet.protocol == protocol::icmp)  // RFC 1122 3.2.2; 4 and 5: source quench, redirect
     return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
-  return packet.protocol == protocol::icmpv6 && (type < 128 || type == 137);  // RFC 4443 2.4 (e); 137: redirect
+  return packet.protocol == protocol::icmpv6 &&
+         (type < 128 || type == 137);  // RFC 4443 2.4 (e); 137: redirect
 }
 
 bool may_be_answered(const Packet& packet) {
   if (!packet.is_ip() || packet.fragment_offset != 0) return false;
-  if (packet.mac_destination.is_multicast() || packet.destination.is_multicast() || packet.destination.is_broadcast()) return false;
-  if (packet.source.is_unspecified() || packet.source.is_multicast() || packet.source.is_broadcast()) return false;
+  if (packet.mac_destination.is_multicast() || packet.destination.is_multicast() ||
+      packet.destination.is_broadcast())
+    return false;
+  if (packet.source.is_unspecified() || packet.source.is_multicast() ||
+      packet.source.is_broadcast())
+    return false;
   const bool icmp = packet.protocol == protocol::icmp || packet.protocol == protocol::icmpv6;
   return !icmp || !is_icmp_error(packet);
 }
@@ -147,30 +162,39 @@ struct IcmpCode {
 IcmpCode icmp_code(Family family, Unreachable kind) {
   const bool v4 = family == Family::v4;  // RFC 792 and RFC 1812 5.2.7.1; RFC 4443 3.1
   switch (kind) {
-    case Unreachable::net: return v4 ? IcmpCode{3, 0} : IcmpCode{1, 0};
-    case Unreachable::host: return v4 ? IcmpCode{3, 1} : IcmpCode{1, 3};
-    case Unreachable::port: return v4 ? IcmpCode{3, 3} : IcmpCode{1, 4};
-    case Unreachable::prohibited: return v4 ? IcmpCode{3, 13} : IcmpCode{1, 1};
+    case Unreachable::net:
+      return v4 ? IcmpCode{3, 0} : IcmpCode{1, 0};
+    case Unreachable::host:
+      return v4 ? IcmpCode{3, 1} : IcmpCode{1, 3};
+    case Unreachable::port:
+      return v4 ? IcmpCode{3, 3} : IcmpCode{1, 4};
+    case Unreachable::prohibited:
+      return v4 ? IcmpCode{3, 13} : IcmpCode{1, 1};
   }
   return v4 ? IcmpCode{3, 1} : IcmpCode{1, 3};
 }
 
 }  // namespace
 
-void send_udp(FrameSink& sink, const LinkPath& link, const Endpoint& from, const Endpoint& to, Bytes payload, unsigned mtu) {
+void send_udp(FrameSink& sink, const LinkPath& link, const Endpoint& from, const Endpoint& to,
+              Bytes payload, unsigned mtu) {
   constexpr unsigned smallest_mtu = 68;  // RFC 791 3.2
-  NH_BUG_IF(from.address.family() != to.address.family() || payload.size() > limits::datagram || mtu < smallest_mtu);
+  NH_BUG_IF(from.address.family() != to.address.family() || payload.size() > limits::datagram ||
+            mtu < smallest_mtu);
   const auto udp = udp_part(from, to, payload);
   const std::size_t ip = from.address.is_v4() ? ipv4_header : ipv6_header;
-  if (ip + udp_header + payload.size() > mtu) return send_fragments(sink, link, from, to, udp, payload, mtu);
+  if (ip + udp_header + payload.size() > mtu)
+    return send_fragments(sink, link, from, to, udp, payload, mtu);
   Scratch scratch;
-  std::uint8_t* at =
-      put_headers(scratch.data(), link, {from.address, to.address, protocol::udp, udp_header + payload.size(), next_id()});
+  std::uint8_t* at = put_headers(
+      scratch.data(), link,
+      {from.address, to.address, protocol::udp, udp_header + payload.size(), next_id()});
   at = put(put(at, udp), payload);
   sink.send_to_guest(Bytes(scratch.data(), static_cast<std::size_t>(at - scratch.data())));
 }
 
-bool send_unreachable(FrameSink& sink, const Packet& offending, const Address& from, Unreachable kind) {
+bool send_unreachable(FrameSink& sink, const Packet& offending, const Address& from,
+                      Unreachable kind) {
   if (!may_be_answered(offending) || from.family() != offending.source.family()) return false;
   const bool v4 = from.is_v4();
   const std::size_t most = v4 ? 576 - ipv4_header - icmp_header : 1280 - ipv6_header - icmp_header;
@@ -181,7 +205,8 @@ bool send_unreachable(FrameSink& sink, const Packet& offending, const Address& f
 
   Scratch scratch;
   const LinkPath link{offending.mac_destination, offending.mac_source};
-  std::uint8_t* const icmp = put_headers(scratch.data(), link, {from, offending.source, protocol, length, next_id()});
+  std::uint8_t* const icmp =
+      put_headers(scratch.data(), link, {from, offending.source, protocol, length, next_id()});
   const IcmpCode code = icmp_code(from.family(), kind);
   icmp[0] = code.type;
   icmp[1] = code.code;
@@ -189,7 +214,8 @@ bool send_unreachable(FrameSink& sink, const Packet& offending, const Address& f
   put32(icmp + 4, 0);
   std::uint8_t* const end = put(icmp + icmp_header, quote);
   const std::uint64_t pseudo =
-      v4 ? 0 : checksum_pseudo(from, offending.source, protocol, static_cast<std::uint32_t>(length));
+      v4 ? 0
+         : checksum_pseudo(from, offending.source, protocol, static_cast<std::uint32_t>(length));
   put16(icmp + 2, checksum_finish(checksum_add(Bytes(icmp, length), pseudo)));
   sink.send_to_guest(Bytes(scratch.data(), static_cast<std::size_t>(end - scratch.data())));
   return true;
@@ -202,21 +228,25 @@ bool send_tcp_reset(FrameSink& sink, const Packet& segment) {
   const std::uint32_t sequence = get32(header.data() + 4);
   const std::uint32_t acknowledged = get32(header.data() + 8);
   const auto has = [&segment](std::uint8_t flag) { return (segment.tcp_flags & flag) != 0; };
-  const auto length = static_cast<std::uint32_t>(segment.payload().size()) + (has(tcp_flag::syn) ? 1u : 0u) + (has(tcp_flag::fin) ? 1u : 0u);
+  const auto length = static_cast<std::uint32_t>(segment.payload().size()) +
+                      (has(tcp_flag::syn) ? 1u : 0u) + (has(tcp_flag::fin) ? 1u : 0u);
 
   std::array<std::uint8_t, ethernet_header + ipv6_header + tcp_header> scratch{};
   const LinkPath link{segment.mac_destination, segment.mac_source};
   std::uint8_t* const tcp =
-      put_headers(scratch.data(), link, {segment.destination, segment.source, protocol::tcp, tcp_header, next_id()});
+      put_headers(scratch.data(), link,
+                  {segment.destination, segment.source, protocol::tcp, tcp_header, next_id()});
   put16(tcp, segment.destination_port);
   put16(tcp + 2, segment.source_port);
   put32(tcp + 4, has(tcp_flag::ack) ? acknowledged : 0);
   put32(tcp + 8, has(tcp_flag::ack) ? 0 : sequence + length);
   tcp[12] = (tcp_header / 4) << 4;
   tcp[13] = has(tcp_flag::ack) ? tcp_flag::rst : tcp_flag::rst | tcp_flag::ack;
-  const std::uint64_t pseudo = checksum_pseudo(segment.destination, segment.source, protocol::tcp, tcp_header);
+  const std::uint64_t pseudo =
+      checksum_pseudo(segment.destination, segment.source, protocol::tcp, tcp_header);
   put16(tcp + 16, checksum_finish(checksum_add(Bytes(tcp, tcp_header), pseudo)));
-  sink.send_to_guest(Bytes(scratch.data(), static_cast<std::size_t>(tcp + tcp_header - scratch.data())));
+  sink.send_to_guest(
+      Bytes(scratch.data(), static_cast<std::size_t>(tcp + tcp_header - scratch.data())));
   return true;
 }
 

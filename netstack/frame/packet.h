@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Packet: one frame, read once. Every station behind the guard works on this view and never parses again.
+// Packet: one frame, read once. Every station behind the guard works on this view and never parses
+// again.
 //
-// parse_packet checks every length against the bytes that are there, so that no accessor below can read outside the
-// frame. It accepts what is well-formed; what is well-formed but unwanted is the guard's business. Layouts: IPv4 RFC 791,
-// IPv6 RFC 8200, TCP RFC 9293, UDP RFC 768, ICMP RFC 792, ICMPv6 RFC 4443.
+// parse_packet checks every length against the bytes that are there, so that no accessor below can
+// read outside the frame. It accepts what is well-formed; what is well-formed but unwanted is the
+// guard's business. Layouts: IPv4 RFC 791, IPv6 RFC 8200, TCP RFC 9293, UDP RFC 768, ICMP RFC 792,
+// ICMPv6 RFC 4443.
 #pragma once
 
 #include <cstdint>
@@ -28,17 +30,21 @@ inline constexpr std::uint8_t icmpv6 = 58;
 }  // namespace protocol
 
 namespace icmp_type {
-inline constexpr std::uint8_t unreachable = 3, echo_request = 8, time_exceeded = 11, parameter_problem = 12;
+inline constexpr std::uint8_t unreachable = 3, echo_request = 8, time_exceeded = 11,
+                              parameter_problem = 12;
 }
 
 namespace icmpv6_type {
-inline constexpr std::uint8_t unreachable = 1, too_big = 2, time_exceeded = 3, parameter_problem = 4, echo_request = 128,
-                              mld_query = 130, mld_report = 131, mld_done = 132, router_solicitation = 133,
-                              neighbour_solicitation = 135, neighbour_advertisement = 136, mldv2_report = 143;
+inline constexpr std::uint8_t unreachable = 1, too_big = 2, time_exceeded = 3,
+                              parameter_problem = 4, echo_request = 128, mld_query = 130,
+                              mld_report = 131, mld_done = 132, router_solicitation = 133,
+                              neighbour_solicitation = 135, neighbour_advertisement = 136,
+                              mldv2_report = 143;
 }
 
 namespace tcp_flag {
-inline constexpr std::uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10, urg = 0x20, ece = 0x40, cwr = 0x80;
+inline constexpr std::uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10,
+                              urg = 0x20, ece = 0x40, cwr = 0x80;
 }
 
 inline constexpr std::size_t ethernet_header = 14;
@@ -50,17 +56,19 @@ inline constexpr std::size_t icmp_header = 8;
 inline constexpr std::size_t ipv6_fragment_header = 8;
 
 struct Packet {
-  MutableBytes frame;  ///< the whole frame, trailing padding beyond the IP length cut off; not owned
+  MutableBytes
+      frame;  ///< the whole frame, trailing padding beyond the IP length cut off; not owned
   MacAddress mac_source, mac_destination;
   std::uint16_t ether = 0;  ///< ether_type
 
   // For IPv4 and IPv6 only:
   Address source, destination;
-  std::uint8_t protocol = 0;       ///< of the transport header (after IPv6 extension headers that were walked)
-  std::uint8_t hop_limit = 0;      ///< TTL
-  std::size_t ip_offset = 0;       ///< of the IP header in frame
-  std::size_t l4_offset = 0;       ///< of the transport header (or fragment data) in frame
-  bool fragment = false;           ///< part of a fragmented datagram
+  std::uint8_t protocol =
+      0;  ///< of the transport header (after IPv6 extension headers that were walked)
+  std::uint8_t hop_limit = 0;  ///< TTL
+  std::size_t ip_offset = 0;   ///< of the IP header in frame
+  std::size_t l4_offset = 0;   ///< of the transport header (or fragment data) in frame
+  bool fragment = false;       ///< part of a fragmented datagram
   std::uint32_t fragment_id = 0;
   std::uint32_t fragment_offset = 0;  ///< bytes
   bool more_fragments = false;
@@ -73,8 +81,9 @@ struct Packet {
 
   // For ICMP and ICMPv6 that are not fragments:
   std::uint8_t icmp_type = 0;
-  /// An error message (destination unreachable, time exceeded, parameter problem, packet too big). What it quotes is
-  /// read by read_quote: the packet that the guest complains about, and so who sent it and to whom.
+  /// An error message (destination unreachable, time exceeded, parameter problem, packet too big).
+  /// What it quotes is read by read_quote: the packet that the guest complains about, and so who
+  /// sent it and to whom.
   bool icmp_error = false;
   std::uint8_t quoted_protocol = 0;
   Endpoint quoted_from, quoted_to;
@@ -82,7 +91,9 @@ struct Packet {
   bool is_ip() const { return ether == ether_type::ipv4 || ether == ether_type::ipv6; }
   bool is_tcp() const { return is_ip() && protocol == protocol::tcp && !fragment; }
   bool is_udp() const { return is_ip() && protocol == protocol::udp && !fragment; }
-  bool is_icmp() const { return is_ip() && (protocol == protocol::icmp || protocol == protocol::icmpv6) && !fragment; }
+  bool is_icmp() const {
+    return is_ip() && (protocol == protocol::icmp || protocol == protocol::icmpv6) && !fragment;
+  }
   Endpoint from() const { return {source, source_port}; }
   Endpoint to() const { return {destination, destination_port}; }
   MutableBytes l4() const { return frame.subspan(l4_offset); }
@@ -94,12 +105,12 @@ struct ParsedFrame {
   Packet packet;
   std::optional<DropReason> malformed;
 };
-/// IPv4 headers with options count as malformed: nothing here carries them. So does every IPv6 extension header but one
-/// fragment header that comes first.
+/// IPv4 headers with options count as malformed: nothing here carries them. So does every IPv6
+/// extension header but one fragment header that comes first.
 ParsedFrame parse_packet(MutableBytes frame);
 
-/// For an icmp_error: fills quoted_* from the packet it quotes. False when the quote is not a whole IP header of the
-/// same family followed by the ports of TCP or UDP in a first fragment.
+/// For an icmp_error: fills quoted_* from the packet it quotes. False when the quote is not a whole
+/// IP header of the same family followed by the ports of TCP or UDP in a first fragment.
 bool read_quote(Packet& packet);
 
 }  // namespace nh

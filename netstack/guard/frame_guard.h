@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// FrameGuard: the station before everything else. What libslirp has been broken by never reaches it.
+// FrameGuard: the station before everything else. What libslirp has been broken by never reaches
+// it.
 //
-// Theory of operation. Each frame of the guest is parsed once (parse_packet), then checked in this order: link (sizes,
-// ether type, ARP), IP header, source address, then by protocol. A frame that fails is dropped and counted under one
-// DropReason; nothing that the guest sends is ever an Error. Destinations are not judged here but by Reachability.
+// Theory of operation. Each frame of the guest is parsed once (parse_packet), then checked in this
+// order: link (sizes, ether type, ARP), IP header, source address, then by protocol. A frame that
+// fails is dropped and counted under one DropReason; nothing that the guest sends is ever an Error.
+// Destinations are not judged here but by Reachability.
 //
-// What is changed rather than dropped: the TCP urgent pointer is taken away (libslirp 4.7.0 reads past its buffer with
-// it: CVE-2026-9539), the data stays in line, as RFC 6093 recommends to everyone. UDP and ICMP fragments are put together
-// here and passed on whole, so that no reassembly of libslirp (CVE-2019-14378, CVE-2020-1983) ever runs. TCP never needs
-// fragments: the segment size is negotiated.
+// What is changed rather than dropped: the TCP urgent pointer is taken away (libslirp 4.7.0 reads
+// past its buffer with it: CVE-2026-9539), the data stays in line, as RFC 6093 recommends to
+// everyone. UDP and ICMP fragments are put together here and passed on whole, so that no reassembly
+// of libslirp (CVE-2019-14378, CVE-2020-1983) ever runs. TCP never needs fragments: the segment
+// size is negotiated.
 //
-// Checksums. IPv4 headers, UDP, ICMP and ICMPv6 are verified, because the stations other than libslirp act upon them
-// and do not look again; so are TCP segments with SYN, which make new flows. Other TCP segments go only to libslirp, which
-// verifies them itself: reading every byte twice would be the greatest cost of the general path.
+// Checksums. IPv4 headers, UDP, ICMP and ICMPv6 are verified, because the stations other than
+// libslirp act upon them and do not look again; so are TCP segments with SYN, which make new flows.
+// Other TCP segments go only to libslirp, which verifies them itself: reading every byte twice
+// would be the greatest cost of the general path.
 //
 // Cost of a TCP data segment: no allocation, no hash, one pass over the headers.
 #pragma once
@@ -30,10 +34,11 @@ namespace nh {
 
 struct GuardSetup {
   AddressPlan plan;
-  unsigned max_ip_size = 1500;  ///< bytes of one IP packet: the MTU, or 65535 when the TAP hands over TSO segments
+  unsigned max_ip_size =
+      1500;  ///< bytes of one IP packet: the MTU, or 65535 when the TAP hands over TSO segments
   bool ipv6 = true;
-  /// Partial checksums of the TAP were completed before. False: transport checksums may be partial, and are neither
-  /// verified nor updated.
+  /// Partial checksums of the TAP were completed before. False: transport checksums may be partial,
+  /// and are neither verified nor updated.
   bool checksums_complete = true;
 };
 
@@ -46,9 +51,10 @@ enum class GuardAction : std::uint8_t {
 
 struct GuardVerdict {
   GuardAction action = GuardAction::drop;
-  /// pass: the packet, in the frame that was given or in the guard's own buffer (a reassembled datagram), which is valid
-  /// until the next call. An ICMP error passes with icmp_error set and its quote read: it is for the forward that sent
-  /// the quoted packet, never for libslirp; count(icmp_error_unmatched) if nobody takes it.
+  /// pass: the packet, in the frame that was given or in the guard's own buffer (a reassembled
+  /// datagram), which is valid until the next call. An ICMP error passes with icmp_error set and
+  /// its quote read: it is for the forward that sent the quoted packet, never for libslirp;
+  /// count(icmp_error_unmatched) if nobody takes it.
   Packet packet;
 };
 
@@ -61,9 +67,11 @@ class FrameGuard {
 
   /// Judges one frame. May change it: see the theory of operation.
   GuardVerdict inspect(MutableBytes frame);
-  /// The TAP's present addresses. Until the first call any address of the plan's networks is a good source.
+  /// The TAP's present addresses. Until the first call any address of the plan's networks is a good
+  /// source.
   void set_sources(const std::vector<Address>& addresses) { sources_.set(addresses); }
-  /// Gives up datagrams whose rest has not come in limits::reassembly_time. inspect() does it too where a new fragment comes.
+  /// Gives up datagrams whose rest has not come in limits::reassembly_time. inspect() does it too
+  /// where a new fragment comes.
   void expire();
   /// Counts a drop that a station behind the guard decided.
   void count(DropReason reason) { drops_.count(reason); }

@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Reassembly of UDP and ICMP fragments, IPv4 (RFC 791 3.2) and IPv6 (RFC 8200 4.5), within the bounds of limits.h.
+// Reassembly of UDP and ICMP fragments, IPv4 (RFC 791 3.2) and IPv6 (RFC 8200 4.5), within the
+// bounds of limits.h.
 //
-// Theory of operation. A datagram is the pieces that share source, destination, protocol and identification. Pieces are
-// kept as they came, in order of offset; nothing is allocated for bytes that were only announced. Any overlap, even an exact
-// repetition, condemns the datagram: its pieces are freed and a marker stays until its time is over, so that the rest of
-// it does not begin a new one (RFC 5722). At the limit of datagrams or bytes the oldest is given up. When no byte is
-// missing the datagram is handed over as one frame with the headers of its first fragment, corrected: IPv4 total length,
-// flags, offset and checksum; IPv6 payload length and next header, the fragment header removed. It is not yet checked
-// further: the caller parses it as any other frame.
+// Theory of operation. A datagram is the pieces that share source, destination, protocol and
+// identification. Pieces are kept as they came, in order of offset; nothing is allocated for bytes
+// that were only announced. Any overlap, even an exact repetition, condemns the datagram: its
+// pieces are freed and a marker stays until its time is over, so that the rest of it does not begin
+// a new one (RFC 5722). At the limit of datagrams or bytes the oldest is given up. When no byte is
+// missing the datagram is handed over as one frame with the headers of its first fragment,
+// corrected: IPv4 total length, flags, offset and checksum; IPv6 payload length and next header,
+// the fragment header removed. It is not yet checked further: the caller parses it as any other
+// frame.
 #pragma once
 
 #include <list>

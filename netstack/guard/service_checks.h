@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the guard demands of the messages to libslirp's own services, whose parsers have been broken before: ARP
-// (CVE-2020-29130), BOOTP and DHCP (CVE-2021-3592), TFTP (CVE-2021-3595, never wanted here), DHCPv6.
+// What the guard demands of the messages to libslirp's own services, whose parsers have been broken
+// before: ARP (CVE-2020-29130), BOOTP and DHCP (CVE-2021-3592), TFTP (CVE-2021-3595, never wanted
+// here), DHCPv6.
 #pragma once
 
 #include <optional>
@@ -11,8 +12,10 @@
 
 namespace nh {
 
-/// For ether type ARP (RFC 826): requests for our addresses, announcements, and replies of the guest about itself pass.
-std::optional<DropReason> check_arp(const Packet& packet, const AddressPlan& plan, const SourceRule& sources);
+/// For ether type ARP (RFC 826): requests for our addresses, announcements, and replies of the
+/// guest about itself pass.
+std::optional<DropReason> check_arp(const Packet& packet, const AddressPlan& plan,
+                                    const SourceRule& sources);
 
 /// For UDP: nothing for a datagram that no service of libslirp would take.
 std::optional<DropReason> check_services(const Packet& packet, const AddressPlan& plan);

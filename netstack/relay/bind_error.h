@@ -8,8 +8,9 @@
 
 namespace nh {
 
-/// in_use: the port is taken; privileged: the port is below net.ipv4.ip_unprivileged_port_start (read from `sysctl`;
-/// 1024 where it cannot be read) and we may not bind it; missing: no such address on this host. `field` is set.
+/// in_use: the port is taken; privileged: the port is below net.ipv4.ip_unprivileged_port_start
+/// (read from `sysctl`; 1024 where it cannot be read) and we may not bind it; missing: no such
+/// address on this host. `field` is set.
 Error bind_error(int err, Transport transport, const Endpoint& endpoint,
                  const std::string& sysctl = "/proc/sys/net/ipv4/ip_unprivileged_port_start");
 

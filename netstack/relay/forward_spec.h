@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ForwardSpec: what a port forward is, parsed: a host port that leads into the guest. It has no invalid state.
+// ForwardSpec: what a port forward is, parsed: a host port that leads into the guest. It has no
+// invalid state.
 #pragma once
 
 #include <optional>
@@ -16,14 +17,17 @@ std::string_view transport_name(Transport transport);
 
 struct ForwardSpec {
   Transport transport = Transport::tcp;
-  Address host_address;           ///< where to listen; 127.0.0.1 unless given
-  std::uint16_t host_port = 0;    ///< 0: the kernel chooses, the rule tells which
-  std::optional<Address> guest_address;  ///< nullopt: the guest's address of the host address's family
+  Address host_address;         ///< where to listen; 127.0.0.1 unless given
+  std::uint16_t host_port = 0;  ///< 0: the kernel chooses, the rule tells which
+  std::optional<Address>
+      guest_address;  ///< nullopt: the guest's address of the host address's family
   Port guest_port;
 
-  /// `[HOST_ADDR:]HOST_PORT:[GUEST_ADDR:]GUEST_PORT[/tcp|/udp]`, IPv6 in brackets. Errors name the part at fault.
+  /// `[HOST_ADDR:]HOST_PORT:[GUEST_ADDR:]GUEST_PORT[/tcp|/udp]`, IPv6 in brackets. Errors name the
+  /// part at fault.
   static Result<ForwardSpec> parse(std::string_view text);
-  /// For a spec that was put together by hand: neither address is multicast, broadcast or v4-mapped, the guest's is not a wildcard.
+  /// For a spec that was put together by hand: neither address is multicast, broadcast or
+  /// v4-mapped, the guest's is not a wildcard.
   Result<> check() const;
   std::string text() const;
 };

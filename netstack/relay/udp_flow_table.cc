@@ -10,7 +10,9 @@ namespace {
 
 constexpr std::uint16_t first_user_port = 1024;
 
-std::size_t mix(std::size_t a, std::size_t b) { return (a ^ (b + 0x9e3779b97f4a7c15ULL + (a << 6) + (a >> 2))) * 1099511628211ULL; }
+std::size_t mix(std::size_t a, std::size_t b) {
+  return (a ^ (b + 0x9e3779b97f4a7c15ULL + (a << 6) + (a >> 2))) * 1099511628211ULL;
+}
 
 Instant due(const std::list<UdpFlow>& flows, Duration idle) {
   return flows.empty() ? Instant::max() : flows.front().last_used + idle;
@@ -20,7 +22,8 @@ Instant due(const std::list<UdpFlow>& flows, Duration idle) {
 
 std::size_t UdpFlowTable::Hash::operator()(const UdpClient& client) const noexcept {
   const std::size_t remote = std::hash<Endpoint>()(client.remote);
-  return mix(mix(remote, std::hash<Address>()(client.local)), static_cast<std::size_t>(client.rule ^ (std::uint64_t{client.scope} << 32)));
+  return mix(mix(remote, std::hash<Address>()(client.local)),
+             static_cast<std::size_t>(client.rule ^ (std::uint64_t{client.scope} << 32)));
 }
 
 std::size_t UdpFlowTable::Hash::operator()(const UdpPair& pair) const noexcept {
@@ -50,7 +53,8 @@ UdpFlow* UdpFlowTable::open(const UdpClient& client, UdpPair pair, Instant now) 
   NH_BUG_IF(by_client_.contains(client));
   if (size() >= max_flows_) return nullptr;
   if ((pair.appears.port == 0 || by_pair_.contains(pair)) && !find_free_port(pair)) return nullptr;
-  UdpFlow& flow = unanswered_.emplace_back(UdpFlow{.client = client, .pair = pair, .last_used = now});
+  UdpFlow& flow =
+      unanswered_.emplace_back(UdpFlow{.client = client, .pair = pair, .last_used = now});
   flow.place = std::prev(unanswered_.end());
   by_client_.emplace(client, &flow);
   by_pair_.emplace(pair, &flow);
@@ -86,7 +90,8 @@ UdpFlow* UdpFlowTable::idle(Instant now) {
 }
 
 Instant UdpFlowTable::next_deadline() const {
-  return std::min(due(unanswered_, limits::udp_idle_unanswered), due(answered_, limits::udp_idle_answered));
+  return std::min(due(unanswered_, limits::udp_idle_unanswered),
+                  due(answered_, limits::udp_idle_answered));
 }
 
 }  // namespace nh

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The flows of UDP forwards: which client of which rule appears with which address towards which guest endpoint. Found
-// from both sides in constant time; the oldest is at the front of its list, so that expiry costs O(expired).
+// The flows of UDP forwards: which client of which rule appears with which address towards which
+// guest endpoint. Found from both sides in constant time; the oldest is at the front of its list,
+// so that expiry costs O(expired).
 #pragma once
 
 #include <cstdint>
@@ -12,7 +13,8 @@
 
 namespace nh {
 
-/// What the host side sees of a flow. The local address counts: a client may use several of a wildcard socket's.
+/// What the host side sees of a flow. The local address counts: a client may use several of a
+/// wildcard socket's.
 struct UdpClient {
   std::uint64_t rule = 0;
   Endpoint remote;

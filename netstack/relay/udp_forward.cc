@@ -34,7 +34,7 @@ struct UdpForward::Rule final : EpollSet::Handler {
   Rule(const Rule&) = delete;
   Rule& operator=(const Rule&) = delete;
 
-  void on_ready(std::uint32_t events) override;
+  void on_ready(int, std::uint32_t events) override;
   void carry(const ReceivedDatagram& datagram, Instant now);
   Endpoint guest_endpoint(Family client) const;
   // Counts for this rule and for all.
@@ -63,22 +63,25 @@ Endpoint UdpForward::Rule::guest_endpoint(Family client) const {
   return {net != nullptr ? net->guest : state.setup.plan.v4.guest, spec.guest_port.value()};
 }
 
-void UdpForward::Rule::on_ready(std::uint32_t) {
+void UdpForward::Rule::on_ready(int, std::uint32_t) {
   const Instant now = state.setup.clock->now();
   std::size_t count = UdpBatch::size;
-  for (std::size_t taken = 0; taken < limits::udp_batch && count == UdpBatch::size; taken += count) {
+  for (std::size_t taken = 0; taken < limits::udp_batch && count == UdpBatch::size;
+       taken += count) {
     count = socket.receive(*state.batch);
     for (std::size_t i = 0; i < count; ++i) carry(socket.datagram(*state.batch, i), now);
   }
 }
 
 void UdpForward::Rule::carry(const ReceivedDatagram& datagram, Instant now) {
-  if (datagram.remote.port == 0 || datagram.payload.size() > limits::datagram) return count(&Counters::dropped_receive);
+  if (datagram.remote.port == 0 || datagram.payload.size() > limits::datagram)
+    return count(&Counters::dropped_receive);
   const UdpClient client{id, datagram.remote, datagram.local, datagram.scope};
   UdpFlow* flow = state.flows.find(client);
   if (flow == nullptr) {
     const Endpoint guest = guest_endpoint(datagram.remote.address.family());
-    const Endpoint appears = as_seen_by_guest(datagram.remote, guest.address.family(), state.setup.plan, state.guest_addresses);
+    const Endpoint appears = as_seen_by_guest(datagram.remote, guest.address.family(),
+                                              state.setup.plan, state.guest_addresses);
     flow = state.flows.open(client, {guest, appears}, now);
     if (flow == nullptr) return count(&Counters::dropped_table_full);
     ++counters.flows;
@@ -87,11 +90,13 @@ void UdpForward::Rule::carry(const ReceivedDatagram& datagram, Instant now) {
     state.flows.used(*flow, now, false);
   }
   const Endpoint& guest = flow->pair.guest;
-  const LinkPath link{AddressPlan::gateway_mac(state.setup.plan.net(guest.address.family())->gateway),
-                      state.setup.neighbours->of(guest.address)};
+  const LinkPath link{
+      AddressPlan::gateway_mac(state.setup.plan.net(guest.address.family())->gateway),
+      state.setup.neighbours->of(guest.address)};
   count(&Counters::datagrams_to_guest);
   count(&Counters::bytes_to_guest, datagram.payload.size());
-  send_udp(*state.setup.sink, link, flow->pair.appears, guest, datagram.payload, state.setup.plan.mtu);
+  send_udp(*state.setup.sink, link, flow->pair.appears, guest, datagram.payload,
+           state.setup.plan.mtu);
 }
 
 UdpForward::UdpForward(const UdpForwardSetup& setup) : state_(std::make_unique<State>(setup)) {}
@@ -102,7 +107,8 @@ Result<Endpoint> UdpForward::add(std::uint64_t rule, const ForwardSpec& spec) {
   NH_TRY(spec.check());
   if (spec.guest_address && state_->setup.plan.net(spec.guest_address->family()) == nullptr)
     return Error{.code = Code::invalid,
-                 .what = "guest_address " + spec.guest_address->text() + " cannot be reached: IPv6 is off in the guest",
+                 .what = "guest_address " + spec.guest_address->text() +
+                         " cannot be reached: IPv6 is off in the guest",
                  .field = "guest_address"};
   NH_LET(socket, UdpSocket::bind({spec.host_address, spec.host_port}));
   const Endpoint bound = socket.bound();
@@ -139,11 +145,14 @@ bool UdpForward::take_icmp_error(const Packet& packet) {
   if (!packet.icmp_error || packet.quoted_protocol != protocol::udp) return false;
   UdpFlow* const flow = state_->flows.find(UdpPair{packet.quoted_to, packet.quoted_from});
   if (flow == nullptr) return false;
-  // "Fragmentation needed" says that the packet was too large, not that nobody takes it (RFC 1191 4).
+  // "Fragmentation needed" says that the packet was too large, not that nobody takes it (RFC 1191
+  // 4).
   constexpr std::uint8_t fragmentation_needed = 4;
   const std::uint8_t code = packet.l4()[1];
-  const bool unreachable = packet.protocol == protocol::icmp ? packet.icmp_type == icmp_type::unreachable && code != fragmentation_needed
-                                                             : packet.icmp_type == icmpv6_type::unreachable;
+  const bool unreachable =
+      packet.protocol == protocol::icmp
+          ? packet.icmp_type == icmp_type::unreachable && code != fragmentation_needed
+          : packet.icmp_type == icmpv6_type::unreachable;
   if (unreachable) state_->forget(*flow, &Counters::refused);
   return true;
 }
@@ -152,11 +161,14 @@ void UdpForward::set_guest_addresses(const std::vector<Address>& addresses) {
   state_->guest_addresses = std::unordered_set<Address>(addresses.begin(), addresses.end());
 }
 
-Instant UdpForward::next_deadline() const { return state_->flows.next_deadline(); }
+Instant UdpForward::next_deadline() const {
+  return state_->flows.next_deadline();
+}
 
 void UdpForward::expire() {
   const Instant now = state_->setup.clock->now();
-  while (UdpFlow* const flow = state_->flows.idle(now)) state_->forget(*flow, &Counters::flows_expired);
+  while (UdpFlow* const flow = state_->flows.idle(now))
+    state_->forget(*flow, &Counters::flows_expired);
 }
 
 UdpForward::Counters UdpForward::counters() const {

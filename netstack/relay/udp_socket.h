@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// UdpSocket: a bound host UDP socket that tells the local address of each datagram and answers from the same one.
+// UdpSocket: a bound host UDP socket that tells the local address of each datagram and answers from
+// the same one.
 #pragma once
 
 #include <netinet/in.h>
@@ -22,7 +23,8 @@ struct ReceivedDatagram {
   Bytes payload;
 };
 
-/// Buffers for recvmmsg(2), shared by all sockets of a loop. Only the pages that datagrams touch cost memory.
+/// Buffers for recvmmsg(2), shared by all sockets of a loop. Only the pages that datagrams touch
+/// cost memory.
 class UdpBatch {
  public:
   static constexpr std::size_t size = 16;
@@ -49,7 +51,8 @@ class UdpSocket {
   int fd() const { return fd_.get(); }
   const Endpoint& bound() const { return bound_; }
 
-  /// Reads up to UdpBatch::size datagrams; 0 when there is none or the socket reports an error (which it then forgets).
+  /// Reads up to UdpBatch::size datagrams; 0 when there is none or the socket reports an error
+  /// (which it then forgets).
   std::size_t receive(UdpBatch& batch) const;
   /// The datagram of `batch`, index < what receive() gave.
   ReceivedDatagram datagram(const UdpBatch& batch, std::size_t index) const;

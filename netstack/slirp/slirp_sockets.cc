@@ -5,15 +5,10 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#include <array>
-
 #include "src/base/log.h"
 
 namespace nh {
 namespace {
-
-// Events taken by one epoll_wait(2).
-constexpr std::size_t batch = 256;
 
 SlirpSockets::Kind kind_of(int fd) {
   int protocol = 0;
@@ -26,28 +21,26 @@ SlirpSockets::Kind kind_of(int fd) {
 
 }  // namespace
 
-Result<SlirpSockets> SlirpSockets::create() {
-  SlirpSockets sockets;
-  sockets.epoll_.reset(epoll_create1(EPOLL_CLOEXEC));
-  if (!sockets.epoll_) return sys_error("making an epoll set for libslirp");
-  return sockets;
-}
-
 void SlirpSockets::opened(int fd) {
   const auto index = static_cast<std::size_t>(fd);
   if (index >= entries_.size()) entries_.resize(index + 1);
+  // libslirp may have closed the number's former owner without a word.
+  if (entries_[index].kind != Kind::none) closing(fd);
   entries_[index] = Entry{.kind = kind_of(fd)};
   ++counts_[static_cast<std::size_t>(entries_[index].kind)];
-  last_opened_ = fd;
 }
 
 void SlirpSockets::closing(int fd) {
-  Entry& entry = entries_[static_cast<std::size_t>(fd)];
+  const auto index = static_cast<std::size_t>(fd);
+  if (index >= entries_.size() || entries_[index].kind == Kind::none) return;
+  Entry& entry = entries_[index];
   --counts_[static_cast<std::size_t>(entry.kind)];
+  if (entry.registered != 0) epoll_.forget(fd);
   entry = Entry{};
 }
 
-void SlirpSockets::mark_listener(int fd) {
+void SlirpSockets::opened_listener(int fd) {
+  opened(fd);
   Entry& entry = entries_[static_cast<std::size_t>(fd)];
   --counts_[static_cast<std::size_t>(entry.kind)];
   entry.kind = Kind::listener;
@@ -55,14 +48,15 @@ void SlirpSockets::mark_listener(int fd) {
 }
 
 void SlirpSockets::set_registered(int fd, Entry& entry, std::uint32_t events) {
-  epoll_event event{};
-  event.events = events;
-  event.data.fd = fd;
-  const int operation = entry.registered == 0 ? EPOLL_CTL_ADD : events == 0 ? EPOLL_CTL_DEL : EPOLL_CTL_MOD;
-  if (epoll_ctl(epoll_.get(), operation, fd, &event) == 0)
-    entry.registered = events;
-  else
-    log::rate_limited(log::Level::error, "slirp-epoll", sys_error("watching a socket of libslirp").message());
+  if (entry.registered == 0) {
+    if (auto added = epoll_.add(fd, events, *this); !added)
+      return log::rate_limited(log::Level::error, "slirp-epoll", Error(added.error()).in("a socket of libslirp").message());
+  } else if (events == 0) {
+    epoll_.remove(fd);
+  } else {
+    epoll_.modify(fd, events);
+  }
+  entry.registered = events;
 }
 
 void SlirpSockets::want(int fd, std::uint32_t events) {
@@ -73,24 +67,29 @@ void SlirpSockets::want(int fd, std::uint32_t events) {
   if ((events & ~entry.registered) != 0) set_registered(fd, entry, events);
 }
 
-void SlirpSockets::collect() {
+void SlirpSockets::end_fill() {
+  for (const int fd : unwanted_fds_) {
+    Entry& entry = entries_[static_cast<std::size_t>(fd)];
+    const std::uint32_t wanted = entry.generation == generation_ ? entry.wanted : 0;
+    // Without this the loop would spin on an event that nobody takes. A socket that was closed meanwhile is not registered.
+    if (entry.registered != 0 && entry.registered != wanted) set_registered(fd, entry, wanted);
+  }
+  unwanted_fds_.clear();
+}
+
+void SlirpSockets::on_ready(int fd, std::uint32_t events) {
+  Entry& entry = entries_[static_cast<std::size_t>(fd)];
+  const std::uint32_t wanted = entry.generation == generation_ ? entry.wanted : 0;
+  // EPOLLERR and EPOLLHUP are always reported; whoever wants anything must hear of them.
+  const std::uint32_t told = wanted == 0 ? 0 : events & (wanted | EPOLLERR | EPOLLHUP);
+  if (told == 0) return unwanted_fds_.push_back(fd);
+  entry.ready = told;
+  ready_fds_.push_back(fd);
+}
+
+void SlirpSockets::clear_ready() {
   for (const int fd : ready_fds_) entries_[static_cast<std::size_t>(fd)].ready = 0;
   ready_fds_.clear();
-  std::array<epoll_event, batch> events;
-  const int count = epoll_wait(epoll_.get(), events.data(), batch, 0);
-  for (int i = 0; i < count; ++i) {
-    const epoll_event& event = events[static_cast<std::size_t>(i)];
-    Entry& entry = entries_[static_cast<std::size_t>(event.data.fd)];
-    const std::uint32_t wanted = entry.generation == generation_ ? entry.wanted : 0;
-    // EPOLLERR and EPOLLHUP are always reported; whoever wants anything must hear of them.
-    const std::uint32_t told = wanted == 0 ? 0 : event.events & (wanted | EPOLLERR | EPOLLHUP);
-    if (told == 0) {
-      set_registered(event.data.fd, entry, wanted);
-      continue;
-    }
-    entry.ready = told;
-    ready_fds_.push_back(event.data.fd);
-  }
 }
 
 std::uint32_t SlirpSockets::ready(int fd) const {

@@ -3,11 +3,13 @@
 
 // libslirp 4.9 marks the int forms of its poll interface as deprecated; 4.7 has no others, and on Linux they are the same.
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
+#include <fcntl.h>
 #include <glib.h>
 #include <libslirp.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstring>
@@ -53,6 +55,12 @@ int to_slirp(std::uint32_t events) {
   if ((events & EPOLLERR) != 0) out |= SLIRP_POLL_ERR;
   if ((events & EPOLLHUP) != 0) out |= SLIRP_POLL_HUP;
   return out;
+}
+
+// libslirp reports through GLib, whose own handler would write to standard error and wait for whoever reads it.
+void log_message(const gchar*, GLogLevelFlags level, const gchar* message, gpointer) noexcept {
+  const bool severe = (level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING)) != 0;
+  log::rate_limited(severe ? log::Level::warning : log::Level::debug, severe ? "glib-severe" : "glib", std::string("libslirp: ") + message);
 }
 
 }  // namespace
@@ -110,15 +118,16 @@ struct SlirpCallbacks {
   static int get_revents(int index, void* opaque) noexcept { return to_slirp(stack(opaque).sockets_.ready(index)); }
 };
 
-SlirpStack::SlirpStack(Loop& loop, FrameSink& sink, SlirpSockets sockets)
-    : impl_(std::make_unique<Impl>()), loop_(loop), sink_(sink), sockets_(std::move(sockets)) {}
+SlirpStack::SlirpStack(Loop& loop, EpollSet& epoll, FrameSink& sink)
+    : impl_(std::make_unique<Impl>()), loop_(loop), sink_(sink), sockets_(epoll) {}
 
 // libslirp closes its sockets and timers through the callbacks, which need the other members.
 SlirpStack::~SlirpStack() { impl_.reset(); }
 
-Result<std::unique_ptr<SlirpStack>> SlirpStack::create(const SlirpSetup& setup, Loop& loop, FrameSink& sink) {
-  NH_LET(sockets, SlirpSockets::create());
-  std::unique_ptr<SlirpStack> stack(new SlirpStack(loop, sink, std::move(sockets)));
+Result<std::unique_ptr<SlirpStack>> SlirpStack::create(const SlirpSetup& setup, Loop& loop, EpollSet& epoll,
+                                                       FrameSink& sink) {
+  g_log_set_default_handler(log_message, nullptr);
+  std::unique_ptr<SlirpStack> stack(new SlirpStack(loop, epoll, sink));
   Impl& impl = *stack->impl_;
 
   impl.callbacks.send_packet = SlirpCallbacks::send_packet;
@@ -147,7 +156,9 @@ Result<std::unique_ptr<SlirpStack>> SlirpStack::create(const SlirpSetup& setup, 
     config.vhost6 = to_in6(plan.v6->gateway);
     config.vnameserver6 = to_in6(plan.v6->dns);
   }
-  config.if_mtu = plan.mtu;
+  // The most that slirp_new takes: libslirp answers an IPv6 packet beyond if_mtu by "too big", and the guard and the TAP's
+  // segmentation offload hand it larger ones. The segment size of TCP comes from the smaller of the two.
+  config.if_mtu = 65521;
   config.if_mru = plan.mtu;
   config.disable_host_loopback = !setup.allow_host_loopback;
   config.disable_dns = !setup.dns;
@@ -173,12 +184,13 @@ Result<std::unique_ptr<SlirpStack>> SlirpStack::create(const SlirpSetup& setup, 
 void SlirpStack::input(Bytes frame) { slirp_input(impl_->slirp, frame.data(), static_cast<int>(frame.size())); }
 
 Duration SlirpStack::serve() {
-  sockets_.collect();
   slirp_pollfds_poll(impl_->slirp, 0, SlirpCallbacks::get_revents, this);
+  sockets_.clear_ready();
   sockets_.pause_listeners(tcp_flows() + udp_flows() + icmp_flows() >= budget_);
   std::uint32_t wait_ms = longest_wait_ms;
   sockets_.begin_fill();
   slirp_pollfds_fill(impl_->slirp, &wait_ms, SlirpCallbacks::add_poll, this);
+  sockets_.end_fill();
   return std::chrono::milliseconds(wait_ms);
 }
 
@@ -192,10 +204,14 @@ Result<Endpoint> SlirpStack::add_forward(const Endpoint& host, const Endpoint& g
   const SockAddr to(guest);
   // Without V6ONLY an IPv6 wildcard would take the IPv4 port too and hand libslirp clients of the wrong family.
   const int flags = host.address.is_v6() ? SLIRP_HOSTFWD_V6ONLY : 0;
+  // libslirp does not tell the listener's descriptor: it is the lowest free one, which this duplicate finds out.
+  UniqueFd lowest(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0));
+  if (!lowest) return sys_error(name);
+  const int fd = lowest.get();
+  lowest.reset();
   errno = 0;
   if (slirp_add_hostxfwd(impl_->slirp, from.get(), from.length, to.get(), to.length, flags) != 0) return sys_error(name);
-  const int fd = sockets_.last_opened();
-  sockets_.mark_listener(fd);
+  sockets_.opened_listener(fd);
   // libslirp listens with a backlog of 1: a burst of clients would each wait a second for their next SYN.
   listen(fd, SOMAXCONN);
   SockAddr bound;

@@ -29,8 +29,8 @@ struct SlirpSetup {
 
 class SlirpStack {
  public:
-  /// `loop` and `sink` must outlive the stack.
-  static Result<std::unique_ptr<SlirpStack>> create(const SlirpSetup& setup, Loop& loop, FrameSink& sink);
+  /// `loop`, `epoll` and `sink` must outlive the stack.
+  static Result<std::unique_ptr<SlirpStack>> create(const SlirpSetup& setup, Loop& loop, EpollSet& epoll, FrameSink& sink);
   ~SlirpStack();
   SlirpStack(const SlirpStack&) = delete;
   SlirpStack& operator=(const SlirpStack&) = delete;
@@ -39,7 +39,8 @@ class SlirpStack {
   void input(Bytes frame);
   /// One turn: ready sockets, timers, new wishes. Returns how long libslirp can wait for the next one without events.
   Duration serve();
-  int poll_fd() const { return sockets_.poll_fd(); }
+  /// True if a socket has become ready since the last serve().
+  bool wants_service() const { return sockets_.any_ready(); }
 
   /// A TCP port forward; host port 0 lets the kernel choose. Returns the endpoint that is listened on.
   /// unsupported: the two addresses have different families.
@@ -61,7 +62,7 @@ class SlirpStack {
 
  private:
   friend struct SlirpCallbacks;
-  SlirpStack(Loop& loop, FrameSink& sink, SlirpSockets sockets);
+  SlirpStack(Loop& loop, EpollSet& epoll, FrameSink& sink);
 
   struct Impl;
   std::unique_ptr<Impl> impl_;

@@ -88,7 +88,8 @@ class Server {
       // addresses without end costs a bounded number of dumps a second.
       std::array<pollfd, 2> fds{{{.fd = socket_, .events = POLLIN, .revents = 0},
                                  {.fd = pausing_ ? -1 : monitor_.fd(), .events = POLLIN, .revents = 0}}};
-      const int ready = poll(fds.data(), fds.size(), pausing_ ? static_cast<int>(limits::agent_event_pause.count()) : -1);
+      const int ready =
+          poll(fds.data(), fds.size(), pausing_ ? static_cast<int>(limits::agent_event_pause.count()) : -1);
       if (ready < 0 && errno != EINTR) return sys_error("waiting");
       if (ready == 0) pausing_ = false;
       if (ready <= 0) continue;
@@ -193,7 +194,10 @@ void run(const AgentSetup& setup, UniqueFd socket, pid_t helper) noexcept {
   auto ended = server ? server->run() : Result<>(std::move(server).error());
   if (!ended) {
     Error error = std::move(ended).error();
-    const Failure failure{.code = error.code, .sys_errno = error.sys_errno, .what = std::move(error.what), .field = std::move(error.field)};
+    const Failure failure{.code = error.code,
+                          .sys_errno = error.sys_errno,
+                          .what = std::move(error.what),
+                          .field = std::move(error.field)};
     if (!send_message(socket.get(), encode(FromAgent(failure)))) _exit(1);  // nobody is there to hear it
   }
   _exit(ended ? 0 : 1);

@@ -5,7 +5,8 @@
 //   shed     non-dumpable (nothing in the guest may look into a process that still holds the host), cwd /, every
 //            signal that a terminal sends to its process group blocked, descriptors 0 and 1 on /dev/null, all but
 //            stderr, the socket and the target's own descriptors closed
-//   join     the user namespace (if any), then the network namespace; never a mount or pid namespace. Joining a user namespace
+//   join     the user namespace (if any), then the network namespace; never a mount or pid namespace. Joining a user
+//   namespace
 //            makes a process dumpable again and forgets its parent-death signal, so both are set after it.
 //   attach   open the TAP (or take the one it was given) and send it to the helper
 //   configure  apply the plan; if that fails, or nobody is there any more to hear of it, undo it

@@ -27,10 +27,15 @@ namespace {
 /// Messages taken in one turn of the loop.
 constexpr int messages_at_once = 16;
 
-Error broken(std::string what) { return Error{.code = Code::invalid, .sys_errno = 0, .what = "the guest agent broke the protocol: " + std::move(what)}; }
+Error broken(std::string what) {
+  return Error{.code = Code::invalid, .sys_errno = 0, .what = "the guest agent broke the protocol: " + std::move(what)};
+}
 
 Error error_of(agent::Failure failure) {
-  return Error{.code = failure.code, .sys_errno = failure.sys_errno, .what = std::move(failure.what), .field = std::move(failure.field)};
+  return Error{.code = failure.code,
+               .sys_errno = failure.sys_errno,
+               .what = std::move(failure.what),
+               .field = std::move(failure.field)};
 }
 
 struct Message {
@@ -54,7 +59,8 @@ AgentLink::AgentLink(UniqueFd socket, pid_t pid) : socket_(std::move(socket)), p
 Result<std::unique_ptr<AgentLink>> AgentLink::start(const AgentSetup& setup, Attached& ret_attached) {
   NH_BUG_IF(setup.target == nullptr || !setup.target->netns);
   std::array<int, 2> ends{};
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return sys_error("making the agent's socket");
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
+    return sys_error("making the agent's socket");
   UniqueFd ours(ends[0]), theirs(ends[1]);
   const pid_t helper = getpid();
   const pid_t child = fork();
@@ -80,8 +86,10 @@ Result<> AgentLink::wait_for_start(int signal_fd, Attached& ret_attached) {
   bool configured = false;
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock.now()).count();
-    if (left <= 0) return Error{.code = Code::timeout, .sys_errno = 0, .what = "the guest agent did not attach in time"};
-    std::array<pollfd, 2> fds{{{.fd = socket_.get(), .events = POLLIN, .revents = 0}, {.fd = signal_fd, .events = POLLIN, .revents = 0}}};
+    if (left <= 0)
+      return Error{.code = Code::timeout, .sys_errno = 0, .what = "the guest agent did not attach in time"};
+    std::array<pollfd, 2> fds{
+        {{.fd = socket_.get(), .events = POLLIN, .revents = 0}, {.fd = signal_fd, .events = POLLIN, .revents = 0}}};
     const int ready = poll(fds.data(), fds.size(), static_cast<int>(left));
     if (ready < 0 && errno != EINTR) return sys_error("waiting for the guest agent");
     if (ready <= 0) continue;
@@ -90,13 +98,16 @@ Result<> AgentLink::wait_for_start(int signal_fd, Attached& ret_attached) {
     auto received = receive(socket_.get(), FdRule::at_most_one);
     if (!received && received.error().sys_errno == EAGAIN) continue;
     if (!received) return broken(received.error().message());
-    if (!*received) return Error{.code = Code::gone, .sys_errno = 0, .what = "the guest agent died while attaching: " + end_child()};
+    if (!*received)
+      return Error{.code = Code::gone, .sys_errno = 0, .what = "the guest agent died while attaching: " + end_child()};
     Message message = std::move(**received);
     if (auto* failure = std::get_if<agent::Failure>(&message.content)) return error_of(std::move(*failure));
-    if (auto* opened = std::get_if<agent::TapOpened>(&message.content); opened != nullptr && !ret_attached.tap && message.fd) {
+    if (auto* opened = std::get_if<agent::TapOpened>(&message.content);
+        opened != nullptr && !ret_attached.tap && message.fd) {
       ret_attached.tap = std::move(message.fd);
       ret_attached.info = std::move(opened->info);
-    } else if (auto* outcome = std::get_if<agent::Outcome>(&message.content); outcome != nullptr && ret_attached.tap && !configured) {
+    } else if (auto* outcome = std::get_if<agent::Outcome>(&message.content);
+               outcome != nullptr && ret_attached.tap && !configured) {
       configured = true;
       ret_attached.ra_guard_needed = outcome->ra_guard_needed;
       ret_attached.ipv6_left_out = outcome->ipv6_left_out;
@@ -111,7 +122,8 @@ Result<> AgentLink::wait_for_start(int signal_fd, Attached& ret_attached) {
   }
 }
 
-void AgentLink::serve(Loop& loop, std::function<void(const TapState&)> on_state, std::function<void(const Error&)> on_death) {
+void AgentLink::serve(Loop& loop, std::function<void(const TapState&)> on_state,
+                      std::function<void(const Error&)> on_death) {
   on_state_ = std::move(on_state);
   on_death_ = std::move(on_death);
   watch_ = loop.watch(socket_.get(), POLLIN, [this](IoEvents) { on_ready(); });
@@ -128,7 +140,8 @@ void AgentLink::on_ready() {
     if (const auto* state = std::get_if<agent::State>(&content)) {
       on_state_(state->state);
     } else if (std::holds_alternative<agent::LinkGone>(content)) {
-      return lose(Error{.code = Code::gone, .sys_errno = 0, .what = "the TAP was deleted, or taken to another network namespace"});
+      return lose(Error{
+          .code = Code::gone, .sys_errno = 0, .what = "the TAP was deleted, or taken to another network namespace"});
     } else if (auto* failure = std::get_if<agent::Failure>(&content)) {
       return lose(error_of(std::move(*failure)).in("the guest agent ended"));
     } else {
@@ -146,7 +159,8 @@ void AgentLink::lose(Error error) {
 void AgentLink::request_refresh() {
   if (!socket_) return;
   // A full socket (EAGAIN) holds requests enough; a broken one is noticed by the watch.
-  if (auto sent = send_message(socket_.get(), agent::encode(agent::ToAgent(agent::Refresh{.seq = next_seq_}))); !sent) return;
+  if (auto sent = send_message(socket_.get(), agent::encode(agent::ToAgent(agent::Refresh{.seq = next_seq_}))); !sent)
+    return;
   if (++next_seq_ == 0) next_seq_ = 1;
 }
 
@@ -164,7 +178,8 @@ std::string AgentLink::end_child() {
   do reaped = waitpid(pid_, &status, 0);
   while (reaped < 0 && errno == EINTR);
   if (reaped != pid_) return "its status is unknown";
-  if (WIFSIGNALED(status)) return std::string("signal ") + std::to_string(WTERMSIG(status)) + " (" + strsignal(WTERMSIG(status)) + ")";
+  if (WIFSIGNALED(status))
+    return std::string("signal ") + std::to_string(WTERMSIG(status)) + " (" + strsignal(WTERMSIG(status)) + ")";
   return "exit status " + std::to_string(WEXITSTATUS(status));
 }
 

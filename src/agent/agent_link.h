@@ -2,9 +2,9 @@
 // AgentLink: the helper's side of the guest agent: starts it, listens to it, notices its death.
 //
 // Theory of operation. start() forks the agent (no exec) with one end of a SOCK_SEQPACKET pair, and waits until it has
-// attached and configured, or failed. serve() then puts the other end into the loop. The agent is trusted less than the helper:
-// each of its messages is checked (protocol.h), and one that breaks the rules counts as its death. A dead agent is
-// not replaced. The agent dies with the helper: by PR_SET_PDEATHSIG, and by the end of the socket.
+// attached and configured, or failed. serve() then puts the other end into the loop. The agent is trusted less than the
+// helper: each of its messages is checked (protocol.h), and one that breaks the rules counts as its death. A dead agent
+// is not replaced. The agent dies with the helper: by PR_SET_PDEATHSIG, and by the end of the socket.
 #pragma once
 
 #include <sys/types.h>
@@ -55,10 +55,11 @@ class AgentLink {
   AgentLink(const AgentLink&) = delete;
   AgentLink& operator=(const AgentLink&) = delete;
 
-  /// Calls `on_state` for each change and each answer, `on_death` once when the agent is lost (gone: the TAP was deleted or the
-  /// agent died; invalid: it broke the protocol). Neither callback may destroy the link.
+  /// Calls `on_state` for each change and each answer, `on_death` once when the agent is lost (gone: the TAP was
+  /// deleted or the agent died; invalid: it broke the protocol). Neither callback may destroy the link.
   void serve(Loop& loop, std::function<void(const TapState&)> on_state, std::function<void(const Error&)> on_death);
-  /// Asks for a fresh dump; `on_state` is called with the answer, also if nothing changed. Nothing happens if the agent is lost.
+  /// Asks for a fresh dump; `on_state` is called with the answer, also if nothing changed. Nothing happens if the agent
+  /// is lost.
   void request_refresh();
   bool alive() const { return static_cast<bool>(socket_); }
   pid_t pid() const { return pid_; }

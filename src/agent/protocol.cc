@@ -22,7 +22,9 @@ struct Overloaded : Cases... {
 template <class... Cases>
 Overloaded(Cases...) -> Overloaded<Cases...>;
 
-void type(Writer& out, Type value) { out.number(static_cast<std::uint32_t>(value)); }
+void type(Writer& out, Type value) {
+  out.number(static_cast<std::uint32_t>(value));
+}
 
 void write_state(Writer& out, const InterfaceState& state) {
   out.raw(state.mac.bytes);
@@ -100,7 +102,9 @@ Outcome read_outcome(Reader& in) {
   return outcome;
 }
 
-Error invalid(const char* what) { return Error{.code = Code::invalid, .sys_errno = 0, .what = what}; }
+Error invalid(const char* what) {
+  return Error{.code = Code::invalid, .sys_errno = 0, .what = what};
+}
 
 template <class Message, class Variant>
 Result<Variant> whole(const Reader& in, Message message) {
@@ -182,7 +186,8 @@ Result<FromAgent> decode_from_agent(Bytes bytes) {
 
 Result<ToAgent> decode_to_agent(Bytes bytes) {
   Reader in(bytes);
-  if (static_cast<Type>(in.number<std::uint32_t>()) != Type::refresh) return invalid("the helper sent a message of unknown type");
+  if (static_cast<Type>(in.number<std::uint32_t>()) != Type::refresh)
+    return invalid("the helper sent a message of unknown type");
   const Refresh refresh{.seq = in.number<std::uint32_t>()};
   return whole<Refresh, ToAgent>(in, refresh);
 }

@@ -3,8 +3,8 @@
 //
 // Layout: u32 type, then the fields of that type in order, integers in host byte order (both ends are one program). A
 // text is a u32 length and its bytes, within max_text; a flag is one byte, 0 or 1; an address is u8 family (4 or 6), u8
-// prefix, u8 tentative, 16 bytes (IPv4 in the first four, the rest zero). decode() accepts exactly what encode() makes: a
-// message that is too short, too long, or has a value out of its range is invalid.
+// prefix, u8 tentative, 16 bytes (IPv4 in the first four, the rest zero). decode() accepts exactly what encode() makes:
+// a message that is too short, too long, or has a value out of its range is invalid.
 #pragma once
 
 #include <cstdint>

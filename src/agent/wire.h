@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Writing and reading the fields of a message (protocol.h). A Reader that has met a wrong field stays failed, and gives harmless values.
+// Writing and reading the fields of a message (protocol.h). A Reader that has met a wrong field stays failed, and gives
+// harmless values.
 #pragma once
 
 #include <algorithm>
@@ -67,7 +68,8 @@ class Reader {
   std::string text(std::size_t most) {
     const Bytes bytes = raw(number_to<std::uint32_t>(static_cast<std::uint32_t>(most)));
     std::string value(bytes.begin(), bytes.end());
-    std::replace_if(value.begin(), value.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, '?');
+    std::replace_if(
+        value.begin(), value.end(), [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, '?');
     return value;
   }
   void fail() { failed_ = true; }

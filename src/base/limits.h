@@ -25,6 +25,8 @@ inline constexpr auto agent_stop = 500ms;
 /// The agent lets events of the interface gather for this time before it looks again: bounds what a guest that changes
 /// its addresses without end can cost.
 inline constexpr auto agent_event_pause = 20ms;
+/// The kernel must deliver to an IPv6 address within this time after it was added (normally microseconds), else a warning.
+inline constexpr auto local_route_wait = 500ms;
 /// A TAP must arrive on --tap-socket within this time, else the start fails.
 inline constexpr auto tap_socket_wait = 30s;
 /// How often a --netns path is looked at; gone or replaced ends the helper. Bounds the notice at well under 1 s.

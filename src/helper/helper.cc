@@ -69,7 +69,7 @@ Result<> Helper::build_network() {
                                               .dns = options_.use_dns,
                                               .outbound_v4 = outbound_v4,
                                               .outbound_v6 = outbound_v6},
-                                   loop_, *output_));
+                                   loop_, *flows_, *output_));
   slirp_ = std::move(slirp);
   for (const std::string& fault : known_faults(SlirpVersion::parse(SlirpStack::library_version())))
     log::info("libslirp " + SlirpStack::library_version() + ": " + fault);
@@ -103,7 +103,7 @@ Result<> Helper::build_network() {
   };
   const FlowLimits limits = FlowLimits::for_descriptors(nofile_);
   slirp_->set_socket_budget(limits.tcp + limits.udp + limits.icmp);
-  bridge_.emplace(loop_,
+  bridge_.emplace(loop_, *flows_,
                   BridgeParts{.device = &*tap_,
                               .output = &*output_,
                               .guard = &*guard_,
@@ -121,8 +121,7 @@ Result<> Helper::build_network() {
     attachment_.agent->serve(
         loop_, [this](const TapState& state) { on_guest_state(state); }, [this](const Error& error) { on_agent_lost(error); });
   }
-  bridge_->start();
-  return Ok{};
+  return bridge_->start();
 }
 
 Result<> Helper::add_forwards() {

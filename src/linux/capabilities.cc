@@ -22,7 +22,8 @@ Result<> keep_network_capabilities() {
     if (permitted[i] && capng_update(CAPNG_ADD, sets, kept[i]) != 0) return sys_error("choosing capabilities");
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return sys_error("clearing ambient capabilities");
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return sys_error("setting no_new_privs");
-  if (may_lower_bounds && capng_apply(CAPNG_SELECT_BOUNDS) != 0) return sys_error("lowering the capability bounding set");
+  if (may_lower_bounds && capng_apply(CAPNG_SELECT_BOUNDS) != 0)
+    return sys_error("lowering the capability bounding set");
   if (capng_apply(CAPNG_SELECT_CAPS) != 0) return sys_error("dropping capabilities");
   return Ok{};
 }

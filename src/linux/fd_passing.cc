@@ -31,7 +31,9 @@ std::vector<UniqueFd> take_fds(msghdr& message) {
   return fds;
 }
 
-Error refused(std::string what) { return Error{.code = Code::invalid, .sys_errno = 0, .what = std::move(what)}; }
+Error refused(std::string what) {
+  return Error{.code = Code::invalid, .sys_errno = 0, .what = std::move(what)};
+}
 
 }  // namespace
 
@@ -75,7 +77,9 @@ Result<ReceivedMessage> receive_message(int socket, MutableBytes buffer, FdRule 
 
   std::vector<UniqueFd> fds = take_fds(message);
   if ((message.msg_flags & MSG_CTRUNC) != 0)
-    return refused("the message's descriptors or other control data were cut off (too many of them, or we are out of descriptors)");
+    return refused(
+        "the message's descriptors or other control data were cut off (too many of them, or we are out of "
+        "descriptors)");
   if ((message.msg_flags & MSG_TRUNC) != 0)
     return refused("the message is longer than " + std::to_string(buffer.size()) + " bytes");
   if (size == 0 && fds.empty()) return ReceivedMessage{};

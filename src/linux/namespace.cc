@@ -16,9 +16,13 @@ namespace nh {
 
 namespace {
 
-int clone_flag(NamespaceType type) { return type == NamespaceType::user ? CLONE_NEWUSER : CLONE_NEWNET; }
+int clone_flag(NamespaceType type) {
+  return type == NamespaceType::user ? CLONE_NEWUSER : CLONE_NEWNET;
+}
 
-const char* type_name(NamespaceType type) { return type == NamespaceType::user ? "user" : "network"; }
+const char* type_name(NamespaceType type) {
+  return type == NamespaceType::user ? "user" : "network";
+}
 
 const char* own_path(NamespaceType type) {
   return type == NamespaceType::user ? "/proc/self/ns/user" : "/proc/self/ns/net";
@@ -73,7 +77,8 @@ Result<UniqueFd> owner_of(int netns) {
 }
 
 bool same_namespace(int a, int b) {
-  struct stat stat_a {}, stat_b {};
+  struct stat stat_a {
+  }, stat_b{};
   return fstat(a, &stat_a) == 0 && fstat(b, &stat_b) == 0 && stat_a.st_dev == stat_b.st_dev &&
          stat_a.st_ino == stat_b.st_ino;
 }

@@ -13,7 +13,8 @@ namespace nh {
 enum class NamespaceType : std::uint8_t { user, net };
 
 /// Opens the namespace that an option names: digits alone are an inherited descriptor (which stays open; we keep a
-/// close-on-exec copy), everything else is a path. `option` is the error's field. invalid: not a namespace of this type.
+/// close-on-exec copy), everything else is a path. `option` is the error's field. invalid: not a namespace of this
+/// type.
 Result<UniqueFd> open_namespace(std::string_view text, NamespaceType type, std::string_view option);
 
 /// invalid: fd is not a namespace of this type (NS_GET_NSTYPE). `name` says in the message what fd is.

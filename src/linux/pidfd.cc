@@ -26,7 +26,9 @@ bool wait_for_end(int pidfd, int milliseconds) {
   return poll(&poll_fd, 1, milliseconds) > 0;
 }
 
-bool has_ended(int pidfd) { return wait_for_end(pidfd, 0); }
+bool has_ended(int pidfd) {
+  return wait_for_end(pidfd, 0);
+}
 
 Result<> signal_process(int pidfd, int signal) {
   if (pidfd_send_signal(pidfd, signal, nullptr, 0) != 0) return sys_error("sending a signal");

@@ -86,8 +86,8 @@ Result<TapInfo> make_ready(int fd, const ifreq& opened) {
   return info;
 }
 
-/// Whether frames come without packet information. TUNGETIFF alone does not tell: its IFF_NOFILTER, "no packet filter is
-/// attached", is the same bit as IFF_NO_PI (linux/if_tun.h). So a filter that lets everything pass is attached while
+/// Whether frames come without packet information. TUNGETIFF alone does not tell: its IFF_NOFILTER, "no packet filter
+/// is attached", is the same bit as IFF_NO_PI (linux/if_tun.h). So a filter that lets everything pass is attached while
 /// we ask, unless there is one already.
 bool without_packet_information(int fd, unsigned flags) {
   sock_fprog present{};
@@ -105,12 +105,17 @@ bool without_packet_information(int fd, unsigned flags) {
 }  // namespace
 
 Result<> check_interface_name(std::string_view name) {
-  const auto bad_byte = [](char c) { return static_cast<unsigned char>(c) <= ' ' || c == '/' || c == ':' || c == '%' || c == 0x7f; };
-  bool good = !name.empty() && name.size() < IFNAMSIZ && name != "." && name != ".." && name != "all" && name != "default";
+  const auto bad_byte = [](char c) {
+    return static_cast<unsigned char>(c) <= ' ' || c == '/' || c == ':' || c == '%' || c == 0x7f;
+  };
+  bool good =
+      !name.empty() && name.size() < IFNAMSIZ && name != "." && name != ".." && name != "all" && name != "default";
   for (const char c : name) good = good && !bad_byte(c);
   if (good) return Ok{};
-  return invalid("an interface name has 1 to 15 bytes, none of them '/', ':', '%' or a space, and is not \".\", \"..\", "
-                 "\"all\" or \"default\"", "tap-name");
+  return invalid(
+      "an interface name has 1 to 15 bytes, none of them '/', ':', '%' or a space, and is not \".\", \"..\", "
+      "\"all\" or \"default\"",
+      "tap-name");
 }
 
 Result<TapInfo> adopt_tap(int fd) {

@@ -16,7 +16,7 @@ struct TapInfo {
   std::string name;
   bool vnet_hdr = false;  ///< each frame is preceded by a struct virtio_net_hdr of 10 bytes
   bool offload = false;   ///< the guest's kernel hands over partial checksums and TCP segments of up to 64 KiB
-  MacAddress mac = {};     ///< of the guest's end
+  MacAddress mac = {};    ///< of the guest's end
 };
 
 /// 1..15 bytes (IFNAMSIZ), without '/', ':', '%', space and control characters; not ".", "..", "all", "default" (the

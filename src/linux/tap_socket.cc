@@ -38,7 +38,8 @@ struct Wait {
     while (true) {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock.now()).count();
       if (left <= 0) return refused(Code::timeout, "no TAP came in time");
-      std::array<pollfd, 2> fds{{{.fd = fd, .events = events, .revents = 0}, {.fd = signal_fd, .events = POLLIN, .revents = 0}}};
+      std::array<pollfd, 2> fds{
+          {{.fd = fd, .events = events, .revents = 0}, {.fd = signal_fd, .events = POLLIN, .revents = 0}}};
       const int ready = poll(fds.data(), fds.size(), static_cast<int>(std::min<long>(left, INT_MAX)));
       if (ready < 0 && errno != EINTR) return sys_error("waiting for a TAP");
       if (ready > 0 && fds[1].revents != 0) return refused(Code::interrupted, "stopped while waiting for a TAP");
@@ -139,7 +140,8 @@ Result<UniqueFd> take_inherited(std::string_view text, const Wait& wait) {
 
 Result<UniqueFd> receive_tap(std::string_view text, const Clock& clock, int signal_fd, Duration wait_time) {
   const Wait wait{.clock = clock, .deadline = clock.now() + wait_time, .signal_fd = signal_fd};
-  if (!text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos) return take_inherited(text, wait);
+  if (!text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos)
+    return take_inherited(text, wait);
 
   const std::string path(text);
   sockaddr_un address{};

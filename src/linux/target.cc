@@ -46,7 +46,8 @@ Result<> refuse_own_netns(int netns, std::string_view subject, std::string_view 
   if (!own) return Ok{};
   return Error{.code = Code::invalid,
                .sys_errno = 0,
-               .what = std::string(subject) + " is our own network namespace; it needs one of its own (for example: unshare -Urn)",
+               .what = std::string(subject) +
+                       " is our own network namespace; it needs one of its own (for example: unshare -Urn)",
                .field = std::string(field)};
 }
 
@@ -66,12 +67,15 @@ Result<Target> with_namespaces_of_tap(Target target, UsernsText userns) {
 
 bool Target::path_gone() const {
   if (kind != TargetKind::netns_path) return false;
-  struct stat now {}, held {};
+  struct stat now {
+  }, held{};
   if (stat(text.c_str(), &now) != 0) return errno == ENOENT || errno == ENOTDIR || errno == ESRCH;
   return fstat(netns.get(), &held) == 0 && (now.st_dev != held.st_dev || now.st_ino != held.st_ino);
 }
 
-bool Target::process_gone() const { return kind == TargetKind::pid && has_ended(pidfd.get()); }
+bool Target::process_gone() const {
+  return kind == TargetKind::pid && has_ended(pidfd.get());
+}
 
 Result<Target> open_pid_target(pid_t pid, UniqueFd pidfd, UsernsText userns) {
   const std::string process = "process " + std::to_string(pid);
@@ -84,7 +88,9 @@ Result<Target> open_pid_target(pid_t pid, UniqueFd pidfd, UsernsText userns) {
   if (!netns) {
     Error error = sys_error(err, "opening " + path);
     if (err == EACCES || err == EPERM)
-      error.what += " (the process is not ours, or has made itself not dumpable; name its network namespace by path instead: --netns)";
+      error.what +=
+          " (the process is not ours, or has made itself not dumpable; name its network namespace by path instead: "
+          "--netns)";
     if (err == ENOENT) error.what += " (is /proc mounted, and of this pid namespace?)";
     return with_field(std::move(error), "pid");
   }

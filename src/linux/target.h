@@ -42,8 +42,8 @@ struct Target {
 /// What --userns said; empty view: nothing.
 using UsernsText = std::string_view;
 
-/// "--pid": field `pid` in errors. missing: no such process; gone: it ended meanwhile; denied: not ours or not dumpable;
-/// invalid: it is in our own network namespace.
+/// "--pid": field `pid` in errors. missing: no such process; gone: it ended meanwhile; denied: not ours or not
+/// dumpable; invalid: it is in our own network namespace.
 Result<Target> open_pid_target(std::string_view text, UsernsText userns = {});
 /// The same for who has the pidfd already (pidfd.h).
 Result<Target> open_pid_target(pid_t pid, UniqueFd pidfd, UsernsText userns = {});
@@ -56,7 +56,7 @@ Result<Target> open_tap_fd_target(std::string_view text, UsernsText userns = {})
 
 /// "--tap-socket PATH|FD": field `tap-socket`; waits (tap_socket.h). timeout, or interrupted when signal_fd
 /// becomes readable (-1: none).
-Result<Target> open_tap_socket_target(std::string_view text, const Clock& clock, int signal_fd,
-                                      UsernsText userns = {}, Duration wait = limits::tap_socket_wait);
+Result<Target> open_tap_socket_target(std::string_view text, const Clock& clock, int signal_fd, UsernsText userns = {},
+                                      Duration wait = limits::tap_socket_wait);
 
 }  // namespace nh

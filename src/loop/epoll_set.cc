@@ -2,17 +2,12 @@
 #include "src/loop/epoll_set.h"
 
 #include <poll.h>
-#include <sys/epoll.h>
 
 #include <array>
 #include <cerrno>
+#include <vector>
 
 namespace nh {
-
-namespace {
-// Events taken by one epoll_wait(2): bounds a turn, so that the TAP and the control socket get theirs.
-constexpr int batch = 128;
-}  // namespace
 
 struct EpollSet::State {
   // Indexed by fd. `serial` tells a closed and reused fd of the same batch from the one that the event was for.
@@ -22,15 +17,22 @@ struct EpollSet::State {
   };
   UniqueFd epoll;
   std::vector<Entry> entries;
+  std::function<void()> end_of_batch;
+  Loop* waiting_loop = nullptr;  // that waits in this set
   Watch watch;
 
+  ~State() {
+    if (waiting_loop != nullptr) waiting_loop->wait_in(-1, nullptr);
+  }
   epoll_event event(int fd, std::uint32_t events) {
     epoll_event e{};
     e.events = events;
-    e.data.u64 = (std::uint64_t{entries[static_cast<std::size_t>(fd)].serial} << 32) | static_cast<std::uint32_t>(fd);
+    // The highest bit is the loop's, for its own fds.
+    constexpr std::uint32_t serial_bits = 0x7fffffff;
+    e.data.u64 = (std::uint64_t{entries[static_cast<std::size_t>(fd)].serial & serial_bits} << 32) | static_cast<std::uint32_t>(fd);
     return e;
   }
-  bool dispatch();
+  void dispatch(std::span<const epoll_event> events);
 };
 
 EpollSet::EpollSet(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -43,8 +45,17 @@ Result<EpollSet> EpollSet::create(Loop& loop) {
   state->epoll.reset(epoll_create1(EPOLL_CLOEXEC));
   if (!state->epoll) return sys_error("making an epoll set");
   EpollSet set(std::move(state));
-  // The state stays where it is when the set is moved; its address is what the callback keeps.
-  set.state_->watch = loop.watch(set.state_->epoll.get(), POLLIN, [raw = set.state_.get()](IoEvents) { raw->dispatch(); });
+  // The state stays where it is when the set is moved; its address is what the callbacks keep.
+  State* raw = set.state_.get();
+  if (loop.wait_in(raw->epoll.get(), [raw](std::span<const epoll_event> events) { raw->dispatch(events); })) {
+    raw->waiting_loop = &loop;
+  } else {
+    raw->watch = loop.watch(raw->epoll.get(), POLLIN, [raw](IoEvents) {
+      std::array<epoll_event, Loop::batch> events;
+      const int count = epoll_wait(raw->epoll.get(), events.data(), Loop::batch, 0);
+      if (count > 0) raw->dispatch(std::span(events).first(static_cast<std::size_t>(count)));
+    });
+  }
   return set;
 }
 
@@ -66,26 +77,36 @@ void EpollSet::modify(int fd, std::uint32_t events) {
 }
 
 void EpollSet::remove(int fd) {
-  const auto index = static_cast<std::size_t>(fd);
-  NH_BUG_IF(index >= state_->entries.size() || state_->entries[index].handler == nullptr);
-  state_->entries[index].handler = nullptr;
+  forget(fd);
   // ENOENT and EBADF would mean that the fd was closed before it was removed; the kernel has then forgotten it already.
   epoll_ctl(state_->epoll.get(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
-bool EpollSet::dispatch() { return state_->dispatch(); }
+void EpollSet::forget(int fd) {
+  const auto index = static_cast<std::size_t>(fd);
+  NH_BUG_IF(index >= state_->entries.size() || state_->entries[index].handler == nullptr);
+  state_->entries[index].handler = nullptr;
+}
 
-bool EpollSet::State::dispatch() {
-  std::array<epoll_event, batch> events;
-  const int count = epoll_wait(epoll.get(), events.data(), batch, 0);
-  for (int i = 0; i < count; ++i) {
-    const auto index = static_cast<std::size_t>(events[static_cast<std::size_t>(i)].data.u64 & 0xffffffffu);
-    const auto serial = static_cast<std::uint32_t>(events[static_cast<std::size_t>(i)].data.u64 >> 32);
-    const Entry entry = entries[index];
-    if (entry.handler != nullptr && entry.serial == serial)
-      entry.handler->on_ready(events[static_cast<std::size_t>(i)].events);
+void EpollSet::at_end_of_batch(std::function<void()> callback) { state_->end_of_batch = std::move(callback); }
+
+bool EpollSet::dispatch() {
+  std::array<epoll_event, Loop::batch> events;
+  const int count = epoll_wait(state_->epoll.get(), events.data(), Loop::batch, 0);
+  if (count <= 0) return false;
+  state_->dispatch(std::span(events).first(static_cast<std::size_t>(count)));
+  return true;
+}
+
+void EpollSet::State::dispatch(std::span<const epoll_event> events) {
+  for (const epoll_event& ready : events) {
+    const auto fd = static_cast<int>(ready.data.u64 & 0xffffffffu);
+    const auto serial = static_cast<std::uint32_t>(ready.data.u64 >> 32);
+    if (static_cast<std::size_t>(fd) >= entries.size()) continue;  // one of the loop's own
+    const Entry entry = entries[static_cast<std::size_t>(fd)];
+    if (entry.handler != nullptr && entry.serial == serial) entry.handler->on_ready(fd, ready.events);
   }
-  return count > 0;
+  if (end_of_batch) end_of_batch();
 }
 
 }  // namespace nh

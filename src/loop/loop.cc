@@ -2,11 +2,19 @@
 #include "src/loop/loop.h"
 
 #include <glib.h>
+#include <poll.h>
 
 #include <algorithm>
 
+#include "src/loop/poll_in_epoll.h"
+
 namespace nh {
 namespace {
+
+// Counts every change of what is watched: the same number and events in GLib's array may be another file by now.
+thread_local std::uint64_t watch_changes = 0;
+// g_main_context_set_poll_func has no place for an argument.
+thread_local Loop* polling_loop = nullptr;
 
 // GLib allocates a GSource by size and knows nothing of constructors: the C++ part hangs on a pointer.
 struct WatchState {
@@ -39,33 +47,42 @@ void watch_finalize(GSource* source) noexcept { delete reinterpret_cast<WatchSou
 
 GSourceFuncs watch_functions = {watch_prepare, watch_ready, watch_dispatch, watch_finalize, nullptr, nullptr};
 
-struct TimerState {
-  std::function<void()> callback;
-  gint64 deadline = -1;  // microseconds of g_get_monotonic_time; -1: not armed
-  std::function<Instant()> next = {};  // asked for the deadline before each wait, if there is one
-};
-struct TimerSource {
-  GSource base;
-  TimerState* state;
-};
-
-// Not g_source_set_ready_time: that wakes the main loop through an eventfd at each call, three system calls a turn.
 // CLOCK_MONOTONIC is behind both GLib's monotonic time and std::chrono::steady_clock.
 gint64 to_micros(Instant when) {
   if (when == Instant::max()) return -1;
   return std::chrono::ceil<std::chrono::microseconds>(when.time_since_epoch()).count();
 }
 
+// Waits are bounded, so that the arithmetic of milliseconds is too.
+constexpr gint64 longest_wait = 3600 * gint64{1000000};
+
+}  // namespace
+
+struct TimerState {
+  std::function<void()> callback;
+  gint64 deadline = -1;  // microseconds of g_get_monotonic_time; -1: not armed
+  std::function<Instant()> next = {};  // asked for the deadline before each wait, if there is one
+  std::vector<TimerState*>* all = nullptr;
+
+  // Milliseconds from `now`, rounded up; 0: due; -1: not armed.
+  int wait(gint64 now) {
+    if (next) deadline = to_micros(next());
+    if (deadline < 0) return -1;
+    return deadline <= now ? 0 : static_cast<int>((std::min(deadline - now, longest_wait) + 999) / 1000);
+  }
+};
+
+namespace {
+
+struct TimerSource {
+  GSource base;
+  TimerState* state;
+};
+
+// Not g_source_set_ready_time: that wakes the main loop through an eventfd at each call, three system calls a turn.
 gboolean timer_prepare(GSource* source, gint* timeout) noexcept {
-  TimerState& state = *reinterpret_cast<TimerSource*>(source)->state;
-  if (state.next) state.deadline = to_micros(state.next());
-  const gint64 deadline = state.deadline;
-  *timeout = -1;
-  if (deadline < 0) return FALSE;
-  const gint64 left = deadline - g_source_get_time(source);
-  constexpr gint64 longest = 3600 * gint64{1000000};
-  *timeout = left <= 0 ? 0 : static_cast<gint>((std::min(left, longest) + 999) / 1000);
-  return left <= 0;
+  *timeout = reinterpret_cast<TimerSource*>(source)->state->wait(g_source_get_time(source));
+  return *timeout == 0;
 }
 
 gboolean timer_ready(GSource* source) noexcept {
@@ -80,9 +97,17 @@ gboolean timer_dispatch(GSource* source, GSourceFunc, gpointer) noexcept {
   return G_SOURCE_CONTINUE;
 }
 
-void timer_finalize(GSource* source) noexcept { delete reinterpret_cast<TimerSource*>(source)->state; }
+void timer_finalize(GSource* source) noexcept {
+  TimerState* state = reinterpret_cast<TimerSource*>(source)->state;
+  std::erase(*state->all, state);
+  delete state;
+}
 
 GSourceFuncs timer_functions = {timer_prepare, timer_ready, timer_dispatch, timer_finalize, nullptr, nullptr};
+
+// No callback of ours runs the loop. But a source that may not recurse is taken out of the poll set around each dispatch, and
+// GLib wakes itself up for both changes: two writes, a read and a useless poll(2) in every turn (seen with strace).
+void may_recurse(GSource* source) { g_source_set_can_recurse(source, TRUE); }
 
 GIOCondition condition(IoEvents events) { return static_cast<GIOCondition>(static_cast<unsigned short>(events)); }
 
@@ -98,6 +123,7 @@ SourceHandle& SourceHandle::operator=(SourceHandle&& other) noexcept {
 
 void SourceHandle::reset() {
   if (source_ == nullptr) return;
+  ++watch_changes;
   GSource* old = std::exchange(source_, nullptr);
   g_source_destroy(old);
   g_source_unref(old);
@@ -105,6 +131,7 @@ void SourceHandle::reset() {
 
 void Watch::set_events(IoEvents events) {
   NH_BUG_IF(!source_);
+  ++watch_changes;
   WatchState& state = *reinterpret_cast<WatchSource*>(source_.get())->state;
   // GLib always reports errors and hang-ups of the fds it polls, so that a dead peer would make a paused watch spin: the
   // fd leaves the source altogether.
@@ -129,14 +156,69 @@ void Timer::disarm() {
   if (source_) reinterpret_cast<TimerSource*>(source_.get())->state->deadline = -1;
 }
 
-Loop::Loop() : context_(g_main_context_new()) {}
+struct Loop::EpollWait {
+  PollInEpoll poll;
+  std::function<void(std::span<const epoll_event>)> ready;
+  std::vector<epoll_event> batch = {};
+};
+
+Loop::Loop() : context_(g_main_context_new()) { g_main_context_set_poll_func(context_, poll_function); }
 Loop::~Loop() { g_main_context_unref(context_); }
 
+bool Loop::wait_in(int epoll_fd, std::function<void(std::span<const epoll_event>)> ready) {
+  if (epoll_fd < 0) {
+    epoll_wait_.reset();
+    return true;
+  }
+  if (epoll_wait_) return false;
+  epoll_wait_ = std::make_shared<EpollWait>(EpollWait{.poll = PollInEpoll(epoll_fd), .ready = std::move(ready)});
+  return true;
+}
+
+int Loop::wait_ms() {
+  const gint64 now = g_get_monotonic_time();
+  int shortest = -1;
+  for (TimerState* timer : timers_) {
+    const int wait = timer->wait(now);
+    if (wait >= 0 && (shortest < 0 || wait < shortest)) shortest = wait;
+  }
+  return shortest;
+}
+
+int Loop::poll_function(GPollFD* fds, unsigned count, int timeout) noexcept {
+  // GPollFD and struct pollfd are the same (glib/gpoll.h: "identical on systems with poll()").
+  static_assert(sizeof(GPollFD) == sizeof(pollfd));
+  auto* entries = reinterpret_cast<pollfd*>(fds);
+  Loop& loop = *polling_loop;
+  // Held here: a callback may end the epoll that its events came from.
+  const std::shared_ptr<EpollWait> wait = loop.epoll_wait_;
+  if (wait == nullptr) return ::poll(entries, count, timeout);
+
+  // As long as nothing of GLib's is ready, due or changed, turns go round in here: its own bookkeeping costs more than
+  // all system calls of a turn, and the later we sleep after waking a peer, the more likely the kernel moves that peer
+  // to another processor.
+  const std::uint64_t changes = watch_changes;
+  const bool may_block = timeout != 0;
+  for (int i = 0; i < fast_turns; ++i) {
+    const int ready = wait->poll.wait({entries, count}, timeout, changes);
+    wait->poll.swap_others(wait->batch);
+    if (!wait->batch.empty()) wait->ready(wait->batch);
+    const bool quiet = wait->batch.empty();
+    wait->batch.clear();
+    if (ready != 0 || quiet || !may_block || loop.quitting_ || watch_changes != changes) return ready;
+    timeout = loop.wait_ms();
+    if (timeout == 0) return 0;
+  }
+  return 0;
+}
+
 Watch Loop::watch(int fd, IoEvents events, std::function<void(IoEvents)> callback) {
+  ++watch_changes;
   GSource* source = g_source_new(&watch_functions, sizeof(WatchSource));
   auto* state = new WatchState{.callback = std::move(callback), .fd = fd};
   reinterpret_cast<WatchSource*>(source)->state = state;
   if (events != 0) state->tag = g_source_add_unix_fd(source, fd, condition(events));
+  may_recurse(source);
   g_source_attach(source, context_);
   Watch watch;
   watch.source_ = SourceHandle(source);
@@ -145,7 +227,9 @@ Watch Loop::watch(int fd, IoEvents events, std::function<void(IoEvents)> callbac
 
 Timer Loop::timer(std::function<void()> callback) {
   GSource* source = g_source_new(&timer_functions, sizeof(TimerSource));
-  reinterpret_cast<TimerSource*>(source)->state = new TimerState{.callback = std::move(callback)};
+  reinterpret_cast<TimerSource*>(source)->state = new TimerState{.callback = std::move(callback), .all = &timers_};
+  timers_.push_back(reinterpret_cast<TimerSource*>(source)->state);
+  may_recurse(source);
   g_source_attach(source, context_);
   Timer timer;
   timer.source_ = SourceHandle(source);
@@ -168,6 +252,9 @@ void Loop::quit(int code) {
   quitting_ = true;
 }
 
-void Loop::turn(bool may_block) { g_main_context_iteration(context_, may_block ? TRUE : FALSE); }
+void Loop::turn(bool may_block) {
+  polling_loop = this;
+  g_main_context_iteration(context_, may_block ? TRUE : FALSE);
+}
 
 }  // namespace nh

@@ -4,20 +4,25 @@
 // Theory of operation. One Loop a process, on its own GMainContext, in the thread that made it; no GLib worker thread is
 // ever started (signals come by signalfd, see signals.h), because a process with threads cannot join namespaces. Every
 // registration is an owner object: destroying it ends the callback, also from inside the callback itself. Callbacks
-// must not throw. Only a handful of fds belong here: poll(2) costs O(fds) in every turn. Whatever grows with flows lives
-// in an EpollSet (epoll_set.h), whose one fd is watched here.
+// must not throw. Only a handful of fds belong here: GLib costs O(fds) in every turn. Whatever grows with flows lives
+// in an EpollSet (epoll_set.h). Once there is one, the loop waits in its epoll instead of poll(2), with its own fds added,
+// and GLib is bothered only when one of its sources has something to do.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <span>
 #include <utility>
+#include <vector>
 
 #include "src/base/clock.h"
 #include "src/base/result.h"
 
+struct epoll_event;
 typedef struct _GMainContext GMainContext;
 typedef struct _GSource GSource;
+typedef struct _GPollFD GPollFD;
 
 namespace nh {
 
@@ -71,6 +76,8 @@ class Timer {
   SourceHandle source_;
 };
 
+struct TimerState;
+
 class Loop {
  public:
   Loop();
@@ -94,11 +101,25 @@ class Loop {
   /// One turn; waits for an event if `may_block`. For tests and for start-up.
   void turn(bool may_block);
 
-  GMainContext* context() const { return context_; }
+  /// Most events that one wait brings: bounds a turn, so that the TAP and the control socket get theirs.
+  static constexpr int batch = 128;
+  /// Waits in this epoll from now on; `ready` gets the events that are not of the loop's own fds. False: there is such an
+  /// epoll already. -1 ends it.
+  bool wait_in(int epoll_fd, std::function<void(std::span<const epoll_event>)> ready);
+
   const Clock& clock() const { return clock_; }
 
  private:
+  struct EpollWait;
+  static int poll_function(GPollFD* fds, unsigned count, int timeout) noexcept;
+  int wait_ms();
+
+  /// Turns that go by without GLib at most; then it gets to look at its sources.
+  static constexpr int fast_turns = 1000;
+
   GMainContext* context_;
+  std::shared_ptr<EpollWait> epoll_wait_;
+  std::vector<TimerState*> timers_;
   MonotonicClock clock_;
   bool quitting_ = false;
   int code_ = 0;

@@ -76,7 +76,8 @@ Result<AddressList> list_addresses(NlSocket& netlink, int ifindex, std::size_t m
     for (const int family : {AF_INET, AF_INET6}) {
       ifaddrmsg request{};
       request.ifa_family = static_cast<std::uint8_t>(family);
-      request.ifa_index = static_cast<unsigned>(ifindex);  // honoured by kernels with strict checking on, else filtered above
+      request.ifa_index =
+          static_cast<unsigned>(ifindex);  // honoured by kernels with strict checking on, else filtered above
       result = nl_send_simple(netlink.get(), RTM_GETADDR, NLM_F_DUMP, &request, sizeof request);
       if (result < 0) break;
       nl_socket_modify_cb(netlink.get(), NL_CB_VALID, NL_CB_CUSTOM, &on_address, &collector);
@@ -104,9 +105,9 @@ Result<> add_address(NlSocket& netlink, int ifindex, const InterfaceAddress& add
   if (result == -NLE_EXIST) {
     netlink.take_errno();
     NH_LET(present, list_addresses(netlink, ifindex, SIZE_MAX));
-    const bool tentative = std::any_of(present.addresses.begin(), present.addresses.end(), [&](const InterfaceAddress& a) {
-      return a.address == address.address && a.tentative;
-    });
+    const bool tentative =
+        std::any_of(present.addresses.begin(), present.addresses.end(),
+                    [&](const InterfaceAddress& a) { return a.address == address.address && a.tentative; });
     if (!tentative) return Ok{};
     NH_TRY(remove_address(netlink, ifindex, address));
     result = rtnl_addr_add(netlink.get(), object.get(), 0);

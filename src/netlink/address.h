@@ -24,8 +24,8 @@ struct AddressList {
 /// The addresses of an interface.
 Result<AddressList> list_addresses(NlSocket& netlink, int ifindex, std::size_t most);
 
-/// Adds an address, IPv4 with its broadcast address, IPv6 without duplicate address detection (IFA_F_NODAD). One that is there
-/// already is left alone, but for a tentative one, which is replaced.
+/// Adds an address, IPv4 with its broadcast address, IPv6 without duplicate address detection (IFA_F_NODAD). One that
+/// is there already is left alone, but for a tentative one, which is replaced.
 Result<> add_address(NlSocket& netlink, int ifindex, const InterfaceAddress& address, UndoLog& undo);
 /// One that is not there is no error.
 Result<> remove_address(NlSocket& netlink, int ifindex, const InterfaceAddress& address);

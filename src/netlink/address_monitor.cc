@@ -26,10 +26,13 @@ int on_event(nl_msg* message, void* context) noexcept {
   nlmsghdr* header = nlmsg_hdr(message);
   int ifindex = 0;
   switch (header->nlmsg_type) {
-    case RTM_NEWLINK: case RTM_DELLINK:
-      if (nlmsg_valid_hdr(header, sizeof(ifinfomsg))) ifindex = static_cast<const ifinfomsg*>(nlmsg_data(header))->ifi_index;
+    case RTM_NEWLINK:
+    case RTM_DELLINK:
+      if (nlmsg_valid_hdr(header, sizeof(ifinfomsg)))
+        ifindex = static_cast<const ifinfomsg*>(nlmsg_data(header))->ifi_index;
       break;
-    case RTM_NEWADDR: case RTM_DELADDR:
+    case RTM_NEWADDR:
+    case RTM_DELADDR:
       if (nlmsg_valid_hdr(header, sizeof(ifaddrmsg)))
         ifindex = static_cast<int>(static_cast<const ifaddrmsg*>(nlmsg_data(header))->ifa_index);
       break;
@@ -45,12 +48,15 @@ AddressMonitor::AddressMonitor(int ifindex, NlSocket events, NlSocket queries)
     : ifindex_(ifindex), events_(std::move(events)), queries_(std::move(queries)) {}
 
 Result<AddressMonitor> AddressMonitor::open(int ifindex) {
+  // libnl aborts on a question about interface 0, which if_nametoindex() gives for one that has just been deleted.
+  if (ifindex <= 0) return Error{.code = Code::gone, .sys_errno = 0, .what = "the interface is gone"};
   NH_LET(events, NlSocket::connect());
   NH_LET(queries, NlSocket::connect());
   const std::string step = "following the interface's addresses";
   nl_socket_disable_seq_check(events.get());
   NH_TRY(events.check(nl_socket_set_nonblocking(events.get()), step));
-  NH_TRY(events.check(nl_socket_add_memberships(events.get(), RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, 0), step));
+  NH_TRY(events.check(
+      nl_socket_add_memberships(events.get(), RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, 0), step));
   return AddressMonitor(ifindex, std::move(events), std::move(queries));
 }
 

@@ -27,7 +27,8 @@ struct InterfaceState {
 
 class AddressMonitor {
  public:
-  /// In the network namespace that the caller is in.
+  /// In the network namespace that the caller is in. gone: ifindex is 0, as if_nametoindex(3) says of what is not
+  /// there.
   static Result<AddressMonitor> open(int ifindex);
 
   /// Readable when there are events.

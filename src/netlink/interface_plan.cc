@@ -17,9 +17,9 @@ namespace nh {
 
 namespace {
 
-/// Frames that wait in the TAP until the helper takes them. 1000 is what Linux gives an Ethernet device (DEFAULT_TX_QUEUE_LEN); a TAP's own
-/// 500 loses bursts of small datagrams that come while the helper is busy with other things. TCP is held back long
-/// before, by TCP Small Queues.
+/// Frames that wait in the TAP until the helper takes them. 1000 is what Linux gives an Ethernet device
+/// (DEFAULT_TX_QUEUE_LEN); a TAP's own 500 loses bursts of small datagrams that come while the helper is busy with
+/// other things. TCP is held back long before, by TCP Small Queues.
 constexpr unsigned queue_length = 1000;
 
 /// The router's link-local address on the TAP.
@@ -31,7 +31,8 @@ Address router() {
 /// RFC 4291 appendix A: fe80::/64 and the MAC with ff:fe in its middle and the universal bit turned round.
 Address link_local_for(const MacAddress& mac) {
   const auto& m = mac.bytes;
-  const std::array<std::uint8_t, 16> bytes{0xfe, 0x80, 0, 0, 0, 0, 0, 0, static_cast<std::uint8_t>(m[0] ^ 2), m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]};
+  const std::array<std::uint8_t, 16> bytes{
+      0xfe, 0x80, 0, 0, 0, 0, 0, 0, static_cast<std::uint8_t>(m[0] ^ 2), m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]};
   return Address::from_bytes(bytes);
 }
 
@@ -65,7 +66,8 @@ class Steps {
     const InterfaceAddress loopback{.address = Address::loopback(Family::v4), .prefix = 8};
     NH_LET(before, list_addresses(netlink_, ifindex, SIZE_MAX));
     if (std::find(before.addresses.begin(), before.addresses.end(), loopback) == before.addresses.end())
-      undo_.add([this_netlink = &netlink_, ifindex, loopback] { return remove_address(*this_netlink, ifindex, loopback); });
+      undo_.add(
+          [this_netlink = &netlink_, ifindex, loopback] { return remove_address(*this_netlink, ifindex, loopback); });
     return set_link_up(netlink_, lo.get(), undo_);
   }
 
@@ -73,10 +75,14 @@ class Steps {
     NH_LET(link, find_link(netlink_, plan_.name));
     ifindex_ = rtnl_link_get_ifindex(link.get());
     NH_TRY(set_link_mtu(netlink_, link.get(), plan_.mtu, undo_));
-    if (plan_.mac) NH_TRY(set_link_mac(netlink_, link.get(), *plan_.mac, undo_));
+    if (plan_.mac && *plan_.mac != mac_of(link.get())) {
+      NH_TRY(keep_neighbours(netlink_, ifindex_, undo_));
+      NH_TRY(set_link_mac(netlink_, link.get(), *plan_.mac, undo_));
+    }
     const bool v6 = plan_.v6 && prepare_v6();
     outcome_.ipv6_left_out = plan_.v6 && !v6;
-    if (plan_.v4) NH_TRY(add_address(netlink_, ifindex_, {.address = plan_.v4->address, .prefix = plan_.v4->prefix}, undo_));
+    if (plan_.v4)
+      NH_TRY(add_address(netlink_, ifindex_, {.address = plan_.v4->address, .prefix = plan_.v4->prefix}, undo_));
     if (v6)
       NH_TRY(bring_up_with_v6());
     else
@@ -87,6 +93,10 @@ class Steps {
     if (v6) NH_TRY(add_neighbour(netlink_, ifindex_, router(), mac_for(router()), undo_));
     if (plan_.v4) NH_TRY(add_default_route(netlink_, ifindex_, plan_.v4->gateway, undo_));
     if (v6) NH_TRY(add_default_route(netlink_, ifindex_, router(), undo_));
+    if (v6)
+      for (const Address& address : {link_local_for(mac_), plan_.v6->address})
+        if (const auto local = wait_until_local(netlink_, address); !local)
+          outcome_.warnings.push_back(local.error().message());
     return Ok{};
   }
 
@@ -105,7 +115,9 @@ class Steps {
     if (const auto enabled = set_ipv6_setting(plan_.name, "disable_ipv6", "0", undo_); !enabled) {
       // Without a readable /proc/sys it is most probably 0 anyway; a probe tells.
       UndoLog probe;
-      if (const auto tried = add_address(netlink_, ifindex_, {.address = plan_.v6->address, .prefix = plan_.v6->prefix}, probe); !tried) {
+      if (const auto tried =
+              add_address(netlink_, ifindex_, {.address = plan_.v6->address, .prefix = plan_.v6->prefix}, probe);
+          !tried) {
         leave_v6_out("disable_ipv6 is set, and " + enabled.error().message());
         return false;
       }
@@ -114,7 +126,8 @@ class Steps {
     for (const char* setting : {"accept_ra", "autoconf"})
       if (const auto set = set_ipv6_setting(plan_.name, setting, "0", undo_); !set && !outcome_.ra_guard_needed) {
         outcome_.ra_guard_needed = true;
-        outcome_.warnings.push_back("router advertisements cannot be switched off in the guest: " + set.error().message());
+        outcome_.warnings.push_back("router advertisements cannot be switched off in the guest: " +
+                                    set.error().message());
       }
     return true;
   }
@@ -131,9 +144,11 @@ class Steps {
       });
     }
     NH_TRY(set_link_up(netlink_, link.get(), undo_));
-    NH_TRY(add_address(netlink_, ifindex_, {.address = link_local_for(mac_of(link.get())), .prefix = 64}, undo_));
+    mac_ = mac_of(link.get());
+    NH_TRY(add_address(netlink_, ifindex_, {.address = link_local_for(mac_), .prefix = 64}, undo_));
     NH_TRY(add_address(netlink_, ifindex_, {.address = plan_.v6->address, .prefix = plan_.v6->prefix}, undo_));
-    // Given back, so that a guest who takes the interface down and up again gets a link-local address as it would anywhere.
+    // Given back, so that a guest who takes the interface down and up again gets a link-local address as it would
+    // anywhere.
     if (mode != none) NH_TRY(set_address_generation(netlink_, link.get(), mode));
     return Ok{};
   }
@@ -149,6 +164,7 @@ class Steps {
   UndoLog& undo_;
   InterfaceOutcome outcome_;
   int ifindex_ = 0;
+  MacAddress mac_;
 };
 
 }  // namespace

@@ -3,13 +3,14 @@
 //
 // Theory of operation. apply() runs in the guest's network namespace, with CAP_NET_ADMIN over it. It goes through its
 // steps in order: lo up; TAP: MTU, MAC, IPv6 settings, IPv4 address, link up, queue length, IPv6 addresses, permanent
-// neighbours for the addresses that are ours, default routes. A thing that is there already as wanted (a persistent TAP that is attached
-// again) is left alone. A step that changes something first notes what undoes it; when a step fails, everything
-// done so far is undone in reverse, and the error names the step.
+// neighbours for the addresses that are ours, default routes. A thing that is there already as wanted (a persistent TAP
+// that is attached again) is left alone. A step that changes something first notes what undoes it; when a step fails,
+// everything done so far is undone in reverse, and the error names the step.
 //
-// IPv6 without waiting: both the address and a link-local one of our own making (EUI-64) are added with IFA_F_NODAD, and the
-// kernel is kept from making its own by addr_gen_mode none while the link comes up, so nothing is ever tentative.
-// IPv6 without surprises: accept_ra and autoconf are 0 on the TAP, so a router advertisement adds neither address nor route.
+// IPv6 without waiting: both the address and a link-local one of our own making (EUI-64) are added with IFA_F_NODAD,
+// and the kernel is kept from making its own by addr_gen_mode none while the link comes up, so nothing is ever
+// tentative. IPv6 without surprises: accept_ra and autoconf are 0 on the TAP, so a router advertisement adds neither
+// address nor route.
 #pragma once
 
 #include <optional>
@@ -31,8 +32,8 @@ struct InterfacePlan {
     std::optional<Address> dns;  ///< one more permanent neighbour
   };
 
-  std::string name;             ///< of the TAP; the agent fills it in
-  bool bring_lo_up = true;      ///< false: lo is left alone
+  std::string name;               ///< of the TAP; the agent fills it in
+  bool bring_lo_up = true;        ///< false: lo is left alone
   std::optional<MacAddress> mac;  ///< nullopt: what the kernel chose
   unsigned mtu = 1500;
   std::optional<Net> v4;

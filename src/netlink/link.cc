@@ -5,6 +5,7 @@
 #include <netlink/route/link/inet6.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <functional>
 
 namespace nh {
@@ -24,7 +25,11 @@ Result<> change(NlSocket& netlink, int ifindex, const std::string& step, const s
 
 Result<RtLink> find_link(NlSocket& netlink, const std::string& name) {
   rtnl_link* found = nullptr;
-  NH_TRY(netlink.check(rtnl_link_get_kernel(netlink.get(), 0, name.c_str(), &found), "looking for interface " + name));
+  const std::string step = "looking for interface " + name;
+  const int result = rtnl_link_get_kernel(netlink.get(), 0, name.c_str(), &found);
+  // libnl takes the kernel's errno for itself here.
+  if (result == -NLE_NODEV || result == -NLE_OBJ_NOTFOUND) return sys_error(ENODEV, step);
+  NH_TRY(netlink.check(result, step));
   return RtLink(found);
 }
 
@@ -32,7 +37,8 @@ Result<> set_link_up(NlSocket& netlink, rtnl_link* link, UndoLog& undo) {
   if ((rtnl_link_get_flags(link) & IFF_UP) != 0) return Ok{};
   const int ifindex = rtnl_link_get_ifindex(link);
   undo.add([&netlink, ifindex] {
-    return change(netlink, ifindex, "taking the interface down again", [](rtnl_link* l) { rtnl_link_unset_flags(l, IFF_UP); });
+    return change(netlink, ifindex, "taking the interface down again",
+                  [](rtnl_link* l) { rtnl_link_unset_flags(l, IFF_UP); });
   });
   return change(netlink, ifindex, "bringing the interface up", [](rtnl_link* l) { rtnl_link_set_flags(l, IFF_UP); });
 }
@@ -44,7 +50,8 @@ Result<> set_link_mtu(NlSocket& netlink, rtnl_link* link, unsigned mtu, UndoLog&
   undo.add([&netlink, ifindex, former] {
     return change(netlink, ifindex, "restoring the MTU", [former](rtnl_link* l) { rtnl_link_set_mtu(l, former); });
   });
-  return change(netlink, ifindex, "setting the MTU to " + std::to_string(mtu), [mtu](rtnl_link* l) { rtnl_link_set_mtu(l, mtu); });
+  return change(netlink, ifindex, "setting the MTU to " + std::to_string(mtu),
+                [mtu](rtnl_link* l) { rtnl_link_set_mtu(l, mtu); });
 }
 
 Result<> set_link_mac(NlSocket& netlink, rtnl_link* link, const MacAddress& mac, UndoLog& undo) {
@@ -65,9 +72,11 @@ Result<> set_link_queue_length(NlSocket& netlink, rtnl_link* link, unsigned pack
   if (former == packets) return Ok{};
   const int ifindex = rtnl_link_get_ifindex(link);
   undo.add([&netlink, ifindex, former] {
-    return change(netlink, ifindex, "restoring the queue length", [former](rtnl_link* l) { rtnl_link_set_txqlen(l, former); });
+    return change(netlink, ifindex, "restoring the queue length",
+                  [former](rtnl_link* l) { rtnl_link_set_txqlen(l, former); });
   });
-  return change(netlink, ifindex, "setting the queue length", [packets](rtnl_link* l) { rtnl_link_set_txqlen(l, packets); });
+  return change(netlink, ifindex, "setting the queue length",
+                [packets](rtnl_link* l) { rtnl_link_set_txqlen(l, packets); });
 }
 
 Result<std::uint8_t> address_generation(rtnl_link* link) {

@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 namespace nh {
 
@@ -62,9 +63,30 @@ Result<> add_neighbour(NlSocket& netlink, int ifindex, const Address& address, c
   NH_TRY(netlink.check(result, step));
   undo.add([&netlink, ifindex, address, former]() -> Result<> {
     const std::string undo_step = "restoring the neighbour " + address.text();
-    if (former) return netlink.check(rtnl_neigh_add(netlink.get(), former.get(), NLM_F_CREATE | NLM_F_REPLACE), undo_step);
+    if (former)
+      return netlink.check(rtnl_neigh_add(netlink.get(), former.get(), NLM_F_CREATE | NLM_F_REPLACE), undo_step);
     NH_LET(gone, object_for(ifindex, address, nullptr));
     return netlink.check(rtnl_neigh_delete(netlink.get(), gone.get(), 0), undo_step);
+  });
+  return Ok{};
+}
+
+Result<> keep_neighbours(NlSocket& netlink, int ifindex, UndoLog& undo) {
+  nl_cache* cache = nullptr;
+  NH_TRY(netlink.check(rtnl_neigh_alloc_cache(netlink.get(), &cache), "listing neighbours"));
+  const NlCache owner(cache);
+  std::vector<std::shared_ptr<rtnl_neigh>> kept;
+  for (nl_object* object = nl_cache_get_first(cache); object != nullptr; object = nl_cache_get_next(object)) {
+    auto* entry = reinterpret_cast<rtnl_neigh*>(object);
+    if (rtnl_neigh_get_ifindex(entry) != ifindex || (rtnl_neigh_get_state(entry) & NUD_PERMANENT) == 0) continue;
+    nl_object_get(object);
+    kept.emplace_back(entry, rtnl_neigh_put);
+  }
+  undo.add([&netlink, kept = std::move(kept)]() -> Result<> {
+    for (const auto& entry : kept)
+      NH_TRY(netlink.check(rtnl_neigh_add(netlink.get(), entry.get(), NLM_F_CREATE | NLM_F_REPLACE),
+                           "restoring a neighbour"));
+    return Ok{};
   });
   return Ok{};
 }

@@ -27,7 +27,9 @@ int NlSocket::on_message(nl_msg* message, void*) noexcept {
   return nlmsg_get_src(message)->nl_pid == 0 ? NL_OK : NL_SKIP;
 }
 
-int NlSocket::take_errno() { return std::exchange(*kernel_errno_, 0); }
+int NlSocket::take_errno() {
+  return std::exchange(*kernel_errno_, 0);
+}
 
 Result<> NlSocket::check(int libnl_result, const std::string& step) {
   const int err = take_errno();

@@ -43,8 +43,8 @@ class NlSocket {
   nl_sock* get() const { return socket_.get(); }
   int fd() const { return nl_socket_get_fd(socket_.get()); }
 
-  /// Ok, or an Error from what a libnl function returned: "step: libnl's text: errno's text". The kernel's own errno if it
-  /// sent one.
+  /// Ok, or an Error from what a libnl function returned: "step: libnl's text: errno's text". The kernel's own errno if
+  /// it sent one.
   Result<> check(int libnl_result, const std::string& step);
   /// The kernel's errno of the last failed request, forgotten by the asking; 0: none.
   int take_errno();

@@ -3,8 +3,12 @@
 
 #include <linux/rtnetlink.h>
 #include <netlink/route/nexthop.h>
+#include <poll.h>
 
 #include <cerrno>
+#include <chrono>
+
+#include "src/base/limits.h"
 
 namespace nh {
 
@@ -44,9 +48,26 @@ Result<> add_default_route(NlSocket& netlink, int ifindex, const Address& gatewa
   NH_TRY(netlink.check(result, "adding the default route via " + gateway.text()));
   undo.add([&netlink, ifindex, gateway]() -> Result<> {
     NH_LET(gone, object_for(ifindex, gateway));
-    return netlink.check(rtnl_route_delete(netlink.get(), gone.get(), 0), "removing the default route via " + gateway.text());
+    return netlink.check(rtnl_route_delete(netlink.get(), gone.get(), 0),
+                         "removing the default route via " + gateway.text());
   });
   return Ok{};
+}
+
+Result<> wait_until_local(NlSocket& netlink, const Address& address) {
+  const NlAddr destination = nl_address(address);
+  if (!destination) return sys_error(ENOMEM, "looking up a route");
+  for (auto waited = std::chrono::milliseconds(0); waited <= limits::local_route_wait; ++waited) {
+    rtnl_route* found = nullptr;
+    const int result = rtnl_route_lookup(netlink.get(), destination.get(), &found);
+    const RtRoute route(found);
+    netlink.take_errno();  // until then there may be no route at all, which is no failure
+    if (result >= 0 && route && rtnl_route_get_type(route.get()) == RTN_LOCAL) return Ok{};
+    poll(nullptr, 0, 1);
+  }
+  return Error{.code = Code::timeout,
+               .sys_errno = 0,
+               .what = "the kernel does not deliver to address " + address.text() + " yet"};
 }
 
 }  // namespace nh

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "src/agent/agent_link.h"
-
 #include <fcntl.h>
 #include <linux/if_tun.h>
 #include <net/if.h>
@@ -11,8 +9,10 @@
 
 #include <algorithm>
 
+#include "src/agent/agent.h"
 #include "src/linux/namespace.h"
 #include "src/netlink/link.h"
+#include "src/netlink/route.h"
 #include "tests/agent/guest_network.h"
 #include "tests/support/catch.h"
 
@@ -28,7 +28,8 @@ using test::plan;
 using test::until;
 
 bool has_address(const TapState& state, const std::string& text) {
-  return std::any_of(state.addresses.begin(), state.addresses.end(), [&](const InterfaceAddress& a) { return a.address.text() == text; });
+  return std::any_of(state.addresses.begin(), state.addresses.end(),
+                     [&](const InterfaceAddress& a) { return a.address.text() == text; });
 }
 
 TEST_CASE("the agent attaches, configures and reports, for an ordinary namespace") {
@@ -37,7 +38,8 @@ TEST_CASE("the agent attaches, configures and reports, for an ordinary namespace
           Guest guest;
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
           Attached attached;
-          const auto link = EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+          const auto link =
+              EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           EXPECT(attached.info.name == "tap0");
           EXPECT(attached.info.vnet_hdr);
           EXPECT(attached.info.offload);
@@ -94,7 +96,8 @@ TEST_CASE("a guest in a user namespace nested in the owner of its network namesp
           EXPECT(wrong);
           EXPECT(!same_namespace(target.userns.get(), wrong.get()));
           Attached attached;
-          const auto link = EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+          const auto link =
+              EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           EXPECT(attached.state.up);
         }) == "");
 }
@@ -107,9 +110,28 @@ TEST_CASE("a namespace that our own user namespace owns needs no join of a user 
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
           EXPECT(!target.userns);
           Attached attached;
-          const auto link = EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+          const auto link =
+              EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           EXPECT(attached.state.up);
         }) == "");
+}
+
+TEST_CASE("real root serves a namespace of the initial user namespace, and one of an ordinary user") {
+  test::require_namespaces();
+  if (geteuid() != 0) return;
+  for (const int flags : {CLONE_NEWNET, CLONE_NEWUSER | CLONE_NEWNET})
+    CHECK(in_child([flags] {
+            Guest guest([flags] {
+              if ((flags & CLONE_NEWUSER) != 0 && setresuid(65534, 65534, 65534) != 0) throw Failed{"setresuid"};
+              enter_new_namespaces(flags, /* mapped= */ false);
+            });
+            const Target target = EXPECT_OK(open_pid_target(guest.text()));
+            EXPECT(static_cast<bool>(target.userns) == ((flags & CLONE_NEWUSER) != 0));
+            Attached attached;
+            const auto link =
+                EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+            EXPECT(attached.state.up);
+          }) == "");
 }
 
 TEST_CASE("a TAP that was handed over is configured in its own namespace") {
@@ -145,7 +167,8 @@ TEST_CASE("what fails in the agent is told with its step, undone, and leaves no 
           Attached attached;
           const auto failed = AgentLink::start({.target = &target, .tap_name = "tap0", .plan = bad}, attached);
           EXPECT(!failed);
-          EXPECT(failed.error().what.find("configuring tap0: adding the default route via 192.0.2.1") != std::string::npos);
+          EXPECT(failed.error().what.find("configuring tap0: adding the default route via 192.0.2.1") !=
+                 std::string::npos);
           EXPECT(failed.error().sys_errno == ENETUNREACH);
           EXPECT(!attached.tap);
           EXPECT(waitpid(-1, nullptr, WNOHANG) == 0);  // the guest only
@@ -170,7 +193,8 @@ TEST_CASE("a signal ends the wait") {
           const UniqueFd signals(signalfd(-1, &set, SFD_CLOEXEC));
           EXPECT(raise(SIGTERM) == 0);
           Attached attached;
-          const auto failed = AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan(), .signal_fd = signals.get()}, attached);
+          const auto failed = AgentLink::start(
+              {.target = &target, .tap_name = "tap0", .plan = plan(), .signal_fd = signals.get()}, attached);
           EXPECT(!failed);
           EXPECT(failed.error().code == Code::interrupted);
           EXPECT(waitpid(-1, nullptr, WNOHANG) == 0);
@@ -184,17 +208,65 @@ TEST_CASE("a signal ends the wait") {
         }) == "");
 }
 
+TEST_CASE("an agent that has configured, and finds nobody to tell it to, undoes it") {
+  test::require_namespaces();
+  CHECK(in_child([] {
+          Guest guest;
+          const Target target = EXPECT_OK(open_pid_target(guest.text()));
+          std::array<int, 2> ends{};
+          EXPECT(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) == 0);
+          UniqueFd ours(ends[0]), theirs(ends[1]);
+          // Filled up but for one message: the TAP gets through, and then the agent waits in the middle of its report.
+          const int smallest = 1;
+          EXPECT(setsockopt(theirs.get(), SOL_SOCKET, SO_SNDBUF, &smallest, sizeof smallest) == 0);
+          const std::array<std::uint8_t, 33> junk{};
+          while (send(theirs.get(), junk.data(), junk.size(), MSG_DONTWAIT) > 0) continue;
+          std::array<std::uint8_t, 33> taken{};
+          EXPECT(recv(ours.get(), taken.data(), taken.size(), 0) == static_cast<ssize_t>(junk.size()));
+          const AgentSetup setup{.target = &target, .tap_name = "tap0", .plan = plan()};
+          const pid_t helper = getpid();
+          const pid_t agent = fork();
+          if (agent == 0) agent::run(setup, std::move(theirs), helper);
+          theirs.reset();
+          // Its IPv6 address is there: lo has long been up.
+          bool configured = false;
+          for (int i = 0; i < 10000 && !configured; ++i) {
+            try {
+              in_guest(guest, [] {
+                auto netlink = EXPECT_OK(NlSocket::connect());
+                EXPECT_OK(wait_until_local(netlink, plan().v6->address));
+              });
+              configured = true;
+            } catch (const Failed&) {
+            }
+          }
+          EXPECT(configured);
+          ours.reset();
+          int status = 0;
+          EXPECT(waitpid(agent, &status, 0) == agent);
+          EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+          in_guest(guest, [] {
+            auto netlink = EXPECT_OK(NlSocket::connect());
+            const RtLink lo = EXPECT_OK(find_link(netlink, "lo"));
+            EXPECT((rtnl_link_get_flags(lo.get()) & IFF_UP) == 0);
+          });
+        }) == "");
+}
+
 TEST_CASE("changes are reported, questions answered, the loss of the agent and of the TAP noticed") {
   test::require_namespaces();
   CHECK(in_child([] {
           Guest guest;
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
           Attached attached;
-          const auto link = EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+          const auto link =
+              EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           Loop loop;
           std::vector<TapState> states;
           std::vector<Error> deaths;
-          link->serve(loop, [&](const TapState& state) { states.push_back(state); }, [&](const Error& error) { deaths.push_back(error); });
+          link->serve(
+              loop, [&](const TapState& state) { states.push_back(state); },
+              [&](const Error& error) { deaths.push_back(error); });
 
           link->request_refresh();
           EXPECT(until(loop, [&] { return states.size() == 1; }));
@@ -203,7 +275,8 @@ TEST_CASE("changes are reported, questions answered, the loss of the agent and o
           in_guest(guest, [] {
             auto netlink = EXPECT_OK(NlSocket::connect());
             UndoLog undo;
-            EXPECT_OK(add_address(netlink, static_cast<int>(if_nametoindex("tap0")), {.address = Address::v4(0x0a000277), .prefix = 24}, undo));
+            EXPECT_OK(add_address(netlink, static_cast<int>(if_nametoindex("tap0")),
+                                  {.address = Address::v4(0x0a000277), .prefix = 24}, undo));
           });
           EXPECT(until(loop, [&] { return has_address(states.back(), "10.0.2.119"); }));
 
@@ -227,10 +300,12 @@ TEST_CASE("a killed agent is noticed and told with its signal") {
           Guest guest;
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
           Attached attached;
-          const auto link = EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+          const auto link =
+              EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           Loop loop;
           std::vector<Error> deaths;
-          link->serve(loop, [](const TapState&) {}, [&](const Error& error) { deaths.push_back(error); });
+          link->serve(
+              loop, [](const TapState&) {}, [&](const Error& error) { deaths.push_back(error); });
           EXPECT(kill(link->pid(), SIGKILL) == 0);
           EXPECT(until(loop, [&] { return !deaths.empty(); }));
           EXPECT(deaths.size() == 1);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// CVE-2017-11434: a DHCP option whose length runs off the end of the message is read beyond it. Expected: options that do
-// not fit do not pass, neither DHCP's nor DHCPv6's.
+// CVE-2017-11434: a DHCP option whose length runs off the end of the message is read beyond it.
+// Expected: options that do not fit do not pass, neither DHCP's nor DHCPv6's.
 #include "tests/guard/bench_guard.h"
 #include "tests/support/catch.h"
 
@@ -32,9 +32,16 @@ TEST_CASE("CVE-2017-11434: DHCP options that run off the end") {
 
 TEST_CASE("DHCPv6 options that run off the end") {
   BenchGuard bench;
-  const auto send = [&bench](const Frame& message) { return udp(at("fe80::64", 546), at("ff02::1:2", 547), message); };
+  const auto send = [](const Frame& message) {
+    return udp(at("fe80::64", 546), at("ff02::1:2", 547), message);
+  };
   CHECK(bench.passes(send({11, 1, 2, 3})));
   CHECK(bench.passes(send({11, 1, 2, 3, 0, 6, 0, 2, 0, 23})));
-  for (const Frame& message : std::vector<Frame>{{}, {11, 1, 2}, {11, 1, 2, 3, 0}, {11, 1, 2, 3, 0, 6, 0}, {11, 1, 2, 3, 0, 6, 0, 3, 0, 23}, {11, 1, 2, 3, 0, 1, 255, 255}})
+  for (const Frame& message : std::vector<Frame>{{},
+                                                 {11, 1, 2},
+                                                 {11, 1, 2, 3, 0},
+                                                 {11, 1, 2, 3, 0, 6, 0},
+                                                 {11, 1, 2, 3, 0, 6, 0, 3, 0, 23},
+                                                 {11, 1, 2, 3, 0, 1, 255, 255}})
     CHECK(bench.drops(send(message), DropReason::dhcp_malformed));
 }

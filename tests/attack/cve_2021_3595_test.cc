@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// CVE-2021-3595, CVE-2020-7211 and c29ec30 of libslirp 4.8: TFTP requests that are malformed, that climb out of the
-// directory, or that end a session twice. Expected: the gateway has no TFTP, under any of its names.
+// CVE-2021-3595, CVE-2020-7211 and c29ec30 of libslirp 4.8: TFTP requests that are malformed, that
+// climb out of the directory, or that end a session twice. Expected: the gateway has no TFTP, under
+// any of its names.
 #include "tests/guard/bench_guard.h"
 #include "tests/support/catch.h"
 
@@ -9,8 +10,12 @@ using namespace nh::test;
 
 TEST_CASE("CVE-2021-3595: no TFTP request reaches the gateway") {
   BenchGuard bench;
-  const std::vector<Frame> requests{{},       {0, 1}, text(std::string_view("\0\1../../etc/passwd\0octet\0", 26)), text(std::string_view("\0\1..\\..\\boot.ini\0octet\0", 25)),
-                                    {0, 5, 0, 0}, Frame(512, 'x')};
+  const std::vector<Frame> requests{{},
+                                    {0, 1},
+                                    text(std::string_view("\0\1../../etc/passwd\0octet\0", 26)),
+                                    text(std::string_view("\0\1..\\..\\boot.ini\0octet\0", 25)),
+                                    {0, 5, 0, 0},
+                                    Frame(512, 'x')};
   for (const Frame& request : requests) {
     for (const char* server : {"10.0.2.2", "10.0.2.3", "255.255.255.255", "224.0.0.1"})
       CHECK(bench.drops(udp(at("10.0.2.100", 4000), at(server, 69), request), DropReason::tftp));

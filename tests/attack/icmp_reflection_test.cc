@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The ICMP reflection of 2026: fragments whose headers have different lengths, or a packet with 40 bytes of options and a
-// TTL of 1, make libslirp answer with an ICMP error whose sizes it computes wrongly. Expected: no header other than the
-// plain one of 20 bytes passes, in a fragment or not.
+// The ICMP reflection of 2026: fragments whose headers have different lengths, or a packet with 40
+// bytes of options and a TTL of 1, make libslirp answer with an ICMP error whose sizes it computes
+// wrongly. Expected: no header other than the plain one of 20 bytes passes, in a fragment or not.
 #include "tests/guard/bench_guard.h"
 #include "tests/support/catch.h"
 
@@ -12,7 +12,8 @@ namespace {
 
 const Endpoint guest = at("10.0.2.100", 4000), far = at("192.0.2.1", 7);
 
-// The frame with `options` bytes of IPv4 options (no-operations) put in, and lengths and checksums that fit.
+// The frame with `options` bytes of IPv4 options (no-operations) put in, and lengths and checksums
+// that fit.
 Frame with_options(Frame frame, std::size_t options) {
   frame.insert(frame.begin() + ethernet_header + ipv4_header, options, 1);
   frame[14] = static_cast<std::uint8_t>(0x40 | ((ipv4_header + options) / 4));
@@ -21,7 +22,8 @@ Frame with_options(Frame frame, std::size_t options) {
   frame[17] = static_cast<std::uint8_t>(total);
   frame[24] = frame[25] = 0;
   std::uint32_t sum = 0;
-  for (std::size_t i = 14; i < 34 + options; i += 2) sum += static_cast<std::uint32_t>(frame[i] << 8 | frame[i + 1]);
+  for (std::size_t i = 14; i < 34 + options; i += 2)
+    sum += static_cast<std::uint32_t>(frame[i] << 8 | frame[i + 1]);
   sum = (sum & 0xffff) + (sum >> 16);
   sum = ~((sum & 0xffff) + (sum >> 16));
   frame[24] = static_cast<std::uint8_t>(sum >> 8);
@@ -35,7 +37,8 @@ TEST_CASE("IP options never pass") {
   BenchGuard bench;
   for (std::size_t options = 4; options <= 40; options += 4) {
     CHECK(bench.drops(with_options(udp(guest, far, text("x")), options), DropReason::ip_header));
-    CHECK(bench.drops(with_options(icmp(guest.address, far.address, 8, 0, Frame(8)), options), DropReason::ip_header));
+    CHECK(bench.drops(with_options(icmp(guest.address, far.address, 8, 0, Frame(8)), options),
+                      DropReason::ip_header));
     CHECK(bench.drops(with_options(tcp(guest, far), options), DropReason::ip_header));
   }
 }

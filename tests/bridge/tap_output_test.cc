@@ -40,7 +40,7 @@ TEST_CASE("order holds between merged segments and other frames", "[output]") {
   FakeDevice device;
   TapOutput output(device, false);
   TcpFrame data;
-  data.payload = std::string(100, 'a');
+  data.payload.assign(100, 'a');
   output.send_to_guest(data.build());
   data.sequence += 100;
   output.send_to_guest(data.build());
@@ -63,7 +63,7 @@ TEST_CASE("a device without offloads gets each frame at once", "[output]") {
   device.can_offload = false;
   TapOutput output(device, false);
   TcpFrame data;
-  data.payload = "x";
+  data.payload.assign(1, 'x');
   output.send_to_guest(data.build());
   CHECK(device.written.size() == 1);
 }

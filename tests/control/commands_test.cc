@@ -31,7 +31,8 @@ struct Slirp4netns {
 };
 
 const std::string add_8080 =
-    R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":"0.0.0.0","host_port":8080,"guest_addr":"10.0.2.100","guest_port":80}})";
+    R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":"0.0.0.0")"
+    R"(,"host_port":8080,"guest_addr":"10.0.2.100","guest_port":80}})";
 
 }  // namespace
 
@@ -110,8 +111,8 @@ TEST_CASE("absent and empty addresses have slirp4netns's meaning") {
     CHECK(spec.guest_port.value() == 54);
   }
   Slirp4netns like_podman;
-  like_podman(
-      R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":null,"host_port":1,"guest_addr":"0.0.0.0","guest_port":1}})");
+  like_podman(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":null)"
+              R"(,"host_port":1,"guest_addr":"0.0.0.0","guest_port":1}})");
   REQUIRE(like_podman.rules.entries.size() == 1);
   CHECK_FALSE(like_podman.rules.entries[0].spec.guest_address);
 }
@@ -138,22 +139,25 @@ TEST_CASE("a native error has a code, slirp4netns's words with the rule, and the
   Native ask;
   CHECK(
       ask(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_port":70080,"guest_port":80},"id":1})") ==
-      R"({"error":{"code":"invalid","desc":"bad request: add_hostfwd: bad arguments.host_port: must be an integer from 0 to 65535, not 70080","field":"host_port"},"id":1})"
+      R"({"error":{"code":"invalid","desc":"bad request: add_hostfwd: bad arguments.host_port:)"
+      R"( must be an integer from 0 to 65535, not 70080","field":"host_port"},"id":1})"
       "\n");
   ask.rules.failure = sys_error(EADDRINUSE, "listening on 0.0.0.0:80/tcp");
   CHECK(
       ask(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_port":80,"guest_port":80}})") ==
-      R"~({"error":{"code":"in_use","desc":"bad request: add_hostfwd: slirp_add_hostfwd failed: listening on 0.0.0.0:80/tcp: Address already in use (EADDRINUSE)","field":"host_port"}})~"
+      R"~({"error":{"code":"in_use","desc":"bad request: add_hostfwd: )~"
+      R"~(slirp_add_hostfwd failed: listening on 0.0.0.0:80/tcp: )~"
+      R"~(Address already in use (EADDRINUSE)","field":"host_port"}})~"
       "\n");
   ask.rules.failure =
       Error{.code = Code::missing, .what = "no such address", .field = "host_address"};
   CHECK(
       ask(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_port":80,"guest_port":80}})")
           .find("\"field\":\"host_addr\"") != std::string::npos);
-  CHECK(
-      ask(R"({"execute":"remove_hostfwd","arguments":{"id":9}})") ==
-      R"({"error":{"code":"missing","desc":"bad request: remove_hostfwd: slirp_remove_hostfwd failed: there is no forward 9","field":"id"}})"
-      "\n");
+  CHECK(ask(R"({"execute":"remove_hostfwd","arguments":{"id":9}})") ==
+        R"({"error":{"code":"missing","desc":"bad request: remove_hostfwd: )"
+        R"(slirp_remove_hostfwd failed: there is no forward 9","field":"id"}})"
+        "\n");
 }
 
 TEST_CASE("a first native request that looks like slirp4netns's is answered like slirp4netns's") {
@@ -182,13 +186,13 @@ TEST_CASE("a list without an id has entries in both places, with an id in one") 
 
 TEST_CASE("natively IPv6 is carried, and port 0 tells the port that was chosen") {
   Native ask;
-  CHECK(
-      ask(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":"::","host_port":0,"guest_addr":"fd00::100","guest_port":80}})") ==
-      "{\"return\":{\"id\":1,\"host_port\":40000}}\n");
-  CHECK(
-      ask(R"({"execute":"list_hostfwd","id":0})") ==
-      R"({"return":{"entries":[{"id":1,"proto":"tcp","host_addr":"::","host_port":40000,"guest_addr":"fd00::100","guest_port":80}]},"id":0})"
-      "\n");
+  CHECK(ask(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":"::")"
+            R"(,"host_port":0,"guest_addr":"fd00::100","guest_port":80}})") ==
+        "{\"return\":{\"id\":1,\"host_port\":40000}}\n");
+  CHECK(ask(R"({"execute":"list_hostfwd","id":0})") ==
+        R"({"return":{"entries":[{"id":1,"proto":"tcp","host_addr":"::")"
+        R"(,"host_port":40000,"guest_addr":"fd00::100","guest_port":80}]},"id":0})"
+        "\n");
 }
 
 TEST_CASE("natively unknown members are refused by name, and nothing is done") {
@@ -218,7 +222,8 @@ TEST_CASE("info shows everything, counters nested by their dots") {
       R"({"version":"1.2.3","libslirp":{"version":"4.7.0","config_version":4,"known_bad":["CVE-2000-0001"]},)"
       R"("pid":42,"agent_pid":43,"target":{"kind":"pid","text":"1234"},)"
       R"("tap":{"name":"tap0","mac":"02:00:00:00:00:01","mtu":1500,"offload":true},)"
-      R"("addresses":{"ipv4":{"network":"10.0.2.0/24","gateway":"10.0.2.2","dns":"10.0.2.3","guest":"10.0.2.100"},"ipv6":null},)"
+      R"("addresses":{"ipv4":{"network":"10.0.2.0/24","gateway":"10.0.2.2","dns":"10.0.2.3",)"
+      R"("guest":"10.0.2.100"},"ipv6":null},)"
       R"("tap_addresses":["10.0.2.100","fd00::100"],"mtu":1500,"dns":{"resolvers":["192.0.2.1"]},"limits":{"flows":1000},)"
       R"("counters":{"guard":{"drops":{"arp_spoofed":7,"tftp":0}},"tap":{"frames_in":9}},"notes":["no kernel path"]})");
 }

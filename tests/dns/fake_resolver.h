@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Resolvers of the tests: real UDP and TCP sockets on the host's loopback, answering as a test says.
+// Resolvers of the tests: real UDP and TCP sockets on the host's loopback, answering as a test
+// says.
 #pragma once
 
 #include <functional>
@@ -17,7 +18,18 @@ using Message = std::vector<std::uint8_t>;
 
 /// A query for the A record of `name` ("a.example").
 inline Message query(std::uint16_t id, std::string_view name) {
-  Message message{static_cast<std::uint8_t>(id >> 8), static_cast<std::uint8_t>(id), 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0};
+  Message message{static_cast<std::uint8_t>(id >> 8),
+                  static_cast<std::uint8_t>(id),
+                  0x01,
+                  0,
+                  0,
+                  1,
+                  0,
+                  0,
+                  0,
+                  0,
+                  0,
+                  0};
   while (!name.empty()) {
     const std::size_t dot = std::min(name.find('.'), name.size());
     message.push_back(static_cast<std::uint8_t>(dot));
@@ -28,8 +40,10 @@ inline Message query(std::uint16_t id, std::string_view name) {
   return message;
 }
 
-/// A response to `asked` with this rcode; `mark` follows the question so that tests can tell answers apart.
-inline Message response(Bytes asked, std::string_view mark, dns::Rcode rcode = dns::Rcode::no_error) {
+/// A response to `asked` with this rcode; `mark` follows the question so that tests can tell
+/// answers apart.
+inline Message response(Bytes asked, std::string_view mark,
+                        dns::Rcode rcode = dns::Rcode::no_error) {
   Message message(asked.begin(), asked.end());
   message[2] |= 0x80;
   message[3] = static_cast<std::uint8_t>(0x80 | static_cast<int>(rcode));
@@ -49,7 +63,8 @@ class FakeResolver {
   using Behaviour = std::function<std::vector<Message>(Bytes asked)>;
 
   FakeResolver(const std::string& address, std::uint16_t port)
-      : udp_(HostSocket::udp(address, port)), tcp_(HostSocket::bound(SOCK_STREAM, at(address, port))) {
+      : udp_(HostSocket::udp(address, port)),
+        tcp_(HostSocket::bound(SOCK_STREAM, at(address, port))) {
     if (tcp_) REQUIRE(listen(tcp_.fd(), 16) == 0);
     behaviour = [this](Bytes asked) { return std::vector<Message>{response(asked, name)}; };
   }
@@ -61,7 +76,8 @@ class FakeResolver {
     while (const auto datagram = udp_.receive()) {
       queries.push_back(datagram->payload);
       sources.push_back(datagram->from);
-      for (const Message& message : behaviour(datagram->payload)) udp_.send_to(datagram->from, message);
+      for (const Message& message : behaviour(datagram->payload))
+        udp_.send_to(datagram->from, message);
     }
     while (UniqueFd fd = tcp_.accept()) connections_.push_back({std::move(fd), {}});
     for (Connection& connection : connections_) serve(connection);
@@ -88,13 +104,17 @@ class FakeResolver {
     while (connection.input.size() >= 2) {
       const std::size_t length = std::size_t{connection.input[0]} << 8 | connection.input[1];
       if (connection.input.size() < 2 + length) break;
-      const Message asked(connection.input.begin() + 2, connection.input.begin() + 2 + static_cast<std::ptrdiff_t>(length));
-      connection.input.erase(connection.input.begin(), connection.input.begin() + 2 + static_cast<std::ptrdiff_t>(length));
+      const Message asked(connection.input.begin() + 2,
+                          connection.input.begin() + 2 + static_cast<std::ptrdiff_t>(length));
+      connection.input.erase(connection.input.begin(),
+                             connection.input.begin() + 2 + static_cast<std::ptrdiff_t>(length));
       ++tcp_queries;
       for (const Message& message : behaviour(asked)) {
-        const std::uint8_t prefix[] = {static_cast<std::uint8_t>(message.size() >> 8), static_cast<std::uint8_t>(message.size())};
+        const std::uint8_t prefix[] = {static_cast<std::uint8_t>(message.size() >> 8),
+                                       static_cast<std::uint8_t>(message.size())};
         REQUIRE(send(connection.fd.get(), prefix, sizeof prefix, MSG_NOSIGNAL | MSG_MORE) == 2);
-        REQUIRE(send(connection.fd.get(), message.data(), message.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(message.size()));
+        REQUIRE(send(connection.fd.get(), message.data(), message.size(), MSG_NOSIGNAL) ==
+                static_cast<ssize_t>(message.size()));
       }
     }
   }
@@ -110,22 +130,27 @@ inline FakeResolver::Behaviour failing(dns::Rcode rcode) {
   return [rcode](Bytes asked) { return std::vector<Message>{response(asked, "failure", rcode)}; };
 }
 
-/// A forwarder with resolvers on some loopback addresses, all at one port, and a guest made of frames.
+/// A forwarder with resolvers on some loopback addresses, all at one port, and a guest made of
+/// frames.
 struct DnsFixture {
-  explicit DnsFixture(const std::vector<std::string>& addresses, const std::string& resolv_conf = "") {
+  explicit DnsFixture(const std::vector<std::string>& addresses,
+                      const std::string& resolv_conf = "") {
     for (int tries = 0; tries < 100 && !open(addresses); ++tries) resolvers.clear();
     REQUIRE(resolvers.size() == addresses.size());
     DnsSetup setup{.epoll = &epoll, .clock = &clock, .sink = &sink, .plan = plan()};
     setup.resolver_port = port;
-    if (resolv_conf.empty()) for (const std::string& address : addresses) setup.fixed.push_back(addr(address));
-    else setup.resolv_conf = resolv_conf;
+    if (resolv_conf.empty())
+      for (const std::string& address : addresses) setup.fixed.push_back(addr(address));
+    else
+      setup.resolv_conf = resolv_conf;
     setup.is_own_flow = [this](const Endpoint& peer) { return own(peer); };
     auto made = DnsForwarder::create(setup);
     REQUIRE(made);
     forwarder = std::move(made).value();
   }
 
-  void ask(Bytes message, std::uint16_t guest_port = 40000, const std::string& dns = "10.0.2.3", const std::string& guest = "10.0.2.100") {
+  void ask(Bytes message, std::uint16_t guest_port = 40000, const std::string& dns = "10.0.2.3",
+           const std::string& guest = "10.0.2.100") {
     Frame frame = udp(at(guest, guest_port), at(dns, 53), message);
     forwarder->take_udp(parse_packet(frame).packet);
   }

@@ -30,7 +30,9 @@ class Directory {
   fs::path path_;
 };
 
-void write(const fs::path& path, const std::string& server) { std::ofstream(path) << "nameserver " << server << "\n"; }
+void write(const fs::path& path, const std::string& server) {
+  std::ofstream(path) << "nameserver " << server << "\n";
+}
 
 struct Fixture {
   std::vector<std::string> order(ResolverList& list) const {

@@ -65,7 +65,7 @@ class Tap(LabTestCase):
         guest, helper = self.pair()
         guest.run("ip", "link", "delete", "tap0")
         self.assertEqual(helper.wait_exit(), 1)
-        self.assertIn("tap0", helper.log())
+        self.assertIn("TAP", helper.log())
 
     def test_down_and_up_again(self):
         guest, helper = self.pair()

@@ -22,7 +22,8 @@ struct Ends {
   Endpoint from, to;
 };
 Ends ends(Family family) {
-  return family == Family::v4 ? Ends{at("192.0.2.7", 4000), at("10.0.2.100", 53)} : Ends{at("2001:db8::7", 4000), at("fd00::100", 53)};
+  return family == Family::v4 ? Ends{at("192.0.2.7", 4000), at("10.0.2.100", 53)}
+                              : Ends{at("2001:db8::7", 4000), at("fd00::100", 53)};
 }
 
 // Checks all checksums of a frame that is no fragment, by the tests' own arithmetic.
@@ -116,10 +117,12 @@ TEST_CASE("unreachable quotes the packet and tells the kind") {
     Unreachable kind;
     int type4, code4, type6, code6;
   };
-  const Row row = GENERATE(Row{Unreachable::net, 3, 0, 1, 0}, Row{Unreachable::host, 3, 1, 1, 3}, Row{Unreachable::port, 3, 3, 1, 4},
-                           Row{Unreachable::prohibited, 3, 13, 1, 1});
+  const Row row =
+      GENERATE(Row{Unreachable::net, 3, 0, 1, 0}, Row{Unreachable::host, 3, 1, 1, 3},
+               Row{Unreachable::port, 3, 3, 1, 4}, Row{Unreachable::prohibited, 3, 13, 1, 1});
   const bool v4 = GENERATE(true, false);
-  Frame frame = v4 ? udp(at("10.0.2.100", 5000), at("192.0.2.7", 99), bytes_of(40)) : udp(at("fd00::100", 5000), at("2001:db8::7", 99), bytes_of(40));
+  Frame frame = v4 ? udp(at("10.0.2.100", 5000), at("192.0.2.7", 99), bytes_of(40))
+                   : udp(at("fd00::100", 5000), at("2001:db8::7", 99), bytes_of(40));
   const Packet offending = parsed(frame);
   FrameRecorder sink;
   const Address from = addr(v4 ? "10.0.2.2" : "fd00::2");
@@ -140,9 +143,11 @@ TEST_CASE("unreachable quotes the packet and tells the kind") {
 
 TEST_CASE("a long packet is quoted as far as the standards allow") {
   const bool v4 = GENERATE(true, false);
-  Frame frame = v4 ? udp(at("10.0.2.100", 5000), at("192.0.2.7", 99), bytes_of(3000)) : udp(at("fd00::100", 5000), at("2001:db8::7", 99), bytes_of(3000));
+  Frame frame = v4 ? udp(at("10.0.2.100", 5000), at("192.0.2.7", 99), bytes_of(3000))
+                   : udp(at("fd00::100", 5000), at("2001:db8::7", 99), bytes_of(3000));
   FrameRecorder sink;
-  REQUIRE(send_unreachable(sink, parsed(frame), addr(v4 ? "10.0.2.2" : "fd00::2"), Unreachable::port));
+  REQUIRE(
+      send_unreachable(sink, parsed(frame), addr(v4 ? "10.0.2.2" : "fd00::2"), Unreachable::port));
   CHECK(sink.frames[0].size() == ethernet_header + (v4 ? 576u : 1280u));
   CHECK(checksums_right(sink.frames[0]));
 }
@@ -151,16 +156,19 @@ TEST_CASE("no ICMP error answers an ICMP error, a later fragment, multicast, bro
   FrameRecorder sink;
   const auto refused = [&sink](Frame frame, const char* from) {
     const ParsedFrame result = parse_packet(frame);
-    return !send_unreachable(sink, result.packet, addr(from), Unreachable::port) && sink.frames.empty();
+    return !send_unreachable(sink, result.packet, addr(from), Unreachable::port) &&
+           sink.frames.empty();
   };
   const Frame v4 = udp(at("10.0.2.100", 5000), at("192.0.2.7", 99), bytes_of(64));
   const Frame v6 = udp(at("fd00::100", 5000), at("2001:db8::7", 99), bytes_of(64));
   const Bytes quote = Bytes(v4).subspan(ethernet_header);
   std::vector<std::uint8_t> rest(4);
   rest.insert(rest.end(), quote.begin(), quote.end());
-  for (const std::uint8_t type : {std::uint8_t{3}, std::uint8_t{5}, std::uint8_t{11}, std::uint8_t{12}})
+  for (const std::uint8_t type :
+       {std::uint8_t{3}, std::uint8_t{5}, std::uint8_t{11}, std::uint8_t{12}})
     CHECK(refused(icmp(addr("10.0.2.100"), addr("192.0.2.7"), type, 0, rest), "10.0.2.2"));
-  for (const std::uint8_t type : {std::uint8_t{1}, std::uint8_t{2}, std::uint8_t{3}, std::uint8_t{4}, std::uint8_t{137}})
+  for (const std::uint8_t type :
+       {std::uint8_t{1}, std::uint8_t{2}, std::uint8_t{3}, std::uint8_t{4}, std::uint8_t{137}})
     CHECK(refused(icmp(addr("fd00::100"), addr("2001:db8::7"), type, 0, rest), "fd00::2"));
   CHECK(refused(piece_of(v4, 16, 16, true), "10.0.2.2"));
   CHECK(refused(piece_of(v6, 16, 16, true), "fd00::2"));
@@ -176,14 +184,16 @@ TEST_CASE("no ICMP error answers an ICMP error, a later fragment, multicast, bro
 }
 
 std::uint32_t word(Bytes bytes, std::size_t at_byte) {
-  return std::uint32_t{bytes[at_byte]} << 24 | std::uint32_t{bytes[at_byte + 1]} << 16 | std::uint32_t{bytes[at_byte + 2]} << 8 | bytes[at_byte + 3];
+  return std::uint32_t{bytes[at_byte]} << 24 | std::uint32_t{bytes[at_byte + 1]} << 16 |
+         std::uint32_t{bytes[at_byte + 2]} << 8 | bytes[at_byte + 3];
 }
 
 TEST_CASE("a SYN is reset with an acknowledgement of its length") {
   const bool v4 = GENERATE(true, false);
   const std::size_t data = GENERATE(0u, 5u);
   const TcpFields syn{.sequence = 0xffffffff, .flags = tcp_flag::syn};
-  Frame frame = v4 ? tcp(at("10.0.2.100", 5000), at("192.0.2.7", 99), syn, bytes_of(data)) : tcp(at("fd00::100", 5000), at("2001:db8::7", 99), syn, bytes_of(data));
+  Frame frame = v4 ? tcp(at("10.0.2.100", 5000), at("192.0.2.7", 99), syn, bytes_of(data))
+                   : tcp(at("fd00::100", 5000), at("2001:db8::7", 99), syn, bytes_of(data));
   const Packet segment = parsed(frame);
   FrameRecorder sink;
   REQUIRE(send_tcp_reset(sink, segment));
@@ -199,7 +209,8 @@ TEST_CASE("a SYN is reset with an acknowledgement of its length") {
 
 TEST_CASE("a segment with ACK is reset at the number it acknowledges; a reset is not answered") {
   FrameRecorder sink;
-  Frame frame = tcp(at("10.0.2.100", 5000), at("192.0.2.7", 99), {.sequence = 5, .acknowledgement = 77, .flags = tcp_flag::ack}, bytes_of(3));
+  Frame frame = tcp(at("10.0.2.100", 5000), at("192.0.2.7", 99),
+                    {.sequence = 5, .acknowledgement = 77, .flags = tcp_flag::ack}, bytes_of(3));
   REQUIRE(send_tcp_reset(sink, parsed(frame)));
   const Packet reset = parsed(sink.frames[0]);
   CHECK(int{reset.tcp_flags} == tcp_flag::rst);

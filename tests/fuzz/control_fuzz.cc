@@ -13,7 +13,6 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
-#include <vector>
 
 #include "src/base/limits.h"
 #include "src/base/log.h"
@@ -51,50 +50,52 @@ class Random {
   std::uint64_t state_;
 };
 
-const std::vector<std::string> stock{
-    R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":"0.0.0.0","host_port":8080,"guest_addr":"10.0.2.100","guest_port":80}})",
+constexpr std::string_view stock[] = {
+    R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":"0.0.0.0","host_port":8080,)"
+    R"("guest_addr":"10.0.2.100","guest_port":80}})",
     R"({"execute":"add_hostfwd","arguments":{"proto":"udp","host_addr":"","host_port":0,"guest_port":53},"id":[1,2]})",
-    R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":"::1","host_port":1,"guest_addr":"fd00::100","guest_port":65535},"id":"a\u00e9\ud83d\ude00"})",
+    R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":"::1","host_port":1,)"
+    R"("guest_addr":"fd00::100","guest_port":65535},"id":"a\u00e9\ud83d\ude00"})",
     R"({"execute":"list_hostfwd"})",
     R"({"execute":"list_hostfwd","arguments":{},"id":null})",
     R"({"execute":"remove_hostfwd","arguments":{"id":1}})",
     R"({"execute":"remove_hostfwd","arguments":{"id":2},"id":-1.5e3})",
     R"({"execute":"info","id":{"a":[true,false,null,{"b":"\\\"\n\u0000"}]}})",
 };
-const std::vector<std::string> tokens{"{",
-                                      "}",
-                                      "[",
-                                      "]",
-                                      ",",
-                                      ":",
-                                      "\"",
-                                      "\\",
-                                      "\n",
-                                      " ",
-                                      "null",
-                                      "true",
-                                      "-1",
-                                      "0",
-                                      "1e9",
-                                      "65536",
-                                      "18446744073709551616",
-                                      "1.0",
-                                      "\"tcp\"",
-                                      "\"execute\":\"info\"",
-                                      "\"arguments\":{}",
-                                      "\"id\":1",
-                                      "\\u0000",
-                                      "\\ud800",
-                                      "\xff",
-                                      "\xc3",
-                                      "\xef\xbb\xbf",
-                                      std::string(1, '\0'),
-                                      "[[[[[[[[[[[[[[[[",
-                                      "{\"a\":{\"a\":{\"a\":",
-                                      "\"10.0.2.100\"",
-                                      "\"::\"",
-                                      "9999999999",
-                                      "0,0,0,0,0,0,0,0"};
+constexpr std::string_view tokens[] = {"{",
+                                       "}",
+                                       "[",
+                                       "]",
+                                       ",",
+                                       ":",
+                                       "\"",
+                                       "\\",
+                                       "\n",
+                                       " ",
+                                       "null",
+                                       "true",
+                                       "-1",
+                                       "0",
+                                       "1e9",
+                                       "65536",
+                                       "18446744073709551616",
+                                       "1.0",
+                                       "\"tcp\"",
+                                       "\"execute\":\"info\"",
+                                       "\"arguments\":{}",
+                                       "\"id\":1",
+                                       "\\u0000",
+                                       "\\ud800",
+                                       "\xff",
+                                       "\xc3",
+                                       "\xef\xbb\xbf",
+                                       std::string_view("\0", 1),
+                                       "[[[[[[[[[[[[[[[[",
+                                       "{\"a\":{\"a\":{\"a\":",
+                                       "\"10.0.2.100\"",
+                                       "\"::\"",
+                                       "9999999999",
+                                       "0,0,0,0,0,0,0,0"};
 
 void edit(std::string& text, Random& random) {
   const std::size_t at = random.below(text.size() + 1);
@@ -109,16 +110,16 @@ void edit(std::string& text, Random& random) {
       text.erase(at, random.below(1 + random.below(40)));
       break;
     case 3:
-      text.insert(at, tokens[random.below(tokens.size())]);
+      text.insert(at, tokens[random.below(std::size(tokens))]);
       break;
     case 4:
       text.insert(at, text.substr(random.below(text.size() + 1), random.below(60)));
       break;
     case 5:
-      text.replace(at, random.below(12), tokens[random.below(tokens.size())]);
+      text.replace(at, random.below(12), tokens[random.below(std::size(tokens))]);
       break;
     default:
-      text.insert(at, random.below(3) == 0 ? random.below(100'000) : random.below(50),
+      text.insert(at, random.once_in(50) ? random.below(100'000) : random.below(50),
                   text.empty() ? '{' : text[random.below(text.size())]);
   }
 }
@@ -127,7 +128,7 @@ std::string make_input(Random& random) {
   std::string text;
   const std::size_t requests = 1 + random.below(3);
   for (std::size_t i = 0; i < requests; ++i) {
-    std::string request = stock[random.below(stock.size())];
+    std::string request(stock[random.below(std::size(stock))]);
     for (std::size_t edits = random.below(5); edits > 0; --edits) edit(request, random);
     text += request;
     if (!random.once_in(3)) text += '\n';

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// FrameMaker: frames of an ill-meaning guest, from a seeded random generator: structured, so that they get past the first
-// length check, and spoilt in one or two places. With answers() from the network side it leads TCP connections on, so
-// that segments hit every state behind the handshake.
+// FrameMaker: frames of an ill-meaning guest, from a seeded random generator: structured, so that
+// they get past the first length check, and spoilt in one or two places. With answers() from the
+// network side it leads TCP connections on, so that segments hit every state behind the handshake.
 #pragma once
 
 #include <array>
@@ -33,7 +33,9 @@ class FrameMaker {
   };
   static constexpr std::size_t flows = 12;
 
-  std::size_t below(std::size_t bound) { return bound == 0 ? 0 : static_cast<std::size_t>(random_() % bound); }
+  std::size_t below(std::size_t bound) {
+    return bound == 0 ? 0 : static_cast<std::size_t>(random_() % bound);
+  }
   bool one_in(std::size_t n) { return below(n) == 0; }
   template <class T>
   const T& pick(const std::vector<T>& values) {

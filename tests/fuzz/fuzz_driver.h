@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How a fuzz target of frames is run: by our own deterministic driver (any compiler), or by libFuzzer (clang, built with
-// -fsanitize=fuzzer), which brings its own main and calls LLVMFuzzerTestOneInput.
+// How a fuzz target of frames is run: by our own deterministic driver (any compiler), or by
+// libFuzzer (clang, built with -fsanitize=fuzzer), which brings its own main and calls
+// LLVMFuzzerTestOneInput.
 //
-//   PROGRAM [RUNS [SEED]]     RUNS from NETNS_HELPER_FUZZ_RUNS too; NETNS_HELPER_FULL=1 means full_runs everywhere
+//   PROGRAM [RUNS [SEED]]     RUNS from NETNS_HELPER_FUZZ_RUNS too; NETNS_HELPER_FULL=1 means
+//   full_runs everywhere
 #pragma once
 
 #include <cstddef>
@@ -13,7 +15,8 @@
 
 namespace nh::test {
 
-/// Inputs of a run in continuous integration; a tenth of it under the sanitizers, which are that much slower.
+/// Inputs of a run in continuous integration; a tenth of it under the sanitizers, which are that
+/// much slower.
 inline constexpr std::uint64_t full_runs = 1'000'000;
 inline constexpr std::uint64_t default_seed = 1234;
 
@@ -29,6 +32,7 @@ FuzzRun fuzz_run(int argc, char** argv);
 [[noreturn]] void cannot_run(const std::string& why);
 
 /// Cuts an input of libFuzzer into frames: each with its length in two bytes in front.
-void for_each_frame(std::span<const std::uint8_t> input, const std::function<void(std::span<const std::uint8_t>)>& take);
+void for_each_frame(std::span<const std::uint8_t> input,
+                    const std::function<void(std::span<const std::uint8_t>)>& take);
 
 }  // namespace nh::test

@@ -17,7 +17,8 @@ void check_verdict(const GuardVerdict& verdict, const AddressPlan& plan) {
   }
   NH_BUG_IF(!packet.is_ip());
   NH_BUG_IF(packet.fragment);
-  NH_BUG_IF(plan.is_ours(packet.source) || packet.source.is_loopback() || packet.source.is_multicast() || packet.source.is_v4_mapped());
+  NH_BUG_IF(plan.is_ours(packet.source) || packet.source.is_loopback() ||
+            packet.source.is_multicast() || packet.source.is_v4_mapped());
   NH_BUG_IF(packet.hop_limit == 0);
   const Bytes ip = packet.frame.subspan(ethernet_header);
   if (packet.source.is_v4()) {
@@ -45,8 +46,11 @@ void check_verdict(const GuardVerdict& verdict, const AddressPlan& plan) {
   const std::size_t field = packet.l4_offset + (packet.is_tcp() ? 16u : packet.is_udp() ? 6u : 2u);
   const bool same = std::equal(again.begin(), again.end(), packet.frame.begin());
   // 0 and 0xffff are one number in this arithmetic (RFC 1624 3).
-  const auto zero = [](Bytes frame, std::size_t at_byte) { return frame[at_byte] == frame[at_byte + 1] && (frame[at_byte] == 0 || frame[at_byte] == 0xff); };
-  NH_BUG_IF(!same && !(zero(again, field) && zero(packet.frame, field)) && !(packet.source.is_v4() && zero(again, 24) && zero(packet.frame, 24)));
+  const auto zero = [](Bytes frame, std::size_t at_byte) {
+    return frame[at_byte] == frame[at_byte + 1] && (frame[at_byte] == 0 || frame[at_byte] == 0xff);
+  };
+  NH_BUG_IF(!same && !(zero(again, field) && zero(packet.frame, field)) &&
+            !(packet.source.is_v4() && zero(again, 24) && zero(packet.frame, 24)));
 }
 
 }  // namespace nh::test

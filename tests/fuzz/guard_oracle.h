@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// GuardOracle: what must be true of every frame that the guard passes, checked without the guard's own code where that is
-// possible. A frame that breaks a promise ends the program by abort(), which fuzzers understand.
+// GuardOracle: what must be true of every frame that the guard passes, checked without the guard's
+// own code where that is possible. A frame that breaks a promise ends the program by abort(), which
+// fuzzers understand.
 #pragma once
 
 #include "netstack/guard/frame_guard.h"

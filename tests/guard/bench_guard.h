@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A guard on its test bench: with the plan of the tests, a clock that stands still, and the guest's usual addresses.
+// A guard on its test bench: with the plan of the tests, a clock that stands still, and the guest's
+// usual addresses.
 #pragma once
 
 #include "netstack/guard/frame_guard.h"

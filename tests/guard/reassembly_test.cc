@@ -19,7 +19,8 @@ Frame payload(std::size_t size) {
 }
 
 Frame datagram(bool v4, std::size_t size, std::uint16_t port = 4000) {
-  return v4 ? udp(at("10.0.2.100", port), at("192.0.2.1", 80), payload(size)) : udp(at("fd00::100", port), at("2001:db8::1", 80), payload(size));
+  return v4 ? udp(at("10.0.2.100", port), at("192.0.2.1", 80), payload(size))
+            : udp(at("fd00::100", port), at("2001:db8::1", 80), payload(size));
 }
 
 // What the guard hands over for these fragments, empty unless the last of them made it whole.
@@ -66,7 +67,9 @@ TEST_CASE("an overlap condemns the datagram and the rest of it") {
   BenchGuard bench;
   const Frame whole = datagram(v4, 3000);
   const std::size_t total = 3008;
-  const auto piece = [&](std::size_t offset, std::size_t size) { return piece_of(whole, offset, size, offset + size < total); };
+  const auto piece = [&](std::size_t offset, std::size_t size) {
+    return piece_of(whole, offset, size, offset + size < total);
+  };
   SECTION("by one unit from below") {
     CHECK(bench.take(piece(1000, 1000)).action == GuardAction::hold);
     CHECK(bench.drops(piece(0, 1008), DropReason::fragment_overlap));
@@ -91,11 +94,16 @@ TEST_CASE("an overlap condemns the datagram and the rest of it") {
     CHECK(bench.take(piece_of(whole, 1000, 100, false)).action == GuardAction::hold);
     CHECK(bench.drops(piece(2000, 1000), DropReason::fragment_overlap));
   }
+  SECTION("by an end before a piece that came") {
+    CHECK(bench.take(piece(2000, 1000)).action == GuardAction::hold);
+    CHECK(bench.drops(piece_of(whole, 1000, 100, false), DropReason::fragment_overlap));
+  }
   SECTION("by two ends") {
     CHECK(bench.take(piece_of(whole, 2000, 1008, false)).action == GuardAction::hold);
     CHECK(bench.drops(piece_of(whole, 1000, 100, false), DropReason::fragment_overlap));
   }
-  for (const Frame& rest : fragments(whole, 1000)) CHECK(bench.drops(rest, DropReason::fragment_overlap));
+  for (const Frame& rest : fragments(whole, 1000))
+    CHECK(bench.drops(rest, DropReason::fragment_overlap));
   bench.clock.advance(limits::reassembly_time);
   CHECK(!result(bench, fragments(whole, 1000)).empty());
 }
@@ -115,7 +123,8 @@ TEST_CASE("fragments that cannot be right are dropped alone") {
 
 TEST_CASE("two datagrams at once do not mix") {
   BenchGuard bench;
-  const std::vector<Frame> a = fragments(datagram(true, 1000, 4000), 504, 1), b = fragments(datagram(true, 1000, 4001), 504, 2);
+  const std::vector<Frame> a = fragments(datagram(true, 1000, 4000), 504, 1),
+                           b = fragments(datagram(true, 1000, 4001), 504, 2);
   CHECK(bench.take(a[0]).action == GuardAction::hold);
   CHECK(bench.take(b[0]).action == GuardAction::hold);
   CHECK(bench.take(b[1]).action == GuardAction::pass);
@@ -145,18 +154,22 @@ TEST_CASE("datagrams, bytes and pieces under reassembly are bounded") {
     for (std::uint32_t id = 0; id < 1000; ++id) add(piece_of(datagram(true, 100), 0, 8, true, id));
     CHECK(reassembly.datagrams() == limits::reassembly_datagrams);
     CHECK(drops.of(DropReason::fragment_limit) == 1000 - limits::reassembly_datagrams);
-    CHECK(add(piece_of(datagram(true, 100), 8, 100, false, 999)) == Reassembly::State::whole);  // the newest is kept
+    CHECK(add(piece_of(datagram(true, 100), 8, 100, false, 999)) ==
+          Reassembly::State::whole);  // the newest is kept
   }
   SECTION("bytes") {
-    for (std::uint32_t id = 0; id < 60; ++id) add(piece_of(datagram(true, 60000), 0, 56000, true, id));
+    for (std::uint32_t id = 0; id < 60; ++id)
+      add(piece_of(datagram(true, 60000), 0, 56000, true, id));
     CHECK(reassembly.bytes() <= limits::reassembly_bytes);
     CHECK(reassembly.bytes() > limits::reassembly_bytes / 2);
     CHECK(drops.of(DropReason::fragment_limit) > 0);
   }
   SECTION("pieces") {
     const Frame whole = datagram(true, 8 * limits::reassembly_fragments + 100);
-    for (std::size_t i = 0; i < limits::reassembly_fragments; ++i) CHECK(add(piece_of(whole, 8 * i, 8, true)) == Reassembly::State::waiting);
-    CHECK(add(piece_of(whole, 8 * limits::reassembly_fragments, 8, true)) == Reassembly::State::dropped);
+    for (std::size_t i = 0; i < limits::reassembly_fragments; ++i)
+      CHECK(add(piece_of(whole, 8 * i, 8, true)) == Reassembly::State::waiting);
+    CHECK(add(piece_of(whole, 8 * limits::reassembly_fragments, 8, true)) ==
+          Reassembly::State::dropped);
     CHECK(drops.of(DropReason::fragment_limit) == 1);
     CHECK(reassembly.bytes() == 0);
   }
@@ -184,6 +197,7 @@ TEST_CASE("an atomic IPv6 fragment is a datagram of its own") {
 
 TEST_CASE("discovery in fragments is dropped") {
   BenchGuard bench;
-  const Frame solicitation = icmp(addr("fe80::64"), addr("ff02::2"), icmpv6_type::router_solicitation, 0, Frame(4));
+  const Frame solicitation =
+      icmp(addr("fe80::64"), addr("ff02::2"), icmpv6_type::router_solicitation, 0, Frame(4));
   CHECK(bench.drops(piece_of(solicitation, 0, 8, false), DropReason::icmp_type));
 }

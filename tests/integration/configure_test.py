@@ -34,9 +34,9 @@ class AtReady(LabTestCase):
         for address in tap["addr_info"]:
             self.assertNotIn("tentative", address, address)
         self.assertEqual(default_routes(guest, "-4"), [("10.0.2.2", "tap0")])
-        self.assertEqual(default_routes(guest, "-6"), [("fd00::2", "tap0")])
+        self.assertEqual(default_routes(guest, "-6"), [("fe80::2", "tap0")])
         neighbours = {entry["dst"]: entry["state"] for entry in guest.ip("neigh", "show", "dev", "tap0")}
-        for gateway in ("10.0.2.2", "fd00::2"):
+        for gateway in ("10.0.2.2", "fe80::2"):
             self.assertEqual(neighbours.get(gateway), ["PERMANENT"])
 
     def test_the_same_a_second_later(self):
@@ -99,7 +99,7 @@ class Options(LabTestCase):
     def test_cidr6(self):
         guest, _ = self.pair("--cidr6", "fd12:3456:789a::/64")
         self.assertIn(("fd12:3456:789a::100", 64), guest.addresses())
-        self.assertEqual(default_routes(guest, "-6"), [("fd12:3456:789a::2", "tap0")])
+        self.assertEqual(default_routes(guest, "-6"), [("fe80::2", "tap0")])
         server = self.tcp_server(self.lab.internet, SERVICE6)
         with guest.connect(SERVICE6, server.port) as connection:
             self.assert_tcp_echo(connection)
@@ -136,7 +136,7 @@ class Failure(LabTestCase):
     def test_a_failed_step_is_named_and_undone(self):
         """The name is taken by an interface that is no TAP: the guest is left as it was."""
         guest = self.guest()
-        guest.run("ip", "link", "add", "tap0", "type", "dummy")
+        guest.run("ip", "link", "add", "tap0", "type", "veth", "peer", "name", "other")
         before = guest.ip("address", "show")
         helper = self.helper(guest=guest, wait=False)
         self.assertEqual(helper.wait_exit(), 1)

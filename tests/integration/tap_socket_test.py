@@ -90,7 +90,7 @@ class Refused(TapSocketTestCase):
     def _refused(self, fds, *words):
         ours, helper = self.start()
         socket.send_fds(ours, [b"tap"], fds)
-        self.assertEqual(helper.wait_exit(), 1)
+        self.assertEqual(helper.wait_exit(), 2)
         log = helper.log().lower()
         self.assertIn("tap-socket", log)
         for word in words:

@@ -18,7 +18,7 @@ WRONG = (
         ("--dns", "example.org"), ("--dns", ""), ("--forward", "80"), ("--forward", "70080:80"), ("--forward", "1:0"),
         ("--forward", "x:80"), ("--forward", "1:2/sctp"), ("--forward", ""), ("--forward", "::1:80:80"),
         ("--ready-fd", "-1"), ("--ready-fd", "x"), ("--ready-fd", "999"), ("--exit-fd", "999"), ("--exit-fd", ""),
-        ("--log-level", "loud"), ("--api-socket", ""), ("--api-socket", "/" + "x" * 200),
+        ("--log-level", "loud"), ("--api-socket", ""),
         ("a-name-longer-than-15",), ("",), ("a/b",), ("..",),
     )),
 )

@@ -42,7 +42,8 @@ TEST_CASE("the owner of a network namespace is the user namespace that it was ma
   CHECK(in_child([] {
           Guest guest;
           const UniqueFd netns = EXPECT_OK(open_namespace(guest.netns(), NamespaceType::net, "netns"));
-          const UniqueFd userns = EXPECT_OK(open_namespace("/proc/" + guest.text() + "/ns/user", NamespaceType::user, "userns"));
+          const UniqueFd userns =
+              EXPECT_OK(open_namespace("/proc/" + guest.text() + "/ns/user", NamespaceType::user, "userns"));
           const UniqueFd owner = EXPECT_OK(owner_of(netns.get()));
           EXPECT(same_namespace(owner.get(), userns.get()));
           EXPECT(!EXPECT_OK(is_own_namespace(owner.get(), NamespaceType::user)));

@@ -35,7 +35,8 @@ std::string in_new_namespaces(const std::function<void()>& body) {
 
 TEST_CASE("interface names") {
   for (const char* good : {"tap0", "a", "123456789012345", "a.b-c_d", "..."}) CHECK(check_interface_name(good));
-  for (const char* bad : {"", "1234567890123456", ".", "..", "a/b", "a b", "a\tb", "tap%d", "a:b", "all", "default", "a\x7f"}) {
+  for (const char* bad :
+       {"", "1234567890123456", ".", "..", "a/b", "a b", "a\tb", "tap%d", "a:b", "all", "default", "a\x7f"}) {
     const auto checked = check_interface_name(bad);
     REQUIRE(!checked);
     CHECK(checked.error().field == "tap-name");
@@ -104,7 +105,8 @@ TEST_CASE("a descriptor that is no TAP, a TUN, packet information and multi-queu
   CHECK(in_new_namespaces([] {
           const auto refused = [](const UniqueFd& fd, const char* text) {
             const auto adopted = adopt_tap(fd.get());
-            return !adopted && adopted.error().code == Code::invalid && adopted.error().what.find(text) != std::string::npos;
+            return !adopted && adopted.error().code == Code::invalid &&
+                   adopted.error().what.find(text) != std::string::npos;
           };
           EXPECT(refused(raw_device("a", IFF_TUN | IFF_NO_PI), "IFF_TUN"));
           EXPECT(refused(raw_device("b", IFF_TAP), "packet information"));

@@ -24,7 +24,7 @@ struct Pipe {
 struct Handler : EpollSet::Handler {
   std::function<void(std::uint32_t)> callback;
   int calls = 0;
-  void on_ready(std::uint32_t events) override {
+  void on_ready(int, std::uint32_t events) override {
     ++calls;
     if (callback) callback(events);
   }

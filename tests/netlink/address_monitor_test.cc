@@ -139,6 +139,9 @@ TEST_CASE("an interface that was deleted is gone") {
           lab.tap.fd.reset();
           EXPECT(monitor.take_events());
           EXPECT(!EXPECT_OK(monitor.dump()));
+          const auto nothing = AddressMonitor::open(static_cast<int>(if_nametoindex("tap0")));
+          EXPECT(!nothing);
+          EXPECT(nothing.error().code == Code::gone);
         }) == "");
 }
 

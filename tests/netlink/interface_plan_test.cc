@@ -23,12 +23,15 @@ namespace {
 using test::dump_namespace;
 using test::Failed;
 
-Address address(const char* text) { return Address::parse(text).value(); }
+Address address(const char* text) {
+  return Address::parse(text).value();
+}
 
 InterfacePlan plan() {
   InterfacePlan plan;
   plan.name = "tap0";
-  plan.v4 = {.address = address("10.0.2.100"), .prefix = 24, .gateway = address("10.0.2.2"), .dns = address("10.0.2.3")};
+  plan.v4 = {
+      .address = address("10.0.2.100"), .prefix = 24, .gateway = address("10.0.2.2"), .dns = address("10.0.2.3")};
   plan.v6 = {.address = address("fd00::100"), .prefix = 64, .gateway = address("fd00::2"), .dns = address("fd00::3")};
   return plan;
 }
@@ -41,7 +44,9 @@ std::string in_new_namespaces(const std::function<void()>& body, int flags = 0) 
   });
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+bool contains(const std::string& text, const std::string& part) {
+  return text.find(part) != std::string::npos;
+}
 
 InterfaceState state_of(const char* name) {
   return EXPECT_OK(EXPECT_OK(AddressMonitor::open(static_cast<int>(if_nametoindex(name)))).dump()).value();
@@ -100,11 +105,14 @@ TEST_CASE("a failure at any step undoes all steps before it, and is named") {
   };
   const std::vector<Case> cases{
       {"configuring tap0: setting the MTU to 70000", [](InterfacePlan& p) { p.mtu = 70000; }},
-      {"configuring tap0: setting the MAC address ff:ff:ff:ff:ff:ff", [](InterfacePlan& p) { p.mac = MacAddress{{255, 255, 255, 255, 255, 255}}; }},
+      {"configuring tap0: setting the MAC address ff:ff:ff:ff:ff:ff",
+       [](InterfacePlan& p) {
+         p.mac = MacAddress{{255, 255, 255, 255, 255, 255}};
+       }},
       {"configuring tap0: adding address 10.0.2.100/33", [](InterfacePlan& p) { p.v4->prefix = 33; }},
       {"configuring tap0: adding address ff02::1/64", [](InterfacePlan& p) { p.v6->address = address("ff02::1"); }},
-      {"configuring tap0: adding the permanent neighbour ff02::1", [](InterfacePlan& p) { p.v6->gateway = address("ff02::1"); }},
-      {"configuring tap0: adding the default route via 192.0.2.1", [](InterfacePlan& p) { p.v4->gateway = address("192.0.2.1"); }},
+      {"configuring tap0: adding the default route via 192.0.2.1",
+       [](InterfacePlan& p) { p.v4->gateway = address("192.0.2.1"); }},
       {"looking for interface tap1", [](InterfacePlan& p) { p.name = "tap1"; }},
   };
   for (const Case& spoilt : cases) {
@@ -175,7 +183,8 @@ TEST_CASE("a neighbour that was there with another MAC is replaced, and comes ba
           const int ifindex = static_cast<int>(if_nametoindex("tap0"));
           const std::string before = dump_namespace("tap0");
           UndoLog second;
-          EXPECT_OK(add_neighbour(netlink, ifindex, address("10.0.2.2"), EXPECT_OK(MacAddress::parse("02:00:00:00:00:01")), second));
+          EXPECT_OK(add_neighbour(netlink, ifindex, address("10.0.2.2"),
+                                  EXPECT_OK(MacAddress::parse("02:00:00:00:00:01")), second));
           EXPECT(contains(dump_namespace("tap0"), "10.0.2.2 dev tap0 lladdr 02:00:00:00:00:01"));
           EXPECT(second.roll_back().empty());
           EXPECT(dump_namespace("tap0") == before);
@@ -194,39 +203,58 @@ TEST_CASE("disable_ipv6 is lifted on the TAP") {
         }) == "");
 }
 
+TEST_CASE("a guest whose link-local addresses are made up of random numbers gets no second, tentative one") {
+  CHECK(in_new_namespaces([] {
+          test::write_file("/proc/sys/net/ipv6/conf/default/addr_gen_mode", "3");
+          const OpenedTap tap = EXPECT_OK(open_tap("tap0"));
+          NlSocket netlink = EXPECT_OK(NlSocket::connect());
+          UndoLog undo;
+          EXPECT_OK(apply(netlink, plan(), undo));
+          const InterfaceState state = state_of("tap0");
+          EXPECT(state.addresses.size() == 3);
+          for (const auto& entry : state.addresses) EXPECT(!entry.tentative);
+          EXPECT(test::read_file("/proc/sys/net/ipv6/conf/tap0/addr_gen_mode") == "3\n");  // given back
+        }) == "");
+}
+
 void make_sys_read_only() {
   EXPECT(mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0);
   EXPECT(mount("/proc/sys", "/proc/sys", nullptr, MS_BIND | MS_REC, nullptr) == 0);
-  EXPECT(mount(nullptr, "/proc/sys", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr) == 0);
+  EXPECT(mount(nullptr, "/proc/sys", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
+               nullptr) == 0);
 }
 
 TEST_CASE("where /proc/sys is read-only the helper is asked to keep router advertisements out") {
-  CHECK(in_new_namespaces([] {
-          make_sys_read_only();
-          const OpenedTap tap = EXPECT_OK(open_tap("tap0"));
-          NlSocket netlink = EXPECT_OK(NlSocket::connect());
-          UndoLog undo;
-          const InterfaceOutcome outcome = EXPECT_OK(apply(netlink, plan(), undo));
-          EXPECT(outcome.ra_guard_needed && !outcome.ipv6_left_out);
-          EXPECT(outcome.warnings.size() == 1);
-          EXPECT(contains(outcome.warnings[0], "EROFS"));
-          EXPECT(state_of("tap0").addresses.size() == 3);
-        }, CLONE_NEWNS) == "");
+  CHECK(in_new_namespaces(
+            [] {
+              make_sys_read_only();
+              const OpenedTap tap = EXPECT_OK(open_tap("tap0"));
+              NlSocket netlink = EXPECT_OK(NlSocket::connect());
+              UndoLog undo;
+              const InterfaceOutcome outcome = EXPECT_OK(apply(netlink, plan(), undo));
+              EXPECT(outcome.ra_guard_needed && !outcome.ipv6_left_out);
+              EXPECT(outcome.warnings.size() == 1);
+              EXPECT(contains(outcome.warnings[0], "EROFS"));
+              EXPECT(state_of("tap0").addresses.size() == 3);
+            },
+            CLONE_NEWNS) == "");
 }
 
 TEST_CASE("where disable_ipv6 cannot be lifted IPv6 is left out with a warning") {
-  CHECK(in_new_namespaces([] {
-          test::write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
-          make_sys_read_only();
-          const OpenedTap tap = EXPECT_OK(open_tap("tap0"));
-          NlSocket netlink = EXPECT_OK(NlSocket::connect());
-          UndoLog undo;
-          const InterfaceOutcome outcome = EXPECT_OK(apply(netlink, plan(), undo));
-          EXPECT(outcome.ipv6_left_out);
-          EXPECT(outcome.warnings.size() == 1);
-          const InterfaceState state = state_of("tap0");
-          EXPECT(state.up && state.addresses.size() == 1);
-        }, CLONE_NEWNS) == "");
+  CHECK(in_new_namespaces(
+            [] {
+              test::write_file("/proc/sys/net/ipv6/conf/default/disable_ipv6", "1");
+              make_sys_read_only();
+              const OpenedTap tap = EXPECT_OK(open_tap("tap0"));
+              NlSocket netlink = EXPECT_OK(NlSocket::connect());
+              UndoLog undo;
+              const InterfaceOutcome outcome = EXPECT_OK(apply(netlink, plan(), undo));
+              EXPECT(outcome.ipv6_left_out);
+              EXPECT(outcome.warnings.size() == 1);
+              const InterfaceState state = state_of("tap0");
+              EXPECT(state.up && state.addresses.size() == 1);
+            },
+            CLONE_NEWNS) == "");
 }
 
 TEST_CASE("an MTU that IPv6 cannot use leaves IPv6 out with a warning") {

@@ -2,9 +2,12 @@
 // Everything about a network namespace that a plan can touch, as text: links, addresses, routes, neighbours, settings.
 #pragma once
 
-#include <string>
-
 #include <netlink/cache.h>
+
+#include <algorithm>
+#include <sstream>
+#include <string>
+#include <vector>
 
 #include "src/netlink/nl_socket.h"
 #include "tests/support/namespaces.h"
@@ -26,6 +29,18 @@ inline std::string dump_cache(nl_cache* cache, nl_dump_type type) {
   return text;
 }
 
+/// Neighbours come in no fixed order, and the kernel makes some for multicast addresses whenever it sends there.
+inline std::string permanent_sorted(const std::string& text) {
+  std::istringstream in(text);
+  std::vector<std::string> lines;
+  for (std::string line; std::getline(in, line);)
+    if (line.find("<permanent>") != std::string::npos) lines.push_back(line + "\n");
+  std::sort(lines.begin(), lines.end());
+  std::string sorted;
+  for (const std::string& line : lines) sorted += line;
+  return sorted;
+}
+
 inline std::string dump_namespace(const std::string& interface) {
   NlSocket netlink = EXPECT_OK(NlSocket::connect());
   std::string text;
@@ -36,14 +51,15 @@ inline std::string dump_namespace(const std::string& interface) {
   text += dump_cache(cache, NL_DUMP_LINE);
   for (nl_object* object = nl_cache_get_first(cache); object != nullptr; object = nl_cache_get_next(object)) {
     rtnl_link* link = reinterpret_cast<rtnl_link*>(object);
-    text += "mtu " + std::to_string(rtnl_link_get_mtu(link)) + " txqlen " + std::to_string(rtnl_link_get_txqlen(link)) + "\n";
+    text += "mtu " + std::to_string(rtnl_link_get_mtu(link)) + " txqlen " + std::to_string(rtnl_link_get_txqlen(link)) +
+            "\n";
   }
   EXPECT(rtnl_route_alloc_cache(netlink.get(), AF_UNSPEC, 0, &cache) == 0);
   const NlCache routes(cache);
   text += dump_cache(cache, NL_DUMP_DETAILS);
   EXPECT(rtnl_neigh_alloc_cache(netlink.get(), &cache) == 0);
   const NlCache neighbours(cache);
-  text += dump_cache(cache, NL_DUMP_LINE);
+  text += permanent_sorted(dump_cache(cache, NL_DUMP_LINE));
   EXPECT(rtnl_addr_alloc_cache(netlink.get(), &cache) == 0);
   const NlCache addresses(cache);
   text += dump_cache(cache, NL_DUMP_LINE);

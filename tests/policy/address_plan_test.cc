@@ -15,7 +15,9 @@ Result<AddressPlan> make(std::string_view v4, std::string_view v6 = "", unsigned
   return AddressPlan::make(Cidr::parse(v4).value(), cidr6, mtu);
 }
 
-std::string fault_field(const Result<AddressPlan>& plan) { return plan ? "" : plan.error().field; }
+std::string fault_field(const Result<AddressPlan>& plan) {
+  return plan ? "" : plan.error().field;
+}
 
 }  // namespace
 
@@ -34,16 +36,19 @@ TEST_CASE("addresses are where slirp4netns has them") {
 }
 
 TEST_CASE("networks that cannot work are refused by field") {
-  for (const char* cidr : {"10.0.2.0/26", "10.0.2.0/32", "0.0.0.0/0", "127.0.0.0/8", "127.5.0.0/16", "0.0.0.0/8", "169.254.0.0/16",
-                           "224.0.0.0/8", "240.0.0.0/8", "fd00::/64"}) {
+  for (const char* cidr :
+       {"10.0.2.0/26", "10.0.2.0/32", "0.0.0.0/0", "127.0.0.0/8", "127.5.0.0/16", "0.0.0.0/8",
+        "169.254.0.0/16", "224.0.0.0/8", "240.0.0.0/8", "fd00::/64"}) {
     INFO(cidr);
     CHECK(fault_field(make(cidr)) == "cidr");
   }
-  for (const char* cidr6 : {"fd00::/63", "fd00::/65", "fd00::/126", "fe80::/64", "ff02::/64", "::/64", "10.0.2.0/24"}) {
+  for (const char* cidr6 :
+       {"fd00::/63", "fd00::/65", "fd00::/126", "fe80::/64", "ff02::/64", "::/64", "10.0.2.0/24"}) {
     INFO(cidr6);
     CHECK(fault_field(make("10.0.2.0/24", cidr6)) == "cidr6");
   }
-  for (const unsigned mtu : {0u, 67u, 65522u}) CHECK(fault_field(make("10.0.2.0/24", "", mtu)) == "mtu");
+  for (const unsigned mtu : {0u, 67u, 65522u})
+    CHECK(fault_field(make("10.0.2.0/24", "", mtu)) == "mtu");
   for (const unsigned mtu : {68u, 65521u}) CHECK(make("10.0.2.0/24", "", mtu).ok());
 }
 
@@ -55,8 +60,10 @@ TEST_CASE("IPv6 needs an MTU of 1280") {
 
 TEST_CASE("our addresses are gateway and DNS, link-local twins included") {
   const AddressPlan plan = test::plan();
-  for (const char* ours : {"10.0.2.2", "10.0.2.3", "fd00::2", "fd00::3", "fe80::2", "fe80::3"}) CHECK(plan.is_ours(addr(ours)));
-  for (const char* other : {"10.0.2.1", "10.0.2.100", "fd00::100", "fd00::1", "fe80::1", "::2"}) CHECK(!plan.is_ours(addr(other)));
+  for (const char* ours : {"10.0.2.2", "10.0.2.3", "fd00::2", "fd00::3", "fe80::2", "fe80::3"})
+    CHECK(plan.is_ours(addr(ours)));
+  for (const char* other : {"10.0.2.1", "10.0.2.100", "fd00::100", "fd00::1", "fe80::1", "::2"})
+    CHECK(!plan.is_ours(addr(other)));
 }
 
 TEST_CASE("our frames come from the MAC that libslirp uses") {

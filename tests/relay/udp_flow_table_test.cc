@@ -8,8 +8,12 @@
 namespace nh::test {
 namespace {
 
-UdpClient client(std::uint16_t port, std::uint64_t rule = 1) { return {rule, at("192.0.2.7", port), addr("192.0.2.1")}; }
-UdpPair pair_of(std::uint16_t port) { return {at("10.0.2.100", 53), at("192.0.2.7", port)}; }
+UdpClient client(std::uint16_t port, std::uint64_t rule = 1) {
+  return {rule, at("192.0.2.7", port), addr("192.0.2.1")};
+}
+UdpPair pair_of(std::uint16_t port) {
+  return {at("10.0.2.100", 53), at("192.0.2.7", port)};
+}
 
 TEST_CASE("flows are found from both sides until they are forgotten") {
   ManualClock clock;
@@ -35,7 +39,9 @@ TEST_CASE("a pair that is taken gets another port, and there are enough of them"
   CHECK(second->pair.appears.port != 5000);
   // The ports from 1024 on are the ones to choose from: all 64512 can be had, and then no more.
   std::size_t opened = 2;
-  for (std::uint64_t rule = 3; table.open(client(5000, rule), pair_of(5000), clock.now()) != nullptr; ++rule) ++opened;
+  for (std::uint64_t rule = 3;
+       table.open(client(5000, rule), pair_of(5000), clock.now()) != nullptr; ++rule)
+    ++opened;
   CHECK(opened == 64512);
 }
 

@@ -30,7 +30,9 @@ struct Fixture {
     return sink.datagrams().at(count - 1);
   }
   // The guest answers a datagram as any UDP service does: from its destination, to its source.
-  bool answer(const Datagram& to, std::string_view what) { return take(udp(to.to, to.from, text(what))); }
+  bool answer(const Datagram& to, std::string_view what) {
+    return take(udp(to.to, to.from, text(what)));
+  }
   bool take(Frame frame) { return forward.take(parse_packet(frame).packet); }
 
   Loop loop;
@@ -90,7 +92,8 @@ TEST_CASE("many clients of one port each get their own answers") {
     REQUIRE(f.answer(datagram, "to " + std::to_string(datagram.from.port)));
   }
   CHECK(sources.size() == many);
-  for (const HostSocket& client : clients) CHECK(received(client).text() == "to " + std::to_string(client.port()));
+  for (const HostSocket& client : clients)
+    CHECK(received(client).text() == "to " + std::to_string(client.port()));
   CHECK(f.forward.counters().flows == many);
 }
 
@@ -148,7 +151,8 @@ TEST_CASE("a dual-stack wildcard serves IPv6 clients as well") {
 TEST_CASE("a guest address of the other family is reached as the gateway of that family") {
   const bool v4_host = GENERATE(true, false);
   Fixture f;
-  const Endpoint bound = f.add(1, v4_host ? "0:[fd00::100]:5300/udp" : "[::1]:0:10.0.2.100:5300/udp");
+  const Endpoint bound =
+      f.add(1, v4_host ? "0:[fd00::100]:5300/udp" : "[::1]:0:10.0.2.100:5300/udp");
   const HostSocket client = HostSocket::udp(v4_host ? "127.0.0.1" : "::1");
   client.send_to(bound, text("x"));
   const Datagram got = f.received(1);
@@ -157,7 +161,8 @@ TEST_CASE("a guest address of the other family is reached as the gateway of that
   CHECK(received(client).from == bound);
 }
 
-TEST_CASE("a datagram of 4000 bytes is fragmented at an MTU of 1500, an answer of 60000 goes out whole") {
+TEST_CASE(
+    "a datagram of 4000 bytes is fragmented at an MTU of 1500, an answer of 60000 goes out whole") {
   Fixture f;
   const Endpoint bound = f.add(1, "0:5300/udp");
   const HostSocket client = HostSocket::udp("127.0.0.1");
@@ -194,7 +199,8 @@ TEST_CASE("the largest datagram of IPv4 is carried") {
 TEST_CASE("a full table drops new clients, counts them, and keeps the old ones") {
   Fixture f(2);
   const Endpoint bound = f.add(1, "0:5300/udp");
-  const HostSocket clients[] = {HostSocket::udp("127.0.0.1"), HostSocket::udp("127.0.0.1"), HostSocket::udp("127.0.0.1")};
+  const HostSocket clients[] = {HostSocket::udp("127.0.0.1"), HostSocket::udp("127.0.0.1"),
+                                HostSocket::udp("127.0.0.1")};
   for (const HostSocket& client : clients) client.send_to(bound, text("x"));
   REQUIRE(until([&] {
     f.epoll.dispatch();
@@ -246,7 +252,8 @@ TEST_CASE("a guest's ICMP error ends the flow it quotes, fragmentation needed do
     const Bytes sent = Bytes(f.sink.frames.at(0)).subspan(ethernet_header);
     std::vector<std::uint8_t> rest(4);
     rest.insert(rest.end(), sent.begin(), sent.end());
-    Frame frame = icmp(addr(v4 ? "10.0.2.100" : "fd00::100"), addr(v4 ? "10.0.2.2" : "fd00::2"), type, code, rest);
+    Frame frame = icmp(addr(v4 ? "10.0.2.100" : "fd00::100"), addr(v4 ? "10.0.2.2" : "fd00::2"),
+                       type, code, rest);
     Packet packet = parse_packet(frame).packet;
     REQUIRE(packet.icmp_error);
     REQUIRE(read_quote(packet));
@@ -267,7 +274,8 @@ TEST_CASE("packets that answer no flow are not taken") {
   client.send_to(bound, text("x"));
   const Datagram got = f.received(1);
   CHECK_FALSE(f.take(udp({got.to.address, 5301}, got.from)));
-  CHECK_FALSE(f.take(udp(got.to, {got.from.address, static_cast<std::uint16_t>(got.from.port ^ 1)})));
+  CHECK_FALSE(
+      f.take(udp(got.to, {got.from.address, static_cast<std::uint16_t>(got.from.port ^ 1)})));
   CHECK_FALSE(f.take(udp(at("10.0.2.101", 5300), got.from)));
   CHECK_FALSE(f.take(tcp(got.to, got.from)));
   CHECK(f.take(udp(got.to, got.from)));
@@ -292,10 +300,13 @@ TEST_CASE("a removed rule frees its port and forgets its flows, others stay") {
   CHECK(f.forward.counters().datagrams_to_guest == 2);
 }
 
-TEST_CASE("a port in use, an address that is not there and a family that is off are errors with a field") {
+TEST_CASE(
+    "a port in use, an address that is not there and a family that is off are errors with a "
+    "field") {
   Fixture f;
   const HostSocket taken = HostSocket::udp("127.0.0.1");
-  auto error = f.forward.add(1, ForwardSpec::parse(std::to_string(taken.port()) + ":80/udp").value());
+  auto error =
+      f.forward.add(1, ForwardSpec::parse(std::to_string(taken.port()) + ":80/udp").value());
   REQUIRE_FALSE(error);
   CHECK(error.error().code == Code::in_use);
   CHECK(error.error().field == "host_port");

@@ -2,7 +2,6 @@
 #include "netstack/slirp/slirp_sockets.h"
 
 #include <netinet/in.h>
-#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -15,10 +14,12 @@ namespace {
 
 using Kind = SlirpSockets::Kind;
 
-bool readable(int fd) {
-  pollfd entry{.fd = fd, .events = POLLIN, .revents = 0};
-  return poll(&entry, 1, 0) == 1;
-}
+// The sockets in an epoll that nobody but the test dispatches.
+struct Watched {
+  Loop loop;
+  EpollSet epoll = EpollSet::create(loop).value();
+  SlirpSockets sockets{epoll};
+};
 
 struct UdpPair {
   UniqueFd receiver{socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
@@ -38,68 +39,83 @@ struct UdpPair {
 }  // namespace
 
 TEST_CASE("sockets are counted by kind until they close", "[slirp]") {
-  SlirpSockets sockets = SlirpSockets::create().value();
+  Watched watched;
+  SlirpSockets& sockets = watched.sockets;
   const UniqueFd tcp(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const UniqueFd listener(socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
   const UdpPair udp;
   sockets.opened(tcp.get());
   sockets.opened(udp.receiver.get());
-  sockets.opened(listener.get());
-  CHECK(sockets.last_opened() == listener.get());
-  sockets.mark_listener(listener.get());
+  sockets.opened_listener(listener.get());
   CHECK(sockets.count(Kind::tcp) == 1);
   CHECK(sockets.count(Kind::udp) == 1);
   CHECK(sockets.count(Kind::listener) == 1);
   sockets.closing(tcp.get());
   CHECK(sockets.count(Kind::tcp) == 0);
+  sockets.closing(tcp.get());  // libslirp closes what it has not told of, too
+  sockets.closing(100000);
+  CHECK(sockets.count(Kind::tcp) == 0);
+  sockets.opened(listener.get());  // the number has got another owner
+  CHECK(sockets.count(Kind::listener) == 0);
+  CHECK(sockets.count(Kind::tcp) == 1);
 }
 
 TEST_CASE("an event that is no longer wanted is told once to us and never to libslirp", "[slirp]") {
-  SlirpSockets sockets = SlirpSockets::create().value();
+  Watched watched;
+  SlirpSockets& sockets = watched.sockets;
   const UdpPair udp;
   const int fd = udp.receiver.get();
   sockets.opened(fd);
   sockets.begin_fill();
   sockets.want(fd, EPOLLIN);
+  sockets.end_fill();
   udp.send();
-  sockets.collect();
+  watched.epoll.dispatch();
   CHECK(sockets.ready(fd) == EPOLLIN);
 
   sockets.begin_fill();  // libslirp does not name it this time
-  CHECK(readable(sockets.poll_fd()));
-  sockets.collect();
+  sockets.end_fill();
+  sockets.clear_ready();
+  CHECK(watched.epoll.dispatch());
   CHECK(sockets.ready(fd) == 0);
-  CHECK_FALSE(readable(sockets.poll_fd()));  // or the loop would spin
+  sockets.begin_fill();
+  sockets.end_fill();
+  CHECK_FALSE(watched.epoll.dispatch());  // or the loop would spin
 
   sockets.begin_fill();
   sockets.want(fd, EPOLLIN);
-  sockets.collect();
+  sockets.end_fill();
+  watched.epoll.dispatch();
   CHECK(sockets.ready(fd) == EPOLLIN);
 }
 
 TEST_CASE("paused listeners are left alone until they are resumed", "[slirp]") {
-  SlirpSockets sockets = SlirpSockets::create().value();
+  Watched watched;
+  SlirpSockets& sockets = watched.sockets;
   const UdpPair stand_in_for_a_listener;
   const int fd = stand_in_for_a_listener.receiver.get();
-  sockets.opened(fd);
-  sockets.mark_listener(fd);
+  sockets.opened_listener(fd);
   stand_in_for_a_listener.send();
   const auto turn = [&] {
     sockets.begin_fill();
     sockets.want(fd, EPOLLIN);
-    sockets.collect();
+    sockets.end_fill();
+    sockets.clear_ready();
+    watched.epoll.dispatch();
     return sockets.ready(fd);
   };
   CHECK(turn() == EPOLLIN);
   sockets.pause_listeners(true);
   CHECK(turn() == 0);
-  CHECK_FALSE(readable(sockets.poll_fd()));
+  CHECK(turn() == 0);
+  CHECK_FALSE(watched.epoll.dispatch());
   sockets.pause_listeners(false);
   CHECK(turn() == EPOLLIN);
 }
 
 TEST_CASE("a reused descriptor starts afresh", "[slirp]") {
-  SlirpSockets sockets = SlirpSockets::create().value();
+  Watched watched;
+  SlirpSockets& sockets = watched.sockets;
   int fd = -1;
   {
     const UdpPair udp;
@@ -107,8 +123,9 @@ TEST_CASE("a reused descriptor starts afresh", "[slirp]") {
     sockets.opened(fd);
     sockets.begin_fill();
     sockets.want(fd, EPOLLIN);
+    sockets.end_fill();
     udp.send();
-    sockets.collect();
+    watched.epoll.dispatch();
     sockets.closing(fd);
   }
   const UdpPair again;
@@ -117,13 +134,15 @@ TEST_CASE("a reused descriptor starts afresh", "[slirp]") {
   CHECK(sockets.ready(fd) == 0);
   sockets.begin_fill();
   sockets.want(fd, EPOLLIN);
+  sockets.end_fill();
   again.send();
-  sockets.collect();
+  watched.epoll.dispatch();
   CHECK(sockets.ready(fd) == EPOLLIN);
 }
 
 TEST_CASE("our own flows are known by their local end", "[slirp]") {
-  SlirpSockets sockets = SlirpSockets::create().value();
+  Watched watched;
+  SlirpSockets& sockets = watched.sockets;
   const UniqueFd tcp(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   SockAddr local(Endpoint{Address::loopback(Family::v4), 0});
   REQUIRE(bind(tcp.get(), local.get(), local.length) == 0);

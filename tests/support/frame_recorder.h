@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// FrameRecorder: a FrameSink that keeps what it gets, and reads UDP datagrams out of it, reassembled from fragments.
+// FrameRecorder: a FrameSink that keeps what it gets, and reads UDP datagrams out of it,
+// reassembled from fragments.
 #pragma once
 
 #include <map>
@@ -25,8 +26,9 @@ class FrameRecorder final : public FrameSink {
  public:
   void send_to_guest(Bytes frame) override { frames.emplace_back(frame.begin(), frame.end()); }
 
-  /// The UDP datagrams of all frames in the order of their first ones. A frame with a wrong length or checksum, or a
-  /// datagram whose fragments do not fit together, is left out: a test that waits for it fails.
+  /// The UDP datagrams of all frames in the order of their first ones. A frame with a wrong length
+  /// or checksum, or a datagram whose fragments do not fit together, is left out: a test that waits
+  /// for it fails.
   std::vector<Datagram> datagrams() const {
     std::vector<Datagram> found;
     std::map<std::uint32_t, std::vector<Frame>> pieces;
@@ -55,10 +57,16 @@ class FrameRecorder final : public FrameSink {
     if (checked != frame) return;
     const Packet& packet = parsed.packet;
     const Bytes payload = packet.payload();
-    found.push_back({packet.from(), packet.to(), packet.mac_source, packet.mac_destination, {payload.begin(), payload.end()}, count});
+    found.push_back({packet.from(),
+                     packet.to(),
+                     packet.mac_source,
+                     packet.mac_destination,
+                     {payload.begin(), payload.end()},
+                     count});
   }
 
-  // The frame that these fragments, in order and without gaps, were cut from; empty if they do not fit together.
+  // The frame that these fragments, in order and without gaps, were cut from; empty if they do not
+  // fit together.
   static Frame whole(std::vector<Frame>& pieces) {
     std::vector<std::uint8_t> l4;
     Packet first;
@@ -66,6 +74,8 @@ class FrameRecorder final : public FrameSink {
       const Packet packet = parse_packet(piece).packet;
       Frame header_checked = piece;
       fix_checksums(header_checked);
+      const bool last = &piece == &pieces.back();
+      if (packet.more_fragments == last) return {};
       if (packet.fragment_offset != l4.size() || header_checked != piece) return {};
       if (l4.empty()) first = packet;
       const Bytes part = packet.l4();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Frames as a guest sends them, for tests: well-formed unless a test spoils them. Checksums are computed here, byte pair by
-// byte pair, and not by netstack/frame, so that a test cannot share a mistake with what it tests.
+// Frames as a guest sends them, for tests: well-formed unless a test spoils them. Checksums are
+// computed here, byte pair by byte pair, and not by netstack/frame, so that a test cannot share a
+// mistake with what it tests.
 #pragma once
 
 #include <vector>
@@ -28,22 +29,30 @@ struct TcpFields {
 
 Frame text(std::string_view payload);
 Frame ethernet(std::uint16_t type, Bytes payload, const MacAddress& source = guest_mac);
-Frame ip(const Address& from, const Address& to, std::uint8_t protocol, Bytes l4, std::uint8_t hop_limit = 64);
+Frame ip(const Address& from, const Address& to, std::uint8_t protocol, Bytes l4,
+         std::uint8_t hop_limit = 64);
 Frame udp(const Endpoint& from, const Endpoint& to, Bytes payload = {});
-Frame tcp(const Endpoint& from, const Endpoint& to, const TcpFields& fields = {}, Bytes payload = {});
-/// ICMP or ICMPv6 by the addresses' family; `rest` is what follows the checksum. Hop limit 255, as discovery wants it.
-Frame icmp(const Address& from, const Address& to, std::uint8_t type, std::uint8_t code, Bytes rest);
-Frame arp(std::uint16_t operation, const Address& sender, const Address& target, const MacAddress& mac = guest_mac);
+Frame tcp(const Endpoint& from, const Endpoint& to, const TcpFields& fields = {},
+          Bytes payload = {});
+/// ICMP or ICMPv6 by the addresses' family; `rest` is what follows the checksum. Hop limit 255, as
+/// discovery wants it.
+Frame icmp(const Address& from, const Address& to, std::uint8_t type, std::uint8_t code,
+           Bytes rest);
+Frame arp(std::uint16_t operation, const Address& sender, const Address& target,
+          const MacAddress& mac = guest_mac);
 /// A DHCP discover with these options behind the cookie.
 Frame dhcp_message(Bytes options);
 
-/// One fragment of `whole` (a frame of udp(), icmp() or tcp()): `size` bytes of its transport part from `offset` on.
-Frame piece_of(const Frame& whole, std::size_t offset, std::size_t size, bool more, std::uint32_t id = 7);
+/// One fragment of `whole` (a frame of udp(), icmp() or tcp()): `size` bytes of its transport part
+/// from `offset` on.
+Frame piece_of(const Frame& whole, std::size_t offset, std::size_t size, bool more,
+               std::uint32_t id = 7);
 /// All of it in pieces of `size` (a multiple of 8).
 std::vector<Frame> fragments(const Frame& whole, std::size_t size, std::uint32_t id = 7);
 
-/// Makes all checksums right again after a change: IPv4 header, and the transport's if the frame is no fragment and long
-/// enough to have one. Lengths are taken from the headers and kept within the frame.
+/// Makes all checksums right again after a change: IPv4 header, and the transport's if the frame is
+/// no fragment and long enough to have one. Lengths are taken from the headers and kept within the
+/// frame.
 void fix_checksums(MutableBytes frame);
 
 }  // namespace nh::test

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// HostSocket: a plain UDP or TCP socket of a test on the host's loopback, and waiting for a condition with a deadline.
+// HostSocket: a plain UDP or TCP socket of a test on the host's loopback, and waiting for a
+// condition with a deadline.
 #pragma once
 
 #include <fcntl.h>
@@ -17,13 +18,15 @@
 
 namespace nh::test {
 
-/// Runs `step` until it is true. False after a generous deadline: then something is broken, not slow.
+/// Runs `step` until it is true. False after a generous deadline: then something is broken, not
+/// slow.
 template <class Step>
 bool until(Step step) {
   const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (!step()) {
     if (std::chrono::steady_clock::now() > deadline) return false;
-    poll(nullptr, 0, 1);  // leaves the processor to whoever else runs; what is waited for is the condition
+    poll(nullptr, 0,
+         1);  // leaves the processor to whoever else runs; what is waited for is the condition
   }
   return true;
 }
@@ -48,7 +51,9 @@ class HostSocket {
     if (bind(made.fd_.get(), address.get(), address.length) != 0) made.fd_.reset();
     return made;
   }
-  static HostSocket udp(const std::string& address, std::uint16_t port = 0) { return bound(SOCK_DGRAM, at(address, port)); }
+  static HostSocket udp(const std::string& address, std::uint16_t port = 0) {
+    return bound(SOCK_DGRAM, at(address, port));
+  }
 
   explicit operator bool() const { return static_cast<bool>(fd_); }
   int fd() const { return fd_.get(); }
@@ -62,18 +67,21 @@ class HostSocket {
 
   void send_to(const Endpoint& to, Bytes payload) const {
     const SockAddr address(to);
-    REQUIRE(sendto(fd_.get(), payload.data(), payload.size(), MSG_NOSIGNAL, address.get(), address.length) ==
-            static_cast<ssize_t>(payload.size()));
+    REQUIRE(sendto(fd_.get(), payload.data(), payload.size(), MSG_NOSIGNAL, address.get(),
+                   address.length) == static_cast<ssize_t>(payload.size()));
   }
   std::optional<HostDatagram> receive() const {
     std::vector<std::uint8_t> buffer(65536);
     SockAddr from;
-    const ssize_t size = recvfrom(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT, from.get(), &from.length);
+    const ssize_t size =
+        recvfrom(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT, from.get(), &from.length);
     if (size < 0) return std::nullopt;
     buffer.resize(static_cast<std::size_t>(size));
     return HostDatagram{from.endpoint().value(), buffer};
   }
-  UniqueFd accept() const { return UniqueFd(accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)); }
+  UniqueFd accept() const {
+    return UniqueFd(accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  }
 
  private:
   UniqueFd fd_;

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// PollInEpoll: poll(2) on a few fds, carried out inside an epoll that also has others: one wait for both.
+//
+// GLib gives the same array of fds turn after turn. They are registered in the epoll once, marked by the highest bit
+// of the event's data, and again only when the array or the caller's count of changes says that something is different.
+// Files that epoll refuses (regular files) count as always ready, as poll(2) has it.
+#pragma once
+
+#include <poll.h>
+#include <sys/epoll.h>
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace nh {
+
+class PollInEpoll {
+ public:
+  /// The epoll is not owned.
+  explicit PollInEpoll(int epoll_fd) : epoll_(epoll_fd) {}
+
+  /// As poll(2): fills in revents, returns how many entries have some; -1 and errno on failure. `changes` is different
+  /// whenever an fd of the array may have been closed and opened again. Events of other fds are kept for swap_others().
+  int wait(std::span<pollfd> fds, int timeout_ms, std::uint64_t changes);
+  /// Swaps the events of the last wait that are not of the array for an empty vector; nothing is allocated in a turn.
+  void swap_others(std::vector<epoll_event>& empty) { others_.swap(empty); }
+
+ private:
+  struct Registered {
+    int fd;
+    short events;
+    bool always_ready;
+  };
+  void synchronise(std::span<const pollfd> fds);
+  bool is_same(std::span<const pollfd> fds) const;
+
+  int epoll_;
+  std::uint64_t changes_ = 0;
+  bool any_always_ready_ = false;
+  std::vector<Registered> registered_;
+  std::vector<epoll_event> events_, others_;
+};
+
+}  // namespace nh
