@@ -14,6 +14,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "netstack/slirp/slirp_version.h"
 #include "src/base/log.h"
 
 namespace nh {
@@ -81,7 +82,9 @@ struct SlirpCallbacks {
   static SlirpStack& stack(void* opaque) { return *static_cast<SlirpStack*>(opaque); }
 
   static ssize_t send_packet(const void* frame, size_t size, void* opaque) noexcept {
-    stack(opaque).sink_.send_to_guest(Bytes(static_cast<const std::uint8_t*>(frame), size));
+    const Bytes bytes(static_cast<const std::uint8_t*>(frame), size);
+    if (stack(opaque).gate_) stack(opaque).gate_->answered(bytes);
+    stack(opaque).sink_.send_to_guest(bytes);
     return static_cast<ssize_t>(size);
   }
   static void guest_error(const char* message, void*) noexcept {
@@ -128,6 +131,7 @@ Result<std::unique_ptr<SlirpStack>> SlirpStack::create(const SlirpSetup& setup, 
                                                        FrameSink& sink) {
   g_log_set_default_handler(log_message, nullptr);
   std::unique_ptr<SlirpStack> stack(new SlirpStack(loop, epoll, sink));
+  if (SlirpVersion::parse(library_version()) < SlirpVersion{4, 8, 0}) stack->gate_ = std::make_unique<SequenceGate>();
   Impl& impl = *stack->impl_;
 
   impl.callbacks.send_packet = SlirpCallbacks::send_packet;
@@ -181,7 +185,10 @@ Result<std::unique_ptr<SlirpStack>> SlirpStack::create(const SlirpSetup& setup, 
   return stack;
 }
 
-void SlirpStack::input(Bytes frame) { slirp_input(impl_->slirp, frame.data(), static_cast<int>(frame.size())); }
+void SlirpStack::input(Bytes frame) {
+  if (gate_) frame = gate_->admit(frame);
+  if (!frame.empty()) slirp_input(impl_->slirp, frame.data(), static_cast<int>(frame.size()));
+}
 
 Duration SlirpStack::serve() {
   slirp_pollfds_poll(impl_->slirp, 0, SlirpCallbacks::get_revents, this);

@@ -13,6 +13,7 @@
 #include <string>
 
 #include "netstack/frame/frame_sink.h"
+#include "netstack/guard/sequence_gate.h"
 #include "netstack/policy/address_plan.h"
 #include "netstack/slirp/slirp_sockets.h"
 #include "src/loop/loop.h"
@@ -35,7 +36,7 @@ class SlirpStack {
   SlirpStack(const SlirpStack&) = delete;
   SlirpStack& operator=(const SlirpStack&) = delete;
 
-  /// A frame that the guard has passed.
+  /// A frame that the guard has passed. With a libslirp before 4.8.0 it goes through a SequenceGate.
   void input(Bytes frame);
   /// One turn: ready sockets, timers, new wishes. Returns how long libslirp can wait for the next one without events.
   Duration serve();
@@ -69,6 +70,7 @@ class SlirpStack {
   Loop& loop_;
   FrameSink& sink_;
   SlirpSockets sockets_;
+  std::unique_ptr<SequenceGate> gate_;  ///< null: this libslirp does not need it
   std::size_t budget_ = SIZE_MAX;
 };
 

@@ -2,16 +2,13 @@
 #include "src/agent/agent.h"
 
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <climits>
 #include <csignal>
 #include <initializer_list>
 
@@ -19,26 +16,12 @@
 #include "src/base/limits.h"
 #include "src/linux/capabilities.h"
 #include "src/linux/fd_passing.h"
+#include "src/linux/inherited_fds.h"
 #include "src/linux/namespace.h"
 
 namespace nh::agent {
 
 namespace {
-
-Result<> close_all_but(std::initializer_list<int> kept_fds) {
-  std::vector<int> kept;
-  for (const int fd : kept_fds)
-    if (fd > STDERR_FILENO) kept.push_back(fd);
-  std::sort(kept.begin(), kept.end());
-  unsigned first = STDERR_FILENO + 1;
-  for (const int fd : kept) {
-    const auto last = static_cast<unsigned>(fd);
-    if (last > first && close_range(first, last - 1, 0) != 0) return sys_error("closing inherited descriptors");
-    first = last + 1;
-  }
-  if (close_range(first, UINT_MAX, 0) != 0) return sys_error("closing inherited descriptors");
-  return Ok{};
-}
 
 Result<> shed(const Target& target, int socket) {
   prctl(PR_SET_NAME, "nh-agent", 0, 0, 0);

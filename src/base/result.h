@@ -71,6 +71,7 @@ class [[nodiscard]] Result {
   const T& operator*() const& { return value(); }
   T&& operator*() && { return std::move(*get()); }
   T* operator->() { return get(); }
+  const T* operator->() const { return &value(); }
 
   const Error& error() const& { return *get_error(); }
   Error&& error() && { return std::move(*get_error()); }

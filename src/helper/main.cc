@@ -10,6 +10,7 @@
 
 #include "src/helper/helper.h"
 #include "src/helper/options.h"
+#include "src/linux/inherited_fds.h"
 #include "src/linux/nofile.h"
 #include "src/loop/signals.h"
 
@@ -22,6 +23,7 @@ void open_standard_fds() {
 }
 
 nh::Result<int> run(const nh::Options& options) {
+  NH_TRY(nh::close_all_but(nh::named_descriptors(options)));
   NH_LET(signals, nh::take_signals({SIGTERM, SIGINT}));
   NH_LET(nofile, nh::raise_nofile_limit());
   NH_LET(helper, nh::Helper::start(options, signals, nofile));

@@ -18,7 +18,7 @@ constexpr std::uint64_t mtu_min = 68, mtu_max = 65521;
 // The texts as CLI11 collects them; each becomes a type below.
 struct Raw {
   std::string pid, netns, userns, tap_fd, tap_socket, tap_name = "tap0";
-  std::string mtu, mac, cidr, cidr6, outbound, outbound6, api_socket, ready_fd, exit_fd, log_level;
+  std::string mtu, mac, cidr, cidr6, outbound, outbound6, api_socket, ready_fd, exit_fd, log_level;  // empty: not given
   std::vector<std::string> dns, forwards;
   bool no_configure = false, leave_lo = false, no_ipv6 = false, no_dns = false;
   bool allow_host_loopback = false, allow_link_local = false, log_json = false, version = false;
@@ -29,41 +29,48 @@ void declare(CLI::App& app, Raw& raw) {
   app.add_flag("-V,--version", raw.version, "Print the versions of netns-helper and libslirp and exit");
   app.add_option("TAPNAME", raw.tap_name, "Interface in the guest (tap0)");
 
-  auto* attach = app.add_option_group("Attach", "exactly one of the first four");
-  attach->add_option("--pid", raw.pid, "The guest is the network namespace of this process")->type_name("PID");
-  attach->add_option("--netns", raw.netns, "The guest is this network namespace")->type_name("PATH|FD");
-  attach->add_option("--tap-fd", raw.tap_fd, "The guest's end is this inherited TAP")->type_name("FD");
-  attach->add_option("--tap-socket", raw.tap_socket, "Receive the TAP over this Unix socket (SCM_RIGHTS)")->type_name("PATH|FD");
-  attach->add_option("--userns", raw.userns, "User namespace to join (the owner of the network namespace)")->type_name("PATH|FD");
+  std::string group;
+  const auto flag = [&](const char* name, bool& value, const char* help) { app.add_flag(name, value, help)->group(group); };
+  // An empty value is a mistake of the caller (an unset variable), not the same as no option. A repeatable option takes one
+  // value each time, or it would swallow TAPNAME.
+  const auto not_empty = [](const std::string& value) { return value.empty() ? std::string("must not be empty") : std::string(); };
+  const auto option = [&](const char* name, auto& value, const char* help, const char* type) {
+    app.add_option(name, value, help)->group(group)->type_name(type)->check(not_empty)->allow_extra_args(false);
+  };
 
-  auto* configure = app.add_option_group("Configure");
-  configure->add_flag("--no-configure", raw.no_configure, "Leave the guest's interfaces alone");
-  configure->add_flag("--leave-lo", raw.leave_lo, "Leave lo alone");
-  configure->add_option("--mtu", raw.mtu, "MTU of the TAP, 68 to 65521")->type_name("N");
-  configure->add_option("--mac", raw.mac, "MAC address of the TAP")->type_name("MAC");
-  configure->add_option("--cidr", raw.cidr, "IPv4 network (10.0.2.0/24)")->type_name("CIDR");
-  configure->add_option("--cidr6", raw.cidr6, "IPv6 network (fd00::/64)")->type_name("CIDR");
-  configure->add_flag("--no-ipv6", raw.no_ipv6, "No IPv6");
+  group = "Attach (exactly one of the first four)";
+  option("--pid", raw.pid, "The guest is the network namespace of this process", "PID");
+  option("--netns", raw.netns, "The guest is this network namespace", "PATH|FD");
+  option("--tap-fd", raw.tap_fd, "The guest's end is this inherited TAP", "FD");
+  option("--tap-socket", raw.tap_socket, "Receive the TAP over this Unix socket (SCM_RIGHTS)", "PATH|FD");
+  option("--userns", raw.userns, "User namespace to join (the owner of the network namespace)", "PATH|FD");
 
-  auto* reach = app.add_option_group("Reach");
-  reach->add_option("--dns", raw.dns, "Resolver behind the DNS address; repeatable (those of resolv.conf)")->type_name("ADDR");
-  reach->add_flag("--no-dns", raw.no_dns, "No DNS address");
-  reach->add_flag("--allow-host-loopback", raw.allow_host_loopback, "The gateway address leads to the host's loopback");
-  reach->add_flag("--allow-link-local", raw.allow_link_local, "Let 169.254.0.0/16 and fe80::/10 through");
-  reach->add_option("--outbound-addr", raw.outbound, "IPv4 source of outgoing connections")->type_name("ADDR|IF");
-  reach->add_option("--outbound-addr6", raw.outbound6, "IPv6 source of outgoing connections")->type_name("ADDR|IF");
+  group = "Configure";
+  flag("--no-configure", raw.no_configure, "Leave the guest's interfaces alone");
+  flag("--leave-lo", raw.leave_lo, "Leave lo alone");
+  option("--mtu", raw.mtu, "MTU of the TAP, 68 to 65521", "N");
+  option("--mac", raw.mac, "MAC address of the TAP", "MAC");
+  option("--cidr", raw.cidr, "IPv4 network (10.0.2.0/24)", "CIDR");
+  option("--cidr6", raw.cidr6, "IPv6 network (fd00::/64)", "CIDR");
+  flag("--no-ipv6", raw.no_ipv6, "No IPv6");
 
-  auto* forward = app.add_option_group("Forward");
-  forward->add_option("--forward", raw.forwards, "[HOST_ADDR:]HOST_PORT:[GUEST_ADDR:]GUEST_PORT[/tcp|/udp]; repeatable")
-      ->type_name("SPEC");
-  forward->add_option("--api-socket", raw.api_socket, "Control socket")->type_name("PATH");
+  group = "Reach";
+  option("--dns", raw.dns, "Resolver behind the DNS address; repeatable (those of resolv.conf)", "ADDR");
+  flag("--no-dns", raw.no_dns, "No DNS address");
+  flag("--allow-host-loopback", raw.allow_host_loopback, "The gateway address leads to the host's loopback");
+  flag("--allow-link-local", raw.allow_link_local, "Let 169.254.0.0/16 and fe80::/10 through");
+  option("--outbound-addr", raw.outbound, "IPv4 source of outgoing connections", "ADDR|IF");
+  option("--outbound-addr6", raw.outbound6, "IPv6 source of outgoing connections", "ADDR|IF");
 
-  auto* life = app.add_option_group("Life");
-  life->add_option("--ready-fd", raw.ready_fd, "Gets one byte when the network is usable")->type_name("FD");
-  life->add_option("--exit-fd", raw.exit_fd, "EOF or any event on it ends the helper")->type_name("FD");
-  life->add_option("--log-level", raw.log_level, "error, warning, info or debug (info)")->type_name("LEVEL");
-  life->add_flag("--log-json", raw.log_json, "Log JSON lines");
-  for (CLI::Option* option : app.get_options()) option->multi_option_policy(CLI::MultiOptionPolicy::Throw);
+  group = "Forward";
+  option("--forward", raw.forwards, "[HOST_ADDR:]HOST_PORT:[GUEST_ADDR:]GUEST_PORT[/tcp|/udp]; repeatable", "SPEC");
+  option("--api-socket", raw.api_socket, "Control socket", "PATH");
+
+  group = "Life";
+  option("--ready-fd", raw.ready_fd, "Gets one byte when the network is usable", "FD");
+  option("--exit-fd", raw.exit_fd, "EOF or any event on it ends the helper", "FD");
+  option("--log-level", raw.log_level, "error, warning, info or debug (info)", "LEVEL");
+  flag("--log-json", raw.log_json, "Log JSON lines");
 }
 
 std::string version_text() {
@@ -176,6 +183,15 @@ Result<> fill_life(const Raw& raw, Options& options) {
 }
 
 }  // namespace
+
+std::vector<int> named_descriptors(const Options& options) {
+  std::vector<int> named{options.ready_fd, options.exit_fd};
+  const bool process = options.attach == TargetKind::pid;
+  // PATH|FD: digits alone are a descriptor.
+  for (const std::string& text : {process ? std::string() : options.target, options.userns})
+    if (const auto fd = parse_unsigned(text, 0, INT32_MAX, "fd")) named.push_back(static_cast<int>(*fd));
+  return named;
+}
 
 Result<CommandLine> parse_command_line(int argc, const char* const* argv) {
   Raw raw;

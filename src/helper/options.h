@@ -46,6 +46,9 @@ struct Options {
   bool log_json = false;
 };
 
+/// The descriptors that the options name; all others that were inherited are not ours to keep.
+std::vector<int> named_descriptors(const Options& options);
+
 /// A start that ends here: --help, --version.
 struct PrintAndExit {
   std::string text;

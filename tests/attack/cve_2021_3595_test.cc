@@ -7,13 +7,14 @@
 
 using namespace nh;
 using namespace nh::test;
+using namespace std::string_view_literals;
 
 TEST_CASE("CVE-2021-3595: no TFTP request reaches the gateway") {
   BenchGuard bench;
   const std::vector<Frame> requests{{},
                                     {0, 1},
-                                    text(std::string_view("\0\1../../etc/passwd\0octet\0", 26)),
-                                    text(std::string_view("\0\1..\\..\\boot.ini\0octet\0", 25)),
+                                    text("\0\1../../etc/passwd\0octet\0"sv),
+                                    text("\0\1..\\..\\boot.ini\0octet\0"sv),
                                     {0, 5, 0, 0},
                                     Frame(512, 'x')};
   for (const Frame& request : requests) {

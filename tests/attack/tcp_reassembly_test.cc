@@ -7,7 +7,6 @@
 #include <cstdlib>
 
 #include "netstack/frame/wire.h"
-#include "netstack/guard/sequence_gate.h"
 #include "netstack/slirp/slirp_stack.h"
 #include "src/loop/epoll_set.h"
 #include "tests/fuzz/fuzz_driver.h"
@@ -55,7 +54,6 @@ class Connection final : public FrameSink {
   }
 
   void send_to_guest(Bytes frame) override {
-    gate_.answered(frame);
     Frame copy(frame.begin(), frame.end());
     const ParsedFrame parsed = parse_packet(copy);
     if (parsed.malformed || !parsed.packet.is_tcp() || parsed.packet.to() != guest_) return;
@@ -68,8 +66,7 @@ class Connection final : public FrameSink {
     const Frame frame =
         tcp(guest_, far_,
             {.sequence = sequence, .acknowledgement = next_, .flags = flags, .options = {}}, data);
-    const Bytes admitted = gate_.admit(frame);
-    if (!admitted.empty()) slirp_->input(admitted);
+    slirp_->input(frame);
   }
   void turns() {
     for (int i = 0; i < 50; ++i) {
@@ -79,14 +76,12 @@ class Connection final : public FrameSink {
     }
   }
   std::uint32_t acknowledged() const { return acknowledged_; }
-  std::uint64_t cut() const { return gate_.cut(); }
 
  private:
   Endpoint guest_, far_;
   Loop loop_;
   EpollSet epoll_ = EpollSet::create(loop_).value();
   std::unique_ptr<SlirpStack> slirp_;
-  SequenceGate gate_;
   std::uint32_t next_ = 0, acknowledged_ = 0;
 };
 
@@ -102,11 +97,12 @@ TEST_CASE("a hole that is filled up to the fatal sequence number") {
   connection.send(fatal - 10, tcp_flag::ack, Frame(10, 'b'));
   connection.send(fatal - 20, tcp_flag::ack, Frame(10, 'a'));
   connection.turns();
-  CHECK(connection.acknowledged() == fatal - 1);
-  CHECK(connection.cut() == 1);
-  // The guest sends the rest again, with what follows.
-  connection.send(fatal - 1, tcp_flag::ack, Frame(100, 'c'));
-  connection.send(fatal + 99, tcp_flag::ack, Frame(100, 'd'));
+  // With a libslirp that needs the gate, the last byte is missing: the guest sends it again, with
+  // what follows.
+  const std::uint32_t reached = connection.acknowledged();
+  CHECK((reached == fatal - 1 || reached == fatal));
+  connection.send(reached, tcp_flag::ack, Frame(100, 'c'));
+  connection.send(reached + 100, tcp_flag::ack, Frame(100, 'd'));
   connection.turns();
-  CHECK(connection.acknowledged() == fatal + 199);
+  CHECK(connection.acknowledged() == reached + 200);
 }

@@ -69,6 +69,12 @@ TEST_CASE("brackets and quotes inside strings do not count, at every place of a 
   CHECK(objects(bytes) == std::vector{first, second});
 }
 
+TEST_CASE("an escaped quote does not end a string") {
+  for (const std::string text : {R"({"a":"\"}"})", R"({"a":"\\\"}"})", R"({"a\"}":1})"})
+    CHECK(objects({text}) == std::vector{text});
+  CHECK(objects({R"({"a":"\\"}{})"}) == std::vector<std::string>{R"({"a":"\\"})", "{}"});
+}
+
 TEST_CASE("what is no object is garbage for ever") {
   for (const char* text : {"x", "[1]", "\"a\"", "}", "\xef\xbb\xbf{}", "1", "  null"}) {
     CAPTURE(text);

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a caller forgot to close: a pipe's end that we kept would keep its reader waiting for our whole life.
+#pragma once
+
+#include <vector>
+
+#include "src/base/result.h"
+
+namespace nh {
+
+/// Closes every descriptor above 2 but those in `kept` (close_range(2), Linux 5.9); values below 3 and those not open are ignored.
+Result<> close_all_but(std::vector<int> kept);
+
+}  // namespace nh
