@@ -10,6 +10,7 @@ namespace nh {
 namespace {
 
 constexpr std::uint64_t array_mark = std::uint64_t{1} << 63;
+constexpr int retry_ms = 100;
 
 }  // namespace
 
@@ -25,33 +26,40 @@ void PollInEpoll::synchronise(std::span<const pollfd> fds) {
     if (!stays) epoll_ctl(epoll_, EPOLL_CTL_DEL, old.fd, nullptr);
   }
   registered_.clear();
-  any_always_ready_ = false;
+  all_in_epoll_ = true;
   for (const pollfd& entry : fds) {
     epoll_event event{};
     event.events = static_cast<std::uint16_t>(entry.events);  // POLLIN and so on have the values of EPOLLIN and so on (epoll(7))
     event.data.u64 = array_mark | static_cast<std::uint32_t>(entry.fd);
-    const bool watched = epoll_ctl(epoll_, EPOLL_CTL_ADD, entry.fd, &event) == 0 ||
-                         (errno == EEXIST && epoll_ctl(epoll_, EPOLL_CTL_MOD, entry.fd, &event) == 0);
-    registered_.push_back({.fd = entry.fd, .events = entry.events, .always_ready = !watched && errno == EPERM});
-    any_always_ready_ |= registered_.back().always_ready;
+    const bool taken = epoll_ctl(epoll_, EPOLL_CTL_ADD, entry.fd, &event) == 0 ||
+                       (errno == EEXIST && epoll_ctl(epoll_, EPOLL_CTL_MOD, entry.fd, &event) == 0);
+    registered_.push_back({.fd = entry.fd, .events = entry.events, .in_epoll = taken});
+    all_in_epoll_ &= taken;
   }
 }
 
+int PollInEpoll::poll_the_rest(std::span<pollfd> fds) {
+  int ready = 0;
+  for (std::size_t i = 0; i < fds.size(); ++i)
+    if (!registered_[i].in_epoll && ::poll(&fds[i], 1, 0) > 0) ++ready;
+  return ready;
+}
+
 int PollInEpoll::wait(std::span<pollfd> fds, int timeout_ms, std::uint64_t changes) {
-  if (changes != changes_ || !is_same(fds)) synchronise(fds);
+  if (changes != changes_ || !all_in_epoll_ || !is_same(fds)) synchronise(fds);
   changes_ = changes;
   others_.clear();
   events_.resize(Loop::batch);
-  const int count = epoll_wait(epoll_, events_.data(), Loop::batch, any_always_ready_ ? 0 : timeout_ms);
+  for (pollfd& entry : fds) entry.revents = 0;
+  int ready = 0;
+  if (!all_in_epoll_) {
+    ready = poll_the_rest(fds);
+    if (ready > 0) timeout_ms = 0;
+    if (timeout_ms < 0 || timeout_ms > retry_ms) timeout_ms = retry_ms;
+  }
+  const int count = epoll_wait(epoll_, events_.data(), Loop::batch, timeout_ms);
   if (count < 0) return -1;
 
-  int ready = 0;
-  for (std::size_t i = 0; i < fds.size(); ++i) {
-    fds[i].revents = 0;
-    if (!registered_[i].always_ready) continue;
-    fds[i].revents = static_cast<short>(fds[i].events & (POLLIN | POLLOUT));
-    ++ready;
-  }
   for (const epoll_event& event : std::span(events_).first(static_cast<std::size_t>(count))) {
     if ((event.data.u64 & array_mark) == 0) {
       others_.push_back(event);

@@ -3,7 +3,8 @@
 //
 // GLib gives the same array of fds turn after turn. They are registered in the epoll once, marked by the highest bit
 // of the event's data, and again only when the array or the caller's count of changes says that something is different.
-// Files that epoll refuses (regular files) count as always ready, as poll(2) has it.
+// An fd that epoll does not take (a regular file: EPERM; no memory: ENOMEM, ENOSPC) is asked about by poll(2) instead, now and
+// at least ten times a second, and offered to the epoll again each time: nothing that is watched is ever forgotten.
 #pragma once
 
 #include <poll.h>
@@ -30,14 +31,15 @@ class PollInEpoll {
   struct Registered {
     int fd;
     short events;
-    bool always_ready;
+    bool in_epoll;
   };
   void synchronise(std::span<const pollfd> fds);
   bool is_same(std::span<const pollfd> fds) const;
+  int poll_the_rest(std::span<pollfd> fds);
 
   int epoll_;
   std::uint64_t changes_ = 0;
-  bool any_always_ready_ = false;
+  bool all_in_epoll_ = true;
   std::vector<Registered> registered_;
   std::vector<epoll_event> events_, others_;
 };

@@ -27,7 +27,11 @@ struct Table {
   UdpForward udp{UdpForwardSetup{.epoll = &epoll, .clock = &loop.clock(), .sink = &sink, .neighbours = &neighbours, .plan = plan}};
   ForwardTable forwards{plan, *slirp, udp};
 
-  Result<ForwardEntry> add(const char* text) { return forwards.add(ForwardSpec::parse(text).value()); }
+  Result<ForwardEntry> add(const char* text) {
+    const auto spec = ForwardSpec::parse(text);
+    if (!spec) return spec.error();
+    return forwards.add(spec.value());
+  }
 };
 
 bool can_bind(const ForwardEntry& entry) {

@@ -91,7 +91,7 @@ TEST_CASE("a command line that breaks a rule is refused with its name", "[option
       {{"--pid", "1", "--log-level", "loud"}, "--log-level"},
       {{"--pid", "1", "--no-such-thing"}, "--no-such-thing"},
       {{"--pid", "1", "tap0", "tap1"}, "tap1"},
-      {{"--pid", "1", "a/b"}, "a/b"},
+      {{"--pid", "1", "a/b"}, "interface name"},
       {{"--pid", "1", "--pid", "2"}, "--pid"},
   };
   for (const auto& [words, names] : bad) {
