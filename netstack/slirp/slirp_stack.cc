@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 
@@ -25,6 +26,11 @@ constexpr std::uint32_t used_config_version = 4;
 
 // libslirp ages its state by its own tick of 499 ms while it has any flow, and wants to be called once a second at least.
 constexpr std::uint32_t longest_wait_ms = 1000;
+
+// With segmentation offload the size of a segment costs nothing, but few large ones leave libslirp's window of 64 KiB
+// standing still: at MTU 65520 upload went from 2.1 to 4.4 Gbit/s and download from 2.1 to 2.8 and more when the guest was
+// told this segment size instead of 65480 (medians of 3; 1500, 4096 and 9000 were the same or slower, 32768 was slower).
+constexpr unsigned best_segment = 16384;
 
 in_addr to_in(const Address& address) {
   in_addr in{};
@@ -163,7 +169,7 @@ Result<std::unique_ptr<SlirpStack>> SlirpStack::create(const SlirpSetup& setup, 
   // The most that slirp_new takes: libslirp answers an IPv6 packet beyond if_mtu by "too big", and the guard and the TAP's
   // segmentation offload hand it larger ones. The segment size of TCP comes from the smaller of the two.
   config.if_mtu = 65521;
-  config.if_mru = plan.mtu;
+  config.if_mru = setup.segment_offload ? std::min(plan.mtu, best_segment) : plan.mtu;
   config.disable_host_loopback = !setup.allow_host_loopback;
   config.disable_dns = !setup.dns;
   if (setup.outbound_v4) {

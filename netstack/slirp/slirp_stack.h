@@ -23,6 +23,7 @@ namespace nh {
 struct SlirpSetup {
   AddressPlan plan;
   bool allow_host_loopback = false;
+  bool segment_offload = false;        ///< the TAP takes and gives many TCP segments in one frame
   bool dns = true;                     ///< offer the DNS address in DHCP and router advertisements
   std::optional<Address> outbound_v4;  ///< source of outgoing connections
   std::optional<Address> outbound_v6;

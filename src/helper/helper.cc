@@ -66,6 +66,7 @@ Result<> Helper::build_network() {
 
   NH_LET(slirp, SlirpStack::create(SlirpSetup{.plan = plan,
                                               .allow_host_loopback = options_.allow_host_loopback,
+                                              .segment_offload = attachment_.info.offload,
                                               .dns = options_.use_dns,
                                               .outbound_v4 = outbound_v4,
                                               .outbound_v6 = outbound_v6},
