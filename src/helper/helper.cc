@@ -45,6 +45,9 @@ Result<std::unique_ptr<Helper>> Helper::start(const Options& options, const Uniq
   NH_TRY(helper->open_control_socket());
   helper->watch_lifecycle();
   NH_TRY(helper->tell_ready());
+  // Nobody has to wait for these lines.
+  for (const std::string& fault : known_faults(SlirpVersion::parse(SlirpStack::library_version())))
+    log::info("libslirp " + SlirpStack::library_version() + ": " + fault);
   return helper;
 }
 
@@ -72,8 +75,6 @@ Result<> Helper::build_network() {
                                               .outbound_v6 = outbound_v6},
                                    loop_, *flows_, *output_));
   slirp_ = std::move(slirp);
-  for (const std::string& fault : known_faults(SlirpVersion::parse(SlirpStack::library_version())))
-    log::info("libslirp " + SlirpStack::library_version() + ": " + fault);
 
   udp_forward_.emplace(UdpForwardSetup{.epoll = &*flows_,
                                        .clock = &loop_.clock(),

@@ -43,17 +43,17 @@ class Helper:
         output = subprocess.run([self.program, "--version"], capture_output=True, text=True, timeout=10, check=False)
         return (output.stdout or output.stderr).splitlines()[0].strip()
 
-    def command(self, guest_pid, mtu, ready_fd):
+    def command(self, guest_pid, mtu, ready_fd, ipv4_only):
         raise NotImplementedError
 
-    def start(self, guest_pid, mtu):
+    def start(self, guest_pid, mtu, ipv4_only=False):
         """Starts it on the guest and waits until it is ready. Returns the seconds from fork to ready."""
         self.log = tempfile.TemporaryFile("w+")
         read_end, write_end = os.pipe()
         try:
             begin = time.monotonic()
             self.process = subprocess.Popen(
-                self.command(guest_pid, mtu, write_end), pass_fds=[write_end], env=dict(os.environ, PATH=PATH),
+                self.command(guest_pid, mtu, write_end, ipv4_only), pass_fds=[write_end], env=dict(os.environ, PATH=PATH),
                 stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
             os.close(write_end)
             write_end = -1
@@ -127,15 +127,15 @@ class Helper:
 class NetnsHelper(Helper):
     name = "netns-helper"
 
-    def command(self, guest_pid, mtu, ready_fd):
+    def command(self, guest_pid, mtu, ready_fd, ipv4_only):
         return [self.program, "--pid", str(guest_pid), "--mtu", str(mtu), "--allow-host-loopback",
-                "--ready-fd", str(ready_fd), "tap0"]
+                "--ready-fd", str(ready_fd), *(["--no-ipv6"] if ipv4_only else []), "tap0"]
 
 
 class Slirp4netns(Helper):
     name = "slirp4netns"
 
-    def command(self, guest_pid, mtu, ready_fd):
+    def command(self, guest_pid, mtu, ready_fd, ipv4_only):
         return [self.program, "--configure", f"--mtu={mtu}", f"--ready-fd={ready_fd}", str(guest_pid), "tap0"]
 
 
@@ -148,7 +148,7 @@ class Pasta(Helper):
         self.pid_file = Path(tempfile.gettempdir()) / f"netns-helper-bench-pasta-{os.getuid()}-{time.time_ns()}.pid"
         self.pid = None
 
-    def command(self, guest_pid, mtu, ready_fd):
+    def command(self, guest_pid, mtu, ready_fd, ipv4_only):
         return [self.program, "--quiet", "--config-net", "--ipv4-only", "-a", "10.0.2.100", "-n", "24", "-g", "10.0.2.2",
                 "-m", str(mtu), "-t", "none", "-u", "none", "-T", "none", "-U", "none", "-P", str(self.pid_file), str(guest_pid)]
 

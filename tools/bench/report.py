@@ -16,7 +16,10 @@ CELLS = {
     "rr_p99": ("request/response, p99", "us", 1, False),
     "crr": ("connect/request/close", "1/s", 1, True),
     "udp_rr": ("datagram and answer", "1/s", 1, True),
+    "rr_one": ("request/response, one processor", "1/s", 1, True),
+    "crr_one": ("connect/request/close, one processor", "1/s", 1, True),
     "ready": ("fork to ready", "ms", 1e3, False),
+    "ready_v4": ("fork to ready, IPv4 only", "ms", 1e3, False),
     "rss": ("idle RSS, all processes", "MiB", 1 / 1024, False),
     "pss": ("idle PSS, all processes", "MiB", 1 / 1024, False),
 }
@@ -39,7 +42,7 @@ class Results:
         medians = {mtu: {cell: {helper: statistics.median(values) for helper, values in helpers.items()}
                          for cell, helpers in cells.items()} for mtu, cells in self.samples.items()}
         units = {"up": "bit/s", "down": "bit/s", "cpu_up": "s/GB", "cpu_down": "s/GB", "rr": "1/s", "rr_p99": "us",
-                 "crr": "1/s", "udp_rr": "1/s", "ready": "s", "rss": "KiB", "pss": "KiB"}
+                 "crr": "1/s", "udp_rr": "1/s", "rr_one": "1/s", "crr_one": "1/s", "ready": "s", "ready_v4": "s", "rss": "KiB", "pss": "KiB"}
         return {"machine": self.machine, "units": units, "medians": medians, "samples": self.samples,
                 "failures": self.failures}
 
