@@ -19,7 +19,7 @@ struct HelperInfo {
     std::vector<std::string> known_bad;  ///< bugs this version is known to have; empty is good
   };
   struct Target {
-    std::string kind;  ///< "pid", "netns", "tap-fd", "tap-socket"
+    std::string kind;  ///< "pid", "netns-path", "netns-fd", "tap-fd", "tap-socket"
     std::string text;  ///< as it was named on the command line
   };
   struct Tap {

@@ -7,20 +7,12 @@
 
 #include <functional>
 
-#include "tests/support/catch.h"
+#include "tests/loop/pipe.h"
 
 using namespace nh;
+using nh::test::Pipe;
 
 namespace {
-struct Pipe {
-  UniqueFd reader, writer;
-  Pipe() {
-    int fds[2];
-    REQUIRE(pipe2(fds, O_NONBLOCK | O_CLOEXEC) == 0);
-    reader.reset(fds[0]);
-    writer.reset(fds[1]);
-  }
-};
 struct Handler : EpollSet::Handler {
   std::function<void(std::uint32_t)> callback;
   int calls = 0;

@@ -6,22 +6,10 @@
 #include <unistd.h>
 
 #include "src/base/unique_fd.h"
-#include "tests/support/catch.h"
+#include "tests/loop/pipe.h"
 
 using namespace nh;
-
-namespace {
-struct Pipe {
-  UniqueFd reader, writer;
-  Pipe() {
-    int fds[2];
-    REQUIRE(pipe2(fds, O_NONBLOCK | O_CLOEXEC) == 0);
-    reader.reset(fds[0]);
-    writer.reset(fds[1]);
-  }
-  void put() const { REQUIRE(write(writer.get(), "x", 1) == 1); }
-};
-}  // namespace
+using nh::test::Pipe;
 
 TEST_CASE("a watch is called while its fd is ready, and not after it was reset", "[loop]") {
   Loop loop;

@@ -7,22 +7,12 @@
 #include <array>
 
 #include "src/base/unique_fd.h"
-#include "tests/support/catch.h"
+#include "tests/loop/pipe.h"
 
 using namespace nh;
+using nh::test::Pipe;
 
 namespace {
-
-struct Pipe {
-  UniqueFd reader, writer;
-  Pipe() {
-    int fds[2];
-    REQUIRE(pipe2(fds, O_NONBLOCK | O_CLOEXEC) == 0);
-    reader.reset(fds[0]);
-    writer.reset(fds[1]);
-  }
-  void put() const { REQUIRE(write(writer.get(), "x", 1) == 1); }
-};
 
 pollfd entry(int fd) { return {.fd = fd, .events = POLLIN, .revents = 0}; }
 
