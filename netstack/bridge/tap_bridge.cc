@@ -184,10 +184,8 @@ void TapBridge::feed(Bytes frame) {
 
 void TapBridge::dns(Packet& packet) {
   if (packet.is_udp() && parts_.dns != nullptr) return parts_.dns->take_udp(packet);
-  const auto listener = parts_.dns == nullptr ? std::nullopt : parts_.dns->tcp_listener(packet.destination.family());
-  if (!packet.is_tcp() || !listener) return refuse(packet, counters_.refused_virtual);
-  const DnsRedirect redirect(plan_, parts_.dns->tcp_listener(Family::v4), parts_.dns->tcp_listener(Family::v6));
-  redirect.to_listener(packet);
+  if (!packet.is_tcp() || !parts_.redirect || !parts_.redirect->to_listener(packet))
+    return refuse(packet, counters_.refused_virtual);
   to_slirp(packet);
 }
 

@@ -14,6 +14,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <vector>
 
 #include "netstack/bridge/tap_output.h"
@@ -46,6 +47,7 @@ struct BridgeParts {
   SlirpStack* slirp;
   UdpForward* udp_forward;
   DnsForwarder* dns;
+  std::optional<DnsRedirect> redirect;  ///< the same that `output` has; nullopt without DNS
 };
 
 class TapBridge final : private EpollSet::Handler {

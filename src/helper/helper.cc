@@ -81,6 +81,7 @@ Result<> Helper::build_network() {
                                        .sink = &*output_,
                                        .neighbours = &*neighbours_,
                                        .plan = plan});
+  std::optional<DnsRedirect> redirect;
   if (options_.use_dns) {
     NH_LET(dns, DnsForwarder::create(DnsSetup{.epoll = &*flows_,
                                               .clock = &loop_.clock(),
@@ -91,7 +92,8 @@ Result<> Helper::build_network() {
                                               .outbound6 = outbound_v6,
                                               .is_own_flow = [this](const Endpoint& peer) { return slirp_->owns_flow(peer); }}));
     dns_ = std::move(dns);
-    output_->set_dns_redirect(DnsRedirect(plan, dns_->tcp_listener(Family::v4), dns_->tcp_listener(Family::v6)));
+    redirect.emplace(plan, dns_->tcp_listener(Family::v4), dns_->tcp_listener(Family::v6));
+    output_->set_dns_redirect(*redirect);
   }
 
   udp_deadline_ = loop_.deadline([this] { return udp_forward_->next_deadline(); }, [this] { udp_forward_->expire(); });
@@ -112,7 +114,8 @@ Result<> Helper::build_network() {
                               .neighbours = &*neighbours_,
                               .slirp = slirp_.get(),
                               .udp_forward = &*udp_forward_,
-                              .dns = dns_.get()},
+                              .dns = dns_.get(),
+                              .redirect = redirect},
                   plan,
                   ReachRules{.allow_host_loopback = options_.allow_host_loopback,
                              .allow_link_local = options_.allow_link_local,
