@@ -26,8 +26,11 @@ class TapOutput final : public FrameSink {
     std::uint64_t advertisements_dropped = 0;  ///< router advertisements kept from a guest that is configured statically
   };
 
-  /// `device` must outlive this. `ra_guard`: the guest's kernel could not be told to ignore router advertisements.
-  TapOutput(FrameDevice& device, bool ra_guard) : device_(device), ra_guard_(ra_guard) {}
+  /// `device` must outlive this.
+  explicit TapOutput(FrameDevice& device) : device_(device) {}
+
+  /// For a guest whose kernel could not be told to ignore router advertisements.
+  void drop_advertisements() { ra_guard_ = true; }
 
   void set_dns_redirect(const DnsRedirect& redirect) { redirect_ = redirect; }
   void send_to_guest(Bytes frame) override;
@@ -48,7 +51,7 @@ class TapOutput final : public FrameSink {
   bool account(Taken taken, std::size_t size);
 
   FrameDevice& device_;
-  bool ra_guard_;
+  bool ra_guard_ = false;
   std::optional<DnsRedirect> redirect_;
   SegmentMerger merger_;
   std::vector<std::uint8_t> scratch_;

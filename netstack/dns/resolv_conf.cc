@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,7 +26,13 @@ constexpr std::string_view blanks = " \t\r";
 std::uint32_t scope_of(std::string_view text) {
   if (const auto number = parse_unsigned(text, 1, UINT32_MAX, "scope"))
     return static_cast<std::uint32_t>(*number);
-  return if_nametoindex(std::string(text).c_str());
+  // if_nametoindex(3) makes a Unix socket for this question, which a confined process may not.
+  ifreq request{};
+  if (text.size() >= sizeof request.ifr_name) return 0;
+  text.copy(request.ifr_name, text.size());
+  const UniqueFd socket(::socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket || ioctl(socket.get(), SIOCGIFINDEX, &request) != 0) return 0;
+  return static_cast<std::uint32_t>(request.ifr_ifindex);
 }
 
 std::optional<NameServer> parse_server(std::string_view text) {

@@ -14,7 +14,7 @@
 
 #include "src/agent/protocol.h"
 #include "src/base/limits.h"
-#include "src/linux/capabilities.h"
+#include "src/confine/confine.h"
 #include "src/linux/fd_passing.h"
 #include "src/linux/inherited_fds.h"
 #include "src/linux/namespace.h"
@@ -161,7 +161,8 @@ Result<Server> start(const AgentSetup& setup, int socket, pid_t helper) {
   NH_LET(monitor, AddressMonitor::open(static_cast<int>(if_nametoindex(tap.info.name.c_str()))));
   NH_LET(state, monitor.dump());
   if (!state) return Error{.code = Code::gone, .sys_errno = 0, .what = "TAP " + tap.info.name + " was deleted"};
-  NH_TRY(keep_network_capabilities());
+  NH_LET(confined, confine_agent({.sandbox = setup.sandbox, .seccomp = setup.seccomp}));
+  outcome.warnings.insert(outcome.warnings.end(), confined.notes.begin(), confined.notes.end());
   NH_TRY(send_message(socket, encode(FromAgent(Outcome{.ra_guard_needed = outcome.ra_guard_needed,
                                                        .ipv6_left_out = outcome.ipv6_left_out,
                                                        .warnings = std::move(outcome.warnings)}))));

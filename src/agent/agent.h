@@ -10,7 +10,8 @@
 //            makes a process dumpable again and forgets its parent-death signal, so both are set after it.
 //   attach   open the TAP (or take the one it was given) and send it to the helper
 //   configure  apply the plan; if that fails, or nobody is there any more to hear of it, undo it
-//   confine  keep three capabilities; the namespaces' descriptors and the TAP were closed once the TAP was sent
+//   confine  keep three capabilities, see no file, make no other system call (confine/confine.h); the namespaces'
+//            descriptors and the TAP were closed once the TAP was sent
 //   serve    report changes of the interface, answer questions; ends with the socket, or when the interface is gone
 #pragma once
 

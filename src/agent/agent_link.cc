@@ -54,7 +54,11 @@ Result<std::optional<Message>> receive(int socket, FdRule rule) {
 
 }  // namespace
 
-AgentLink::AgentLink(UniqueFd socket, pid_t pid) : socket_(std::move(socket)), pid_(pid) {}
+AgentLink::AgentLink(UniqueFd socket, pid_t pid, int signal_fd)
+    : socket_(std::move(socket)),
+      pid_(pid),
+      signal_fd_(signal_fd),
+      start_deadline_(MonotonicClock().now() + limits::agent_start) {}
 
 Result<std::unique_ptr<AgentLink>> AgentLink::start(const AgentSetup& setup, Attached& ret_attached) {
   NH_BUG_IF(setup.target == nullptr || !setup.target->netns);
@@ -67,58 +71,63 @@ Result<std::unique_ptr<AgentLink>> AgentLink::start(const AgentSetup& setup, Att
   if (child < 0) return sys_error("forking the guest agent");
   if (child == 0) agent::run(setup, std::move(theirs), helper);
   theirs.reset();
-  std::unique_ptr<AgentLink> link(new AgentLink(std::move(ours), child));
+  std::unique_ptr<AgentLink> link(new AgentLink(std::move(ours), child, setup.signal_fd));
   // Nobody but us reaps our child, so the number is still its own.
   auto pidfd = open_pidfd(child);
   if (!pidfd) return std::move(pidfd).error().in("opening the guest agent's pidfd");
   link->pidfd_ = std::move(*pidfd);
   if (fcntl(link->socket_.get(), F_SETFL, O_NONBLOCK) != 0) return sys_error("making the agent's socket non-blocking");
-  Attached attached;
-  NH_TRY(link->wait_for_start(setup.signal_fd, attached));
-  attached.agent_pid = child;
-  ret_attached = std::move(attached);
+
+  UniqueFd tap;
+  NH_LET(message, link->next_message(FdRule::at_most_one, tap));
+  auto* opened = std::get_if<agent::TapOpened>(&message);
+  if (opened == nullptr || !tap) return broken("a message out of turn");
+  ret_attached = Attached();
+  ret_attached.tap = std::move(tap);
+  ret_attached.info = std::move(opened->info);
+  ret_attached.agent_pid = child;
   return link;
 }
 
-Result<> AgentLink::wait_for_start(int signal_fd, Attached& ret_attached) {
+Result<> AgentLink::finish(Attached& ret_attached) {
+  UniqueFd none;
+  NH_LET(first, next_message(FdRule::none, none));
+  auto* outcome = std::get_if<agent::Outcome>(&first);
+  if (outcome == nullptr) return broken("a message out of turn");
+  ret_attached.ra_guard_needed = outcome->ra_guard_needed;
+  ret_attached.ipv6_left_out = outcome->ipv6_left_out;
+  ret_attached.warnings = std::move(outcome->warnings);
+
+  NH_LET(second, next_message(FdRule::none, none));
+  auto* state = std::get_if<agent::State>(&second);
+  if (state == nullptr) return broken("a message out of turn");
+  ret_attached.state = std::move(state->state);
+  ret_attached.info.mac = ret_attached.state.mac;  // the plan may have set another one
+  return Ok{};
+}
+
+/// Waits for it; a Failure becomes the error that it carries.
+Result<agent::FromAgent> AgentLink::next_message(FdRule rule, UniqueFd& ret_fd) {
   const MonotonicClock clock;
-  const Instant deadline = clock.now() + limits::agent_start;
-  bool configured = false;
   while (true) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock.now()).count();
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(start_deadline_ - clock.now()).count();
     if (left <= 0)
       return Error{.code = Code::timeout, .sys_errno = 0, .what = "the guest agent did not attach in time"};
     std::array<pollfd, 2> fds{
-        {{.fd = socket_.get(), .events = POLLIN, .revents = 0}, {.fd = signal_fd, .events = POLLIN, .revents = 0}}};
+        {{.fd = socket_.get(), .events = POLLIN, .revents = 0}, {.fd = signal_fd_, .events = POLLIN, .revents = 0}}};
     const int ready = poll(fds.data(), fds.size(), static_cast<int>(left));
     if (ready < 0 && errno != EINTR) return sys_error("waiting for the guest agent");
     if (ready <= 0) continue;
     if (fds[1].revents != 0) return Error{.code = Code::interrupted, .sys_errno = 0, .what = "stopped while attaching"};
 
-    auto received = receive(socket_.get(), FdRule::at_most_one);
+    auto received = receive(socket_.get(), rule);
     if (!received && received.error().sys_errno == EAGAIN) continue;
     if (!received) return broken(received.error().message());
     if (!*received)
       return Error{.code = Code::gone, .sys_errno = 0, .what = "the guest agent died while attaching: " + end_child()};
-    Message message = std::move(**received);
-    if (auto* failure = std::get_if<agent::Failure>(&message.content)) return error_of(std::move(*failure));
-    if (auto* opened = std::get_if<agent::TapOpened>(&message.content);
-        opened != nullptr && !ret_attached.tap && message.fd) {
-      ret_attached.tap = std::move(message.fd);
-      ret_attached.info = std::move(opened->info);
-    } else if (auto* outcome = std::get_if<agent::Outcome>(&message.content);
-               outcome != nullptr && ret_attached.tap && !configured) {
-      configured = true;
-      ret_attached.ra_guard_needed = outcome->ra_guard_needed;
-      ret_attached.ipv6_left_out = outcome->ipv6_left_out;
-      ret_attached.warnings = std::move(outcome->warnings);
-    } else if (auto* state = std::get_if<agent::State>(&message.content); state != nullptr && configured) {
-      ret_attached.state = std::move(state->state);
-      ret_attached.info.mac = ret_attached.state.mac;  // the plan may have set another one
-      return Ok{};
-    } else {
-      return broken("a message out of turn");
-    }
+    if (auto* failure = std::get_if<agent::Failure>(&(*received)->content)) return error_of(std::move(*failure));
+    ret_fd = std::move((*received)->fd);
+    return std::move((*received)->content);
   }
 }
 
@@ -169,10 +178,8 @@ std::string AgentLink::end_child() {
   if (reaped_) return "it has ended";
   reaped_ = true;
   constexpr std::chrono::milliseconds grace = limits::agent_stop;
-  if (!pidfd_)
-    kill(pid_, SIGKILL);
-  else if (!wait_for_end(pidfd_.get(), static_cast<int>(grace.count())))
-    signal_process(pidfd_.get(), SIGKILL).ok();  // it may have ended this moment
+  // Not reaped, so its number is its own; a confined helper may use no pidfd.
+  if (!pidfd_ || !wait_for_end(pidfd_.get(), static_cast<int>(grace.count()))) kill(pid_, SIGKILL);
   int status = 0;
   pid_t reaped = -1;
   do reaped = waitpid(pid_, &status, 0);

@@ -2,7 +2,8 @@
 // AgentLink: the helper's side of the guest agent: starts it, listens to it, notices its death.
 //
 // Theory of operation. start() forks the agent (no exec) with one end of a SOCK_SEQPACKET pair, and waits until it has
-// attached and configured, or failed. serve() then puts the other end into the loop. The agent is trusted less than the
+// opened the TAP; while it configures the interfaces the helper can build what it needs, and then waits for it by finish().
+// serve() at last puts the other end into the loop. The agent is trusted less than the
 // helper: each of its messages is checked (protocol.h), and one that breaks the rules counts as its death. A dead agent
 // is not replaced. The agent dies with the helper: by PR_SET_PDEATHSIG, and by the end of the socket.
 #pragma once
@@ -16,8 +17,11 @@
 #include <string>
 #include <vector>
 
+#include "src/agent/protocol.h"
+#include "src/base/clock.h"
 #include "src/base/result.h"
 #include "src/base/unique_fd.h"
+#include "src/linux/fd_passing.h"
 #include "src/linux/tap.h"
 #include "src/linux/target.h"
 #include "src/loop/loop.h"
@@ -34,23 +38,30 @@ struct AgentSetup {
   std::string tap_name;               ///< ignored when the target is a TAP
   std::optional<InterfacePlan> plan;  ///< nullopt: nothing is configured
   int signal_fd = -1;                 ///< readable: stop waiting; -1: none
+  bool sandbox = false;               ///< confine/confine.h
+  bool seccomp = false;
 };
 
 struct Attached {
+  // by start()
   UniqueFd tap;
   TapInfo info;
+  pid_t agent_pid = -1;
+  // by finish()
   bool ra_guard_needed = false;  ///< router advertisements must be kept from the guest
   bool ipv6_left_out = false;    ///< the plan had IPv6, but the guest's kernel or interface has not
   std::vector<std::string> warnings;
   TapState state;
-  pid_t agent_pid = -1;
 };
 
 class AgentLink {
  public:
-  /// Forks; waits at most limits::agent_start (timeout), also for signal_fd (interrupted). Must be called before any
-  /// thread exists, with descriptors 0, 1 and 2 open. On failure the child is gone and what it did is undone.
+  /// Forks. Must be called before any thread exists, with descriptors 0, 1 and 2 open. start() and finish() together wait
+  /// at most limits::agent_start (timeout), also for setup.signal_fd (interrupted). When either fails, the end of the link
+  /// is the end of the child, and what it did is undone.
   static Result<std::unique_ptr<AgentLink>> start(const AgentSetup& setup, Attached& ret_attached);
+  /// Once, with what start() filled.
+  Result<> finish(Attached& ret_attached);
   ~AgentLink();  ///< closes the socket, reaps the child (kills it if it does not go)
   AgentLink(const AgentLink&) = delete;
   AgentLink& operator=(const AgentLink&) = delete;
@@ -65,8 +76,8 @@ class AgentLink {
   pid_t pid() const { return pid_; }
 
  private:
-  AgentLink(UniqueFd socket, pid_t pid);
-  Result<> wait_for_start(int signal_fd, Attached& ret_attached);
+  AgentLink(UniqueFd socket, pid_t pid, int signal_fd);
+  Result<agent::FromAgent> next_message(FdRule rule, UniqueFd& ret_fd);
   void on_ready();
   void lose(Error error);
   /// Closes the socket, reaps the child; gives how it ended, for messages.
@@ -74,6 +85,8 @@ class AgentLink {
 
   UniqueFd socket_;
   pid_t pid_;
+  int signal_fd_;
+  Instant start_deadline_;
   UniqueFd pidfd_;
   bool reaped_ = false;
   std::uint32_t next_seq_ = 1;

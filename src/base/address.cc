@@ -150,6 +150,16 @@ Result<MacAddress> MacAddress::parse(std::string_view text, std::string_view nam
   return mac;
 }
 
+Address eui64_address(const Address& prefix, const MacAddress& mac) {
+  const auto& m = mac.bytes;
+  const std::array<std::uint8_t, 8> id{static_cast<std::uint8_t>(m[0] ^ 2), m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]};
+  std::array<std::uint8_t, 16> bytes{};
+  const Bytes front = prefix.bytes().first(8);
+  std::copy(front.begin(), front.end(), bytes.begin());
+  std::copy(id.begin(), id.end(), bytes.begin() + 8);
+  return Address::from_bytes(bytes);
+}
+
 std::string MacAddress::text() const {
   constexpr char hex[] = "0123456789abcdef";
   std::string out;

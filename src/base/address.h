@@ -106,6 +106,10 @@ struct MacAddress {
   friend constexpr auto operator<=>(const MacAddress&, const MacAddress&) = default;
 };
 
+/// The address that stateless autoconfiguration makes of a /64 prefix and a MAC: ff:fe in its middle, the universal bit turned
+/// round (RFC 4291 appendix A).
+Address eui64_address(const Address& prefix, const MacAddress& mac);
+
 /// A sockaddr of either family with its length, for the calls that want one.
 struct SockAddr {
   sockaddr_storage storage{};

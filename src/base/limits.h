@@ -29,6 +29,10 @@ inline constexpr auto agent_event_pause = 20ms;
 inline constexpr auto local_route_wait = 500ms;
 /// A TAP must arrive on --tap-socket within this time, else the start fails.
 inline constexpr auto tap_socket_wait = 30s;
+/// bwrap must have written its info within this time, else the start fails.
+inline constexpr auto bwrap_info_wait = 30s;
+/// Bytes of that info; more are an error. bwrap 0.11 writes some 200.
+inline constexpr std::size_t bwrap_info = 64 * 1024;
 /// How often a --netns path is looked at; gone or replaced ends the helper. Bounds the notice at well under 1 s.
 inline constexpr auto netns_path_check = 250ms;
 /// Addresses of the TAP that are followed; more are ignored with a log line.
@@ -102,5 +106,18 @@ inline constexpr std::size_t control_request_slirp4netns = 4095;  ///< bytes of 
 inline constexpr std::size_t control_read = 16 * 1024;         ///< bytes taken from one client in one turn; the rest waits for the next
 inline constexpr std::size_t control_accepts = 16;             ///< connections accepted in one turn; the rest wait for the next
 inline constexpr auto control_accept_pause = 100ms;            ///< when no fd is left for a client
+
+// ---- OCI hook ----
+inline constexpr std::size_t oci_state = 1024 * 1024;          ///< bytes of the state on standard input; more are an error
+inline constexpr auto oci_state_wait = 10s;                    ///< from the hook's start to the end of the state; then an error
+inline constexpr std::size_t oci_config = 4 * 1024 * 1024;     ///< bytes of config.json; a larger one is not looked at
+inline constexpr std::size_t oci_depth = 32;                   ///< nesting of both
+inline constexpr std::size_t oci_values = 16384;               ///< values in each; a seccomp profile has some thousand
+inline constexpr auto oci_start = 10s;                         ///< the helper must be ready within this time, else it is killed: an error
+inline constexpr auto oci_lock_wait = 2s;                      ///< for a helper of the container's namesake, just deleted, to end
+inline constexpr std::size_t oci_sweep = 1024;                 ///< left-overs of others that one hook looks at; the rest waits for the next
+inline constexpr auto oci_stop = 5s;                           ///< for a helper to end at poststop; then it is killed
+inline constexpr std::size_t oci_log = 1024 * 1024;            ///< bytes of a helper's log file; further lines are lost
+inline constexpr std::size_t oci_reason = 4096;                ///< bytes of it that the hook quotes when the start fails
 
 }  // namespace nh::limits

@@ -89,15 +89,18 @@ bool put(const std::string& line) {
   return ::write(ready.fd, line.data(), line.size()) == static_cast<ssize_t>(line.size());
 }
 
-void emit(Level level, std::string_view message) {
+void write_line(const std::string& line) {
   State& s = state();
-  if (level > s.setup.level) return;
   if (s.lost != s.lost_told) {
     const std::uint64_t count = s.lost - s.lost_told;
     if (put(format(Level::warning, std::to_string(count) + " log lines were lost: standard error was not read")))
       s.lost_told = s.lost;
   }
-  if (!put(format(level, message))) ++s.lost;
+  if (!put(line)) ++s.lost;
+}
+
+void emit(Level level, std::string_view message) {
+  if (level <= state().setup.level) write_line(format(level, message));
 }
 
 }  // namespace
@@ -111,6 +114,10 @@ Result<Level> parse_level(std::string_view text) {
 }
 
 void set_up(const Setup& setup) { state().setup = setup; }
+void plain(std::string_view message) {
+  if (state().setup.json) return info(message);
+  if (enabled(Level::info)) write_line(std::string(message) + "\n");
+}
 bool enabled(Level level) { return level <= state().setup.level; }
 void error(std::string_view message) { emit(Level::error, message); }
 void warning(std::string_view message) { emit(Level::warning, message); }

@@ -33,6 +33,8 @@ void error(std::string_view message);
 void warning(std::string_view message);
 void info(std::string_view message);
 void debug(std::string_view message);
+/// A line without program and level, for texts that somebody else has fixed; where lines are text and level info is wanted.
+void plain(std::string_view message);
 bool enabled(Level level);
 
 /// At most one line a second for each `key` (a string literal); the number that was kept back is added to the next one.

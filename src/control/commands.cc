@@ -64,7 +64,7 @@ Outcome remove_hostfwd(const Context& context, const Json& arguments) {
   if (!id) return bad_argument("remove_hostfwd", id.error());
   if (context.rules.remove(*id)) return Json::object();
   return Refusal{.code = Code::missing,
-                 .words = "remove_hostfwd: slirp_remove_hostfwd failed",
+                 .words = "remove_hostfwd: bad arguments.id",
                  .rule = "there is no forward " + std::to_string(*id),
                  .field = "id"};
 }
@@ -221,6 +221,8 @@ Reply Commands::answer(std::string_view text, bool lone) const {
 }
 
 Reply Commands::not_an_object(std::string_view bytes) const {
+  // slirp4netns looks at the size of what it has read before it looks at the bytes.
+  if (dialect_ == Dialect::slirp4netns && bytes.size() > max_request()) return too_large();
   if (auto parsed = parse_checked(bytes))
     return speak_last(dialect_,
                       {.words = "json_object() failed", .rule = "a request must be a JSON object"});

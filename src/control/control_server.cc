@@ -13,7 +13,7 @@ namespace nh {
 
 Result<std::unique_ptr<ControlServer>> ControlServer::open(Loop& loop, Setup setup,
                                                            const Clock& clock) {
-  NH_LET(socket, ControlSocket::open(setup.path));
+  NH_LET(socket, ControlSocket::open(setup.path, setup.replace_file));
   return std::unique_ptr<ControlServer>(
       new ControlServer(loop, std::move(setup), std::move(socket), clock));
 }

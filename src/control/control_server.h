@@ -25,6 +25,7 @@ class ControlServer {
   struct Setup {
     std::string path;
     Dialect dialect = Dialect::native;
+    bool replace_file = false;         ///< ControlSocket::open
     ForwardRules& rules;               ///< must outlive the server
     std::function<HelperInfo()> info;  ///< must be callable
   };
@@ -40,6 +41,8 @@ class ControlServer {
 
   const ControlCounters& counters() const { return counters_; }
   std::size_t clients() const { return clients_.size(); }
+  /// The directory that the socket's file will be removed from; not given away.
+  int directory_fd() const { return socket_.directory_fd(); }
   /// The counters under their names in `info`, "control.requests" and so on.
   HelperInfo::Numbers numbers() const;
 

@@ -107,7 +107,7 @@ Result<> put_in_place(int directory, const char* temporary, const char* name,
 
 }  // namespace
 
-Result<ControlSocket> ControlSocket::open(const std::string& path) {
+Result<ControlSocket> ControlSocket::open(const std::string& path, bool replace_file) {
   if (path.size() >= sizeof(sockaddr_un::sun_path))
     return Error{.code = Code::invalid,
                  .what = "the specified API socket path is too long (>= 108)",
@@ -124,10 +124,12 @@ Result<ControlSocket> ControlSocket::open(const std::string& path) {
   auto found = look(made.directory_, made.name_);
   if (!found) return at(path, std::move(found).error());
   if (*found) {
-    if (!S_ISSOCK((*found)->st_mode))
+    if (S_ISSOCK((*found)->st_mode)) {
+      if (auto stale = check_stale(made.directory_, made.name_); !stale)
+        return at(path, std::move(stale).error());
+    } else if (!replace_file || S_ISDIR((*found)->st_mode)) {
       return refused(Code::invalid, path, "a file that is not a socket is there");
-    if (auto stale = check_stale(made.directory_, made.name_); !stale)
-      return at(path, std::move(stale).error());
+    }
   }
 
   auto listener = new_socket();

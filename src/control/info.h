@@ -31,6 +31,12 @@ struct HelperInfo {
     std::string network, gateway, dns, guest;  ///< dns is empty when names are not served
   };
 
+  struct Confinement {
+    bool sandbox = false;
+    bool seccomp = false;
+    std::vector<std::string> notes;  ///< what the kernel does not offer for it
+  };
+
   std::string version;
   Libslirp libslirp;
   std::int64_t pid = 0;
@@ -43,6 +49,7 @@ struct HelperInfo {
   std::vector<std::string> resolvers;
   Numbers limits;
   Numbers counters;  ///< dotted names become nested objects: "guard.drops.arp_spoofed"
+  Confinement confinement;
   std::vector<std::string> notes;  ///< what does not work here, and why
 };
 

@@ -55,6 +55,10 @@ Json json_of(const HelperInfo& info) {
       {"dns", {{"resolvers", Json(info.resolvers)}}},
       {"limits", json_of(info.limits)},
       {"counters", json_of(info.counters)},
+      {"confinement",
+       {{"sandbox", info.confinement.sandbox},
+        {"seccomp", info.confinement.seccomp},
+        {"notes", Json(info.confinement.notes)}}},
       {"notes", Json(info.notes)},
   };
 }

@@ -3,14 +3,14 @@
 
 #include <vector>
 
-#include "src/base/limits.h"
-
 namespace nh {
 namespace {
 
 /// Builds a document from the parser's events; a false answer stops the parser.
 class CheckedBuilder final : public nlohmann::json_sax<Json> {
  public:
+  explicit CheckedBuilder(JsonBounds bounds) : bounds_(bounds) {}
+
   bool null() override { return put(nullptr) != nullptr; }
   bool boolean(bool value) override { return put(value) != nullptr; }
   bool number_integer(number_integer_t value) override { return put(value) != nullptr; }
@@ -51,8 +51,8 @@ class CheckedBuilder final : public nlohmann::json_sax<Json> {
 
  private:
   Json* put(Json value) {
-    if (++values_ > limits::control_values) {
-      fail("more than " + std::to_string(limits::control_values) + " values");
+    if (++values_ > bounds_.values) {
+      fail("more than " + std::to_string(bounds_.values) + " values");
       return nullptr;
     }
     if (open_.empty()) {
@@ -69,8 +69,8 @@ class CheckedBuilder final : public nlohmann::json_sax<Json> {
   }
 
   bool open(Json container) {
-    if (open_.size() == limits::control_depth)
-      return fail("more than " + std::to_string(limits::control_depth) + " levels deep");
+    if (open_.size() == bounds_.depth)
+      return fail("more than " + std::to_string(bounds_.depth) + " levels deep");
     Json* const place = put(std::move(container));
     if (place != nullptr) open_.push_back(place);
     return place != nullptr;
@@ -87,6 +87,7 @@ class CheckedBuilder final : public nlohmann::json_sax<Json> {
     return false;
   }
 
+  const JsonBounds bounds_;
   Json document_;
   std::vector<Json*> open_;
   std::string key_;
@@ -119,8 +120,8 @@ Error wrong(std::string_view name, const std::string& rule, const Json& value) {
 
 }  // namespace
 
-Result<Json> parse_checked(std::string_view text) {
-  CheckedBuilder builder;
+Result<Json> parse_checked(std::string_view text, JsonBounds bounds) {
+  CheckedBuilder builder(bounds);
   if (!Json::sax_parse(text.begin(), text.end(), &builder)) return builder.take_error();
   return builder.take_document();
 }

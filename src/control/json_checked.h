@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// JSON with bounds: the one header that includes nlohmann/json, for the .cc files of this folder.
+// JSON with bounds: the one header that includes nlohmann/json, for .cc files here and in src/helper.
 //
 // parse_checked() reads a request event by event and stops at the first broken rule, so that
 // neither depth, nor the number of values, nor a member given twice ever reaches a document. Keys
@@ -11,16 +11,22 @@
 #include <string>
 #include <string_view>
 
+#include "src/base/limits.h"
 #include "src/base/result.h"
 
 namespace nh {
 
 using Json = nlohmann::ordered_json;
 
-/// One whole JSON text (RFC 8259, strings in UTF-8) with at most limits::control_depth levels and
-/// limits::control_values values. Error invalid: `what` says which rule is broken and where;
+/// A request's, unless said otherwise.
+struct JsonBounds {
+  std::size_t depth = limits::control_depth;
+  std::size_t values = limits::control_values;
+};
+
+/// One whole JSON text (RFC 8259, strings in UTF-8) within bounds. Error invalid: `what` says which rule is broken and where;
 /// `field` is set if it is a member's doing.
-Result<Json> parse_checked(std::string_view text);
+Result<Json> parse_checked(std::string_view text, JsonBounds bounds = {});
 
 /// A JSON integer (no fraction, exponent or quotes) within bounds. Error invalid with `field` =
 /// name; the rule is `what`.

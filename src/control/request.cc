@@ -40,13 +40,8 @@ Result<std::optional<Address>> parse_address(const Json& arguments, const std::s
   if (text.empty()) return std::optional<Address>();
   // A NUL would end the text early for inet_pton(3).
   auto address = Address::parse(text.substr(0, text.find('\0')), name);
-  const bool good =
-      address && text.find('\0') == text.npos && (address->is_v4() || dialect == Dialect::native);
-  if (!good) {
-    const std::string_view kinds =
-        dialect == Dialect::native ? "an IPv4 or IPv6 address" : "an IPv4 address";
-    return broken(name, "must be " + std::string(kinds) + ", not \"" + shown(text) + "\"");
-  }
+  if (!address || text.find('\0') != text.npos)
+    return broken(name, "must be an IPv4 or IPv6 address, not \"" + shown(text) + "\"");
   return std::optional<Address>(*address);
 }
 
@@ -67,7 +62,7 @@ Result<ForwardSpec> parse_forward(const Json& arguments, Dialect dialect) {
   NH_LET(transport, parse_proto(arguments));
   NH_LET(host_address, parse_address(arguments, "host_addr", dialect));
   NH_LET(host_port_member, require(arguments, "host_port"));
-  NH_LET(host_port, integer_of(*host_port_member, native ? 0 : 1, 65535, "host_port"));
+  NH_LET(host_port, integer_of(*host_port_member, 0, 65535, "host_port"));
   NH_LET(guest_address, parse_address(arguments, "guest_addr", dialect));
   NH_LET(guest_port_member, require(arguments, "guest_port"));
   NH_LET(guest_port_number, integer_of(*guest_port_member, 1, 65535, "guest_port"));

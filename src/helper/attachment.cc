@@ -1,20 +1,34 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "src/helper/attachment.h"
 
+#include <fcntl.h>
+
+#include <climits>
+
 #include "src/base/log.h"
+#include "src/base/number.h"
 
 namespace nh {
 namespace {
 
 constexpr unsigned ipv6_minimum_mtu = 1280;  // RFC 8200 5
 
+Result<Target> open_process(const Options& options) {
+  if (options.target_pidfd < 0) return open_pid_target(options.target, options.userns);
+  UniqueFd pidfd(fcntl(options.target_pidfd, F_DUPFD_CLOEXEC, 3));
+  if (!pidfd) return sys_error("holding process " + options.target);
+  NH_LET(pid, parse_unsigned(options.target, 1, INT_MAX, "pid"));
+  return open_pid_target(static_cast<pid_t>(pid), std::move(pidfd), options.userns);
+}
+
 Result<Target> open_target(const Options& options, const Clock& clock, int signal_fd) {
   switch (options.attach) {
-    case TargetKind::pid: return open_pid_target(options.target, options.userns);
+    case TargetKind::pid: return open_process(options);
     case TargetKind::netns_path:
     case TargetKind::netns_fd: return open_netns_target(options.target, options.userns);
     case TargetKind::tap_fd: return open_tap_fd_target(options.target, options.userns);
     case TargetKind::tap_socket: return open_tap_socket_target(options.target, clock, signal_fd, options.userns);
+    case TargetKind::frame_socket: return open_frame_socket_target(options.target, signal_fd);
   }
   NH_BUG_IF(true);
 }
@@ -33,6 +47,7 @@ InterfacePlan interface_plan(const Options& options, const AddressPlan& plan) {
   interface.mtu = plan.mtu;
   interface.v4 = net(plan.v4);
   if (plan.v6) interface.v6 = net(*plan.v6);
+  interface.v6_eui64 = options.eui64_guest;
   return interface;
 }
 
@@ -57,37 +72,56 @@ Result<AddressPlan> plan_addresses(const Options& options, std::vector<std::stri
   return plan;
 }
 
-Result<Attachment> attach(const Options& options, const AddressPlan& plan, const Clock& clock, int signal_fd) {
+Result<Attachment> Attachment::begin(const Options& options, const AddressPlan& plan, const Clock& clock, int signal_fd) {
   NH_LET(target, open_target(options, clock, signal_fd));
   Attachment attachment(plan);
 
+  if (target.frames) {
+    // Until its own frames tell its MAC, the guest is spoken to by broadcast.
+    attachment.info.mac.bytes.fill(0xff);
+    attachment.target = std::move(target);
+    return attachment;
+  }
   if (!target.netns) {
     NH_LET(info, adopt_tap(target.tap.get()));
     attachment.info = info;
-    attachment.state.mac = info.mac;
     attachment.tap = std::move(target.tap);
     attachment.notes.emplace_back("the kernel does not let us into the TAP's network namespace: nothing is configured there");
     attachment.target = std::move(target);
     return attachment;
   }
 
-  AgentSetup setup{.target = &target, .tap_name = options.tap_name, .plan = std::nullopt, .signal_fd = signal_fd};
+  AgentSetup setup{.target = &target, .tap_name = options.tap_name, .plan = std::nullopt, .signal_fd = signal_fd,
+                   .sandbox = options.sandbox, .seccomp = options.seccomp};
   if (options.configure) setup.plan = interface_plan(options, plan);
   Attached attached;
   NH_LET(agent, AgentLink::start(setup, attached));
   attachment.agent = std::move(agent);
   attachment.tap = std::move(attached.tap);
   attachment.info = std::move(attached.info);
-  attachment.state = std::move(attached.state);
-  attachment.ra_guard = attached.ra_guard_needed;
-  attachment.notes = std::move(attached.warnings);
+  attachment.target = std::move(target);
+  if (options.eui64_guest && attachment.plan.v6)
+    attachment.plan.v6->guest = eui64_address(plan.v6->network.network(), options.mac.value_or(attachment.info.mac));
+  return attachment;
+}
+
+Result<> Attachment::finish(const Options& options) {
+  if (!agent) {
+    state.mac = info.mac;
+    return Ok{};
+  }
+  Attached attached;
+  NH_TRY(agent->finish(attached));
+  info.mac = attached.state.mac;
+  state = std::move(attached.state);
+  ra_guard = attached.ra_guard_needed;
+  notes = std::move(attached.warnings);
   if (attached.ipv6_left_out) {
     if (options.cidr6_given)
       return Error{.code = Code::unsupported, .what = "--cidr6: the guest has no IPv6", .field = "cidr6"};
-    attachment.plan.v6.reset();
+    plan.v6.reset();
   }
-  attachment.target = std::move(target);
-  return attachment;
+  return Ok{};
 }
 
 std::string target_kind_name(TargetKind kind) {
@@ -97,6 +131,7 @@ std::string target_kind_name(TargetKind kind) {
     case TargetKind::netns_fd: return "netns-fd";
     case TargetKind::tap_fd: return "tap-fd";
     case TargetKind::tap_socket: return "tap-socket";
+    case TargetKind::frame_socket: return "frame-socket";
   }
   NH_BUG_IF(true);
 }

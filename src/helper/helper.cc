@@ -6,11 +6,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <cerrno>
 
+#include "netstack/bridge/frame_socket.h"
+#include "netstack/bridge/tap_port.h"
 #include "netstack/slirp/slirp_version.h"
 #include "src/base/limits.h"
 #include "src/base/log.h"
 #include "src/helper/outbound_address.h"
+#include "src/helper/slirp4netns_texts.h"
 #include "src/loop/signals.h"
 
 namespace nh {
@@ -34,33 +39,48 @@ Helper::~Helper() {
 Result<std::unique_ptr<Helper>> Helper::start(const Options& options, const UniqueFd& signals, std::uint64_t nofile) {
   std::vector<std::string> notes;
   NH_LET(plan, plan_addresses(options, notes));
-  NH_LET(attachment, attach(options, plan, MonotonicClock(), signals.get()));
+  NH_LET(attachment, Attachment::begin(options, plan, MonotonicClock(), signals.get()));
   std::unique_ptr<Helper> helper(new Helper(options, signals, nofile, std::move(attachment)));
+  // The agent configures the guest meanwhile.
+  NH_TRY(helper->open_device());
+  NH_TRY(helper->build_stations());
+  NH_TRY(helper->finish_attachment());
+
   helper->notes_ = std::move(notes);
   helper->notes_.insert(helper->notes_.end(), helper->attachment_.notes.begin(), helper->attachment_.notes.end());
   for (const std::string& note : helper->notes_) log::warning(note);
 
-  NH_TRY(helper->build_network());
+  NH_TRY(helper->bridge_->start());
   NH_TRY(helper->add_forwards());
   NH_TRY(helper->open_control_socket());
   helper->watch_lifecycle();
+  NH_TRY(helper->confine());
   NH_TRY(helper->tell_ready());
+  if (options.personality == Personality::slirp4netns) return helper;  // its callers show every line to their users
   // Nobody has to wait for these lines.
   for (const std::string& fault : known_faults(SlirpVersion::parse(SlirpStack::library_version())))
     log::info("libslirp " + SlirpStack::library_version() + ": " + fault);
   return helper;
 }
 
-Result<> Helper::build_network() {
-  const AddressPlan& plan = attachment_.plan;
-  NH_LET(outbound_v4, outbound_address(options_.outbound_v4, Family::v4, "outbound-addr"));
-  NH_LET(outbound_v6, outbound_address(options_.outbound_v6, Family::v6, "outbound-addr6"));
+Result<> Helper::open_device() {
   NH_LET(flows, EpollSet::create(loop_));
   flows_ = std::move(flows);
+  if (attachment_.target.frames) {
+    device_ = std::make_unique<FrameSocket>(std::move(attachment_.target.frames));
+  } else {
+    if (options_.personality == Personality::slirp4netns) say_tap_arrived(attachment_.tap.get(), attachment_.info.name);
+    device_ = std::make_unique<TapPort>(std::move(attachment_.tap), attachment_.info.vnet_hdr);
+  }
+  output_.emplace(*device_);
+  neighbours_.emplace(attachment_.info.mac);
+  return Ok{};
+}
 
-  tap_.emplace(std::move(attachment_.tap), attachment_.info.vnet_hdr);
-  output_.emplace(*tap_, attachment_.ra_guard);
-  neighbours_.emplace(attachment_.state.mac);
+Result<> Helper::build_stations() {
+  const AddressPlan& plan = attachment_.plan;
+  NH_LET(outbound_v4, outbound_address(options_.outbound_v4, Family::v4, "outbound-addr", options_.outbound_may_come));
+  NH_LET(outbound_v6, outbound_address(options_.outbound_v6, Family::v6, "outbound-addr6", options_.outbound_may_come));
   guard_.emplace(GuardSetup{.plan = plan,
                             .max_ip_size = attachment_.info.offload ? 65535u : plan.mtu,
                             .ipv6 = plan.v6.has_value(),
@@ -101,14 +121,11 @@ Result<> Helper::build_network() {
 
   TapBridge::Hooks hooks;
   if (attachment_.agent) hooks.ask_addresses = [this] { attachment_.agent->request_refresh(); };
-  hooks.on_gone = [this](const Error& error) {
-    log::error("the TAP is gone, the guest has deleted it: " + error.message());
-    loop_.quit(exit_failure);
-  };
+  hooks.on_gone = [this](const Error& error) { on_device_gone(error); };
   const FlowLimits limits = FlowLimits::for_descriptors(nofile_);
   slirp_->set_socket_budget(limits.tcp + limits.udp + limits.icmp);
   bridge_.emplace(loop_, *flows_,
-                  BridgeParts{.device = &*tap_,
+                  BridgeParts{.device = device_.get(),
                               .output = &*output_,
                               .guard = &*guard_,
                               .neighbours = &*neighbours_,
@@ -121,12 +138,28 @@ Result<> Helper::build_network() {
                              .allow_link_local = options_.allow_link_local,
                              .dns = options_.use_dns},
                   limits, std::move(hooks));
+  return Ok{};
+}
+
+Result<> Helper::finish_attachment() {
+  const bool planned_v6 = attachment_.plan.v6.has_value();
+  NH_TRY(attachment_.finish(options_));
+  if (planned_v6 && !attachment_.plan.v6) {
+    // Rare enough to build again what was built for both families.
+    bridge_.reset();
+    dns_.reset();
+    udp_forward_.reset();
+    slirp_.reset();
+    NH_TRY(build_stations());
+  }
+  if (attachment_.ra_guard) output_->drop_advertisements();
+  neighbours_->set_tap(attachment_.state.mac);
   if (attachment_.agent) {
     bridge_->set_guest_state(addresses_of(attachment_.state), attachment_.state.mac);
     attachment_.agent->serve(
         loop_, [this](const TapState& state) { on_guest_state(state); }, [this](const Error& error) { on_agent_lost(error); });
   }
-  return bridge_->start();
+  return Ok{};
 }
 
 Result<> Helper::add_forwards() {
@@ -146,7 +179,8 @@ Result<> Helper::add_forwards() {
 Result<> Helper::open_control_socket() {
   if (options_.api_socket.empty()) return Ok{};
   ControlServer::Setup setup{.path = options_.api_socket,
-                             .dialect = Dialect::native,
+                             .dialect = options_.personality == Personality::native ? Dialect::native : Dialect::slirp4netns,
+                             .replace_file = options_.personality == Personality::slirp4netns,
                              .rules = *forwards_,
                              .info = [this] { return info(); }};
   NH_LET(server, ControlServer::open(loop_, std::move(setup)));
@@ -158,13 +192,29 @@ void Helper::watch_lifecycle() {
   signal_watch_ = loop_.watch(signals_.get(), POLLIN, [this](IoEvents) {
     const int number = next_signal(signals_);
     if (number == 0) return;
+    ended_by_signal_ = number;
     log::info("ended by signal " + std::to_string(number));
     loop_.quit(exit_asked);
   });
   if (options_.exit_fd >= 0) {
     exit_fd_.reset(options_.exit_fd);
-    exit_watch_ = loop_.watch(exit_fd_.get(), POLLIN | POLLHUP, [this](IoEvents) {
-      log::info("ended by --exit-fd");
+    // slirp4netns asks for the hang-up alone: bytes in the pipe mean nothing to it.
+    const IoEvents events = options_.personality == Personality::slirp4netns ? POLLHUP : POLLIN | POLLHUP;
+    exit_watch_ = loop_.watch(exit_fd_.get(), events, [this](IoEvents) {
+      if (options_.personality == Personality::slirp4netns)
+        say_exit_event();
+      else
+        log::info("ended by --exit-fd");
+      loop_.quit(exit_asked);
+    });
+  }
+  if (options_.sync_fd >= 0) {
+    sync_fd_.reset(options_.sync_fd);
+    sync_watch_ = loop_.watch(sync_fd_.get(), POLLIN | POLLHUP, [this](IoEvents) {
+      std::array<char, 4096> ignored;
+      const ssize_t got = read(sync_fd_.get(), ignored.data(), ignored.size());
+      if (got > 0 || (got < 0 && (errno == EAGAIN || errno == EINTR))) return;
+      log::info("ended by --sync-fd");
       loop_.quit(exit_asked);
     });
   }
@@ -179,6 +229,15 @@ void Helper::watch_lifecycle() {
   if (target.kind == TargetKind::netns_path) path_timer_.arm(limits::netns_path_check);
 }
 
+void Helper::on_device_gone(const Error& error) {
+  if (attachment_.target.kind == TargetKind::frame_socket) {
+    log::info("the target has ended: " + error.message());
+    return loop_.quit(exit_asked);
+  }
+  log::error("the TAP is gone, the guest has deleted it: " + error.message());
+  loop_.quit(exit_failure);
+}
+
 void Helper::check_path() {
   if (attachment_.target.path_gone()) {
     log::info("the target has ended: " + attachment_.target.text + " no longer leads to its network namespace");
@@ -187,7 +246,21 @@ void Helper::check_path() {
   path_timer_.arm(limits::netns_path_check);
 }
 
+Result<> Helper::confine() {
+  if (options_.sandbox) NH_TRY(attachment_.target.hold_path());
+  HelperConfinement wanted{.sandbox = options_.sandbox,
+                           .seccomp = options_.seccomp,
+                           .inspectable = options_.personality == Personality::slirp4netns,
+                           .directories = {{.fd = attachment_.target.path_directory.get()}},
+                           .agent = attachment_.agent ? attachment_.agent->pid() : 0};
+  if (control_) wanted.directories.push_back({.fd = control_->directory_fd(), .writable = true});
+  NH_LET(confined, confine_helper(wanted));
+  confinement_ = std::move(confined);
+  return Ok{};
+}
+
 Result<> Helper::tell_ready() {
+  if (options_.personality == Personality::slirp4netns) say_start(options_, attachment_.plan);
   if (options_.ready_fd < 0) return Ok{};
   const UniqueFd fd(std::exchange(options_.ready_fd, -1));
   if (write(fd.get(), "1", 1) != 1) return sys_error("writing the ready byte to --ready-fd");

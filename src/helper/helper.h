@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Helper: the owner of every part. START HERE.
 //
-// Theory of operation. start() attaches to the guest (attachment.h: the agent is forked, the TAP is made, interfaces are
-// configured), then builds the stations of the frame path (netstack/bridge/tap_bridge.h), the forwards and the control
-// socket, and at last writes the ready byte. run() is the main loop. Everything lives in one thread and one process, next to
+// Theory of operation. start() attaches to the guest (attachment.h: the agent is forked, the TAP is made), builds the
+// stations of the frame path (netstack/bridge/tap_bridge.h) while the agent configures the interfaces, then the forwards and
+// the control socket, and at last writes the ready byte. run() is the main loop. Everything lives in one thread and one process, next to
 // the agent. The members below stand in the order of their construction; each may use those before it, and they are
 // destroyed in reverse. What ends run(): a signal, the exit fd, the target's end (all exit_asked), the loss of the TAP
 // (exit_failure). The agent's death ends nothing: what flows goes on, and `info` tells.
@@ -14,8 +14,9 @@
 #include <string>
 #include <vector>
 
+#include "netstack/bridge/frame_device.h"
 #include "netstack/bridge/tap_bridge.h"
-#include "netstack/bridge/tap_port.h"
+#include "src/confine/confine.h"
 #include "src/control/control_server.h"
 #include "src/control/info.h"
 #include "src/helper/attachment.h"
@@ -33,15 +34,21 @@ class Helper {
 
   /// Runs until something ends it; gives the exit code.
   int run();
+  /// The signal that ended run(), or 0.
+  int ended_by_signal() const { return ended_by_signal_; }
   HelperInfo info() const;
 
  private:
   Helper(const Options& options, const UniqueFd& signals, std::uint64_t nofile, Attachment attachment);
 
-  Result<> build_network();
+  Result<> open_device();
+  Result<> build_stations();
+  Result<> finish_attachment();
   Result<> add_forwards();
   Result<> open_control_socket();
   void watch_lifecycle();
+  void on_device_gone(const Error& error);
+  Result<> confine();
   Result<> tell_ready();
   void on_guest_state(const TapState& state);
   void on_agent_lost(const Error& error);
@@ -52,11 +59,13 @@ class Helper {
   std::uint64_t nofile_;
   Attachment attachment_;
   std::vector<std::string> notes_;
-  UniqueFd exit_fd_;
+  Confinement confinement_;
+  UniqueFd exit_fd_, sync_fd_;
+  int ended_by_signal_ = 0;
 
   Loop loop_;
   std::optional<EpollSet> flows_;
-  std::optional<TapPort> tap_;
+  std::unique_ptr<FrameDevice> device_;
   std::optional<TapOutput> output_;
   std::optional<Neighbours> neighbours_;
   std::optional<FrameGuard> guard_;
@@ -66,7 +75,7 @@ class Helper {
   std::optional<TapBridge> bridge_;
   std::optional<ForwardTable> forwards_;
   std::unique_ptr<ControlServer> control_;
-  Watch signal_watch_, exit_watch_, target_watch_;
+  Watch signal_watch_, exit_watch_, sync_watch_, target_watch_;
   Timer path_timer_, udp_deadline_, dns_deadline_;
 };
 

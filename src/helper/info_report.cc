@@ -95,6 +95,7 @@ HelperInfo Helper::info() const {
   info.mtu = plan.mtu;
   for (const NameServer& server : dns_ ? dns_->resolvers() : std::vector<NameServer>()) info.resolvers.push_back(server.address.text());
   info.notes = notes_;
+  info.confinement = {.sandbox = confinement_.sandbox, .seccomp = confinement_.seccomp, .notes = confinement_.notes};
 
   const FlowLimits flows = FlowLimits::for_descriptors(nofile_);
   info.limits = {{"nofile", nofile_},

@@ -5,14 +5,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <cstdio>
+#include <string_view>
 
-#include "src/helper/helper.h"
+#include "src/helper/oci_hook.h"
 #include "src/helper/options.h"
-#include "src/linux/inherited_fds.h"
-#include "src/linux/nofile.h"
-#include "src/loop/signals.h"
+#include "src/helper/serve.h"
+#include "src/helper/slirp4netns_options.h"
 
 namespace {
 
@@ -22,22 +21,7 @@ void open_standard_fds() {
     if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd) _exit(nh::exit_failure);
 }
 
-nh::Result<int> run(const nh::Options& options) {
-  NH_TRY(nh::close_all_but(nh::named_descriptors(options)));
-  NH_LET(signals, nh::take_signals({SIGTERM, SIGINT}));
-  NH_LET(nofile, nh::raise_nofile_limit());
-  NH_LET(helper, nh::Helper::start(options, signals, nofile));
-  return helper->run();
-}
-
-}  // namespace
-
-int main(int argc, char** argv) {
-  open_standard_fds();
-  umask(077);
-  // Nothing of the guest's may end up in a core file.
-  prctl(PR_SET_DUMPABLE, 0);
-
+int as_netns_helper(int argc, char** argv) {
   auto line = nh::parse_command_line(argc, argv);
   if (!line) {
     nh::log::error(line.error().message() + " (netns-helper --help shows the options)");
@@ -47,13 +31,31 @@ int main(int argc, char** argv) {
     std::fputs(line->print->text.c_str(), stdout);
     return std::fflush(stdout) == 0 ? nh::exit_asked : nh::exit_failure;
   }
-  const nh::Options& options = line->options;
-  nh::log::set_up({.level = options.log_level, .json = options.log_json});
+  return nh::serve(line->options);
+}
 
-  auto code = run(options);
-  if (code) return code.value();
-  if (code.error().code == nh::Code::interrupted) return nh::exit_asked;
-  nh::log::error(code.error().message());
-  const bool rule_broken = code.error().code == nh::Code::invalid && !code.error().field.empty();
-  return rule_broken ? nh::exit_usage : nh::exit_failure;
+int as_slirp4netns(int argc, char** argv) {
+  const auto line = nh::parse_slirp4netns(argc, argv);
+  std::fputs(line.err.c_str(), stderr);
+  std::fputs(line.out.c_str(), stdout);
+  const bool written = std::fflush(stdout) == 0;
+  if (line.exit) return *line.exit == nh::exit_asked && !written ? nh::exit_failure : *line.exit;
+  return nh::serve(line.options);
+}
+
+std::string_view base_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  open_standard_fds();
+  umask(077);
+  // Nothing of the guest's may end up in a core file.
+  prctl(PR_SET_DUMPABLE, 0);
+
+  constexpr std::string_view slirp4netns = "slirp4netns";
+  if (argc > 0 && base_name(argv[0]) == slirp4netns) return as_slirp4netns(argc, argv);
+  if (argc > 1 && argv[1] == slirp4netns) return as_slirp4netns(argc - 1, argv + 1);
+  if (argc > 1 && argv[1] == std::string_view("oci-hook")) return nh::oci_hook_main(argc - 1, argv + 1);
+  return as_netns_helper(argc, argv);
 }

@@ -4,9 +4,11 @@
 #include <fcntl.h>
 
 #include <CLI/CLI.hpp>
+#include <map>
 
 #include "netstack/slirp/slirp_stack.h"
 #include "src/base/number.h"
+#include "src/confine/confine.h"
 #include "src/linux/tap.h"
 
 namespace nh {
@@ -18,10 +20,11 @@ constexpr std::uint64_t mtu_min = 68, mtu_max = 65521;
 // The texts as CLI11 collects them; each becomes a type below.
 struct Raw {
   std::string pid, netns, userns, tap_fd, tap_socket, tap_name = "tap0";
-  std::string mtu, mac, cidr, cidr6, outbound, outbound6, api_socket, ready_fd, exit_fd, log_level;  // empty: not given
+  std::string mtu, mac, cidr, cidr6, outbound, outbound6, api_socket, log_level;  // empty: not given
+  std::string ready_fd, exit_fd, sync_fd, bwrap_info_fd, block_fd;
   std::vector<std::string> dns, forwards;
   bool no_configure = false, leave_lo = false, no_ipv6 = false, no_dns = false;
-  bool allow_host_loopback = false, allow_link_local = false, log_json = false, version = false;
+  bool allow_host_loopback = false, allow_link_local = false, sandbox = false, seccomp = false, log_json = false, version = false;
 };
 
 void declare(CLI::App& app, Raw& raw) {
@@ -38,11 +41,12 @@ void declare(CLI::App& app, Raw& raw) {
     app.add_option(name, value, help)->group(group)->type_name(type)->check(not_empty)->allow_extra_args(false);
   };
 
-  group = "Attach (exactly one of the first four)";
+  group = "Attach (exactly one of the first five)";
   option("--pid", raw.pid, "The guest is the network namespace of this process", "PID");
   option("--netns", raw.netns, "The guest is this network namespace", "PATH|FD");
   option("--tap-fd", raw.tap_fd, "The guest's end is this inherited TAP", "FD");
   option("--tap-socket", raw.tap_socket, "Receive the TAP over this Unix socket (SCM_RIGHTS)", "PATH|FD");
+  option("--bwrap-info-fd", raw.bwrap_info_fd, "The guest is bwrap's sandbox: what it writes as its info comes here", "FD");
   option("--userns", raw.userns, "User namespace to join (the owner of the network namespace)", "PATH|FD");
 
   group = "Configure";
@@ -66,16 +70,23 @@ void declare(CLI::App& app, Raw& raw) {
   option("--forward", raw.forwards, "[HOST_ADDR:]HOST_PORT:[GUEST_ADDR:]GUEST_PORT[/tcp|/udp]; repeatable", "SPEC");
   option("--api-socket", raw.api_socket, "Control socket", "PATH");
 
+  group = "Confine";
+  flag("--sandbox", raw.sandbox, "See no file but resolver configuration, keep no capability but to bind low ports");
+  flag("--seccomp", raw.seccomp, "Make no system call but those that are needed");
+
   group = "Life";
   option("--ready-fd", raw.ready_fd, "Gets one byte when the network is usable", "FD");
   option("--exit-fd", raw.exit_fd, "EOF or any event on it ends the helper", "FD");
+  option("--sync-fd", raw.sync_fd, "EOF on it ends the helper", "FD");
+  option("--block-fd", raw.block_fd, "Gets one byte when the network is usable; if it never is, the guest's process is killed", "FD");
   option("--log-level", raw.log_level, "error, warning, info or debug (info)", "LEVEL");
   flag("--log-json", raw.log_json, "Log JSON lines");
 }
 
 std::string version_text() {
   return "netns-helper version " NETNS_HELPER_VERSION "\nlibslirp: " + SlirpStack::library_version() +
-         "\nSLIRP_CONFIG_VERSION: " + std::to_string(SlirpStack::config_version()) + "\n";
+         "\nSLIRP_CONFIG_VERSION: " + std::to_string(SlirpStack::config_version()) +
+         "\nlibseccomp: " + seccomp_library_version() + "\n";
 }
 
 Error rule(std::string option, std::string text) {
@@ -104,6 +115,7 @@ Result<> choose_target(const Raw& raw, Options& options) {
     const std::string& text;
     TargetKind kind;
   } ways[] = {{raw.pid, TargetKind::pid},
+              {raw.bwrap_info_fd, TargetKind::pid},
               {raw.netns, TargetKind::netns_path},
               {raw.tap_fd, TargetKind::tap_fd},
               {raw.tap_socket, TargetKind::tap_socket}};
@@ -116,8 +128,14 @@ Result<> choose_target(const Raw& raw, Options& options) {
   }
   if (given != 1)
     return Error{.code = Code::invalid,
-                 .what = "name the guest by exactly one of --pid, --netns, --tap-fd and --tap-socket",
+                 .what = "name the guest by exactly one of --pid, --netns, --tap-fd, --tap-socket and --bwrap-info-fd",
                  .field = "pid"};
+  NH_LET(bwrap_info_fd, parse_fd(raw.bwrap_info_fd, "bwrap-info-fd"));
+  options.bwrap_info_fd = bwrap_info_fd;
+  if (bwrap_info_fd >= 0) {
+    options.target.clear();
+    options.leave_lo = true;  // bwrap brings it up itself, and fails when somebody else was first
+  }
   options.userns = raw.userns;
   options.tap_name = raw.tap_name;
   return check_interface_name(raw.tap_name);
@@ -125,7 +143,7 @@ Result<> choose_target(const Raw& raw, Options& options) {
 
 Result<> fill_configuration(const Raw& raw, Options& options) {
   options.configure = !raw.no_configure;
-  options.leave_lo = raw.leave_lo;
+  options.leave_lo = options.leave_lo || raw.leave_lo;
   if (!raw.mtu.empty()) {
     NH_LET(mtu, of_option("mtu", parse_unsigned(raw.mtu, mtu_min, mtu_max, "MTU")));
     options.mtu = static_cast<unsigned>(mtu);
@@ -169,11 +187,27 @@ Result<> fill_life(const Raw& raw, Options& options) {
     options.forwards.push_back(spec);
   }
   options.api_socket = raw.api_socket;
-  NH_LET(ready_fd, parse_fd(raw.ready_fd, "ready-fd"));
-  NH_LET(exit_fd, parse_fd(raw.exit_fd, "exit-fd"));
-  options.ready_fd = ready_fd;
-  options.exit_fd = exit_fd;
-  if (ready_fd >= 0 && ready_fd == exit_fd) return rule("exit-fd", "is the same descriptor as --ready-fd");
+  options.sandbox = raw.sandbox;
+  options.seccomp = raw.seccomp;
+  const struct {
+    const std::string& text;
+    std::string_view option;
+    int& fd;
+  } descriptors[] = {{raw.ready_fd, "ready-fd", options.ready_fd},
+                     {raw.exit_fd, "exit-fd", options.exit_fd},
+                     {raw.sync_fd, "sync-fd", options.sync_fd},
+                     {raw.block_fd, "block-fd", options.block_fd}};
+  std::map<int, std::string_view> taken;
+  if (options.bwrap_info_fd >= 0) taken.emplace(options.bwrap_info_fd, "bwrap-info-fd");
+  for (const auto& [text, option, fd] : descriptors) {
+    NH_LET(number, parse_fd(text, option));
+    fd = number;
+    if (fd < 0) continue;
+    const auto [other, first] = taken.emplace(fd, option);
+    if (!first) return rule(std::string(option), "is the same descriptor as --" + std::string(other->second));
+  }
+  if (options.block_fd >= 0 && options.attach != TargetKind::pid)
+    return rule("block-fd", "needs a process that waits for it: --bwrap-info-fd or --pid");
   if (!raw.log_level.empty()) {
     NH_LET(level, of_option("log-level", log::parse_level(raw.log_level)));
     options.log_level = level;
@@ -185,7 +219,9 @@ Result<> fill_life(const Raw& raw, Options& options) {
 }  // namespace
 
 std::vector<int> named_descriptors(const Options& options) {
-  std::vector<int> named{options.ready_fd, options.exit_fd};
+  std::vector<int> named{options.ready_fd,     options.exit_fd,       options.sync_fd,
+                         options.block_fd,     options.bwrap_info_fd, options.target_pidfd,
+                         options.held_fd};
   const bool process = options.attach == TargetKind::pid;
   // PATH|FD: digits alone are a descriptor.
   for (const std::string& text : {process ? std::string() : options.target, options.userns})

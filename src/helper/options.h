@@ -17,9 +17,16 @@ namespace nh {
 /// MTU of the TAP unless --mtu says otherwise; netns-helper.1 has the measurement behind it.
 inline constexpr unsigned default_mtu = 1500;
 
+/// Whose words and habits the helper uses where it speaks: control socket's dialect, start-up texts, exit codes. Nothing else
+/// depends on it; what a personality's defaults are, its command line has translated into the options below.
+enum class Personality : std::uint8_t { native, slirp4netns };
+
 struct Options {
+  Personality personality = Personality::native;
   TargetKind attach = TargetKind::pid;  ///< netns_path stands for --netns, path or fd
-  std::string target;                   ///< the value of --pid, --netns, --tap-fd or --tap-socket
+  std::string target;                   ///< the value of --pid, --netns, --tap-fd or --tap-socket; the path of a frame_socket
+  int target_pidfd = -1;                ///< kind pid: the process, held already; target is its number
+  int bwrap_info_fd = -1;               ///< kind pid: target is still to be read from here
   std::string userns;                   ///< --userns; empty: the owner of the network namespace
   std::string tap_name = "tap0";
 
@@ -28,6 +35,7 @@ struct Options {
   unsigned mtu = default_mtu;
   std::optional<MacAddress> mac;
   Cidr cidr = Cidr::of(Address::v4(0x0a000200), 24);
+  bool eui64_guest = false;  ///< the guest's IPv6 address is the prefix and its MAC, as by autoconfiguration, not ::100
   std::optional<Cidr> cidr6 = Cidr::of(Address::parse("fd00::").value(), 64);  ///< nullopt: --no-ipv6
   bool cidr6_given = false;
 
@@ -36,12 +44,19 @@ struct Options {
   bool allow_host_loopback = false;
   bool allow_link_local = false;
   std::string outbound_v4, outbound_v6;  ///< an address or an interface's name; empty: the kernel chooses
+  bool outbound_may_come = false;        ///< the host need not have that address at the start
 
   std::vector<ForwardSpec> forwards;
   std::string api_socket;
 
+  bool sandbox = false;  ///< empty root, no capability: confine/confine.h
+  bool seccomp = false;  ///< only the system calls that are needed
+
   int ready_fd = -1;
   int exit_fd = -1;
+  int sync_fd = -1;
+  int block_fd = -1;
+  int held_fd = -1;  ///< kept open, nothing else: a lock that lasts as long as the helper
   log::Level log_level = log::Level::info;
   bool log_json = false;
 };

@@ -28,14 +28,14 @@ Result<> check_bindable(const Address& address, const std::string& option) {
 
 }  // namespace
 
-Result<std::optional<Address>> outbound_address(const std::string& text, Family family, const std::string& option) {
+Result<std::optional<Address>> outbound_address(const std::string& text, Family family, const std::string& option, bool may_come) {
   if (text.empty()) return std::optional<Address>();
   if (auto address = Address::parse(text)) {
     if (address->family() != family)
       return Error{.code = Code::invalid,
                    .what = "--" + option + " must be an " + family_name(family) + " address or an interface, not \"" + text + "\"",
                    .field = option};
-    NH_TRY(check_bindable(*address, option));
+    if (!may_come) NH_TRY(check_bindable(*address, option));
     return std::optional<Address>(*address);
   }
   ifaddrs* list = nullptr;

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "src/linux/inherited_fds.h"
 
+#include <fcntl.h>
 #include <linux/close_range.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <climits>
+#include <string>
+
+#include "src/base/unique_fd.h"
 
 namespace nh {
 
@@ -20,6 +24,14 @@ Result<> close_all_but(std::vector<int> kept) {
   }
   if (close_range(first, UINT_MAX, 0) != 0) return sys_error("closing inherited descriptors");
   return Ok{};
+}
+
+Result<int> above_standard(int fd) {
+  if (fd < 0 || fd > STDERR_FILENO) return fd;
+  UniqueFd moved(fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1));
+  const UniqueFd null(open("/dev/null", O_RDWR | O_CLOEXEC));
+  if (!moved || !null || dup2(null.get(), fd) < 0) return sys_error("moving descriptor " + std::to_string(fd));
+  return moved.release();
 }
 
 }  // namespace nh

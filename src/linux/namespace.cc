@@ -12,20 +12,41 @@
 
 #include "src/base/number.h"
 
+// sched.h has it since glibc 2.36; linux/sched.h since Linux 5.6.
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
+
 namespace nh {
 
 namespace {
 
-int clone_flag(NamespaceType type) {
-  return type == NamespaceType::user ? CLONE_NEWUSER : CLONE_NEWNET;
+struct Names {
+  NamespaceType type;
+  int flag;
+  std::string_view name, proc, spec;  // spec: the runtime-spec's, also used in messages
+};
+constexpr std::array<Names, all_namespace_types.size()> names{{
+    {NamespaceType::user, CLONE_NEWUSER, "user", "user", "user"},
+    {NamespaceType::pid, CLONE_NEWPID, "pid", "pid", "pid"},
+    {NamespaceType::uts, CLONE_NEWUTS, "uts", "uts", "uts"},
+    {NamespaceType::ipc, CLONE_NEWIPC, "ipc", "ipc", "ipc"},
+    {NamespaceType::net, CLONE_NEWNET, "net", "net", "network"},
+    {NamespaceType::cgroup, CLONE_NEWCGROUP, "cgroup", "cgroup", "cgroup"},
+    {NamespaceType::time, CLONE_NEWTIME, "time", "time", "time"},
+    {NamespaceType::mount, CLONE_NEWNS, "mount", "mnt", "mount"},
+}};
+
+const Names& names_of(NamespaceType type) {
+  return names[static_cast<std::size_t>(type)];
 }
 
-const char* type_name(NamespaceType type) {
-  return type == NamespaceType::user ? "user" : "network";
+std::string type_name(NamespaceType type) {
+  return std::string(names_of(type).spec);
 }
 
-const char* own_path(NamespaceType type) {
-  return type == NamespaceType::user ? "/proc/self/ns/user" : "/proc/self/ns/net";
+std::string own_path(NamespaceType type) {
+  return "/proc/self/ns/" + std::string(proc_name(type));
 }
 
 bool all_digits(std::string_view text) {
@@ -33,6 +54,24 @@ bool all_digits(std::string_view text) {
 }
 
 }  // namespace
+
+std::string_view namespace_name(NamespaceType type) {
+  return names_of(type).name;
+}
+
+std::optional<NamespaceType> namespace_type(std::string_view name) {
+  for (const Names& known : names)
+    if (name == known.name || name == known.proc || name == known.spec) return known.type;
+  return std::nullopt;
+}
+
+int clone_flag(NamespaceType type) {
+  return names_of(type).flag;
+}
+
+std::string_view proc_name(NamespaceType type) {
+  return names_of(type).proc;
+}
 
 Result<> check_namespace(int fd, NamespaceType type, std::string_view name) {
   const int found = ioctl(fd, NS_GET_NSTYPE);
@@ -84,14 +123,14 @@ bool same_namespace(int a, int b) {
 }
 
 Result<bool> is_own_namespace(int fd, NamespaceType type) {
-  UniqueFd own(open(own_path(type), O_RDONLY | O_CLOEXEC));
-  if (!own) return sys_error(std::string("opening ") + own_path(type));
+  UniqueFd own(open(own_path(type).c_str(), O_RDONLY | O_CLOEXEC));
+  if (!own) return sys_error("opening " + own_path(type));
   return same_namespace(fd, own.get());
 }
 
 Result<> join_namespace(int fd, NamespaceType type) {
   if (setns(fd, clone_flag(type)) == 0) return Ok{};
-  Error error = sys_error(std::string("joining the ") + type_name(type) + " namespace");
+  Error error = sys_error("joining the " + type_name(type) + " namespace");
   if (error.sys_errno == EPERM)
     error.what += type == NamespaceType::user ? " (only the user who made it, or root, may)"
                                               : " (it takes CAP_SYS_ADMIN over the user namespace that owns it)";

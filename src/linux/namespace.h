@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Namespaces as file descriptors (namespaces(7), ioctl_ns(2)): opening, checking, comparing, joining.
+// Namespaces as file descriptors (namespaces(7), ioctl_ns(2)): their kinds, opening, checking, comparing, joining.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "src/base/result.h"
@@ -10,7 +12,21 @@
 
 namespace nh {
 
-enum class NamespaceType : std::uint8_t { user, net };
+enum class NamespaceType : std::uint8_t { user, pid, uts, ipc, net, cgroup, time, mount };
+
+/// Every kind, once, in the order in which they are joined where nothing speaks for another (namespace_steps.h).
+inline constexpr std::array<NamespaceType, 8> all_namespace_types{
+    NamespaceType::user, NamespaceType::pid,    NamespaceType::uts,  NamespaceType::ipc,
+    NamespaceType::net,  NamespaceType::cgroup, NamespaceType::time, NamespaceType::mount};
+
+/// "user", "net", "pid", "mount", "ipc", "uts", "cgroup", "time": the words of our command line.
+std::string_view namespace_name(NamespaceType type);
+/// The kind of that name; also the names that the runtime-spec ("network") and /proc ("mnt") have. nullopt: no kind.
+std::optional<NamespaceType> namespace_type(std::string_view name);
+/// CLONE_NEWUSER and so on (clone(2)).
+int clone_flag(NamespaceType type);
+/// The file's name in /proc/PID/ns: "mnt" for mount, else namespace_name.
+std::string_view proc_name(NamespaceType type);
 
 /// Opens the namespace that an option names: digits alone are an inherited descriptor (which stays open; we keep a
 /// close-on-exec copy), everything else is a path. `option` is the error's field. invalid: not a namespace of this

@@ -14,9 +14,9 @@
 #include <climits>
 #include <string>
 
-#include "src/base/log.h"
 #include "src/base/number.h"
 #include "src/linux/fd_passing.h"
+#include "src/linux/one_client.h"
 
 namespace nh {
 
@@ -48,30 +48,6 @@ struct Wait {
   }
 };
 
-/// Removes the socket file that we made, unless another one has taken its place.
-class SocketFile {
- public:
-  explicit SocketFile(std::string path) : path_(std::move(path)) { made_ = lstat(path_.c_str(), &stat_) == 0; }
-  SocketFile(const SocketFile&) = delete;
-  SocketFile& operator=(const SocketFile&) = delete;
-  ~SocketFile() {
-    struct stat now {};
-    if (made_ && lstat(path_.c_str(), &now) == 0 && now.st_dev == stat_.st_dev && now.st_ino == stat_.st_ino)
-      unlink(path_.c_str());
-  }
-
- private:
-  std::string path_;
-  struct stat stat_ {};
-  bool made_ = false;
-};
-
-bool peer_allowed(int socket) {
-  ucred peer{};
-  socklen_t length = sizeof peer;
-  return getsockopt(socket, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 && (peer.uid == geteuid() || peer.uid == 0);
-}
-
 Result<UniqueFd> take_from(int socket, const Wait& wait) {
   NH_TRY(wait.until(socket, POLLIN));
   std::array<std::uint8_t, 4096> payload;  // whatever the sender likes to say with it
@@ -90,7 +66,7 @@ Result<UniqueFd> take_from_path(const sockaddr_un& address, const std::string& p
     UniqueFd socket(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!socket) return sys_error("making a socket");
     if (connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
-      if (!peer_allowed(socket.get())) return refused(Code::denied, "the listener is neither our user nor root");
+      if (!peer_is_ours(socket.get())) return refused(Code::denied, "the listener is neither our user nor root");
       return take_from(socket.get(), wait);
     }
     if (errno == EPROTOTYPE) continue;  // it listens with the other type
@@ -103,26 +79,12 @@ Result<UniqueFd> take_from_path(const sockaddr_un& address, const std::string& p
   return refused(Code::invalid, path + " is neither a SOCK_STREAM nor a SOCK_SEQPACKET socket");
 }
 
-Result<UniqueFd> take_at_path(const sockaddr_un& address, const std::string& path, const Wait& wait) {
-  UniqueFd listener(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!listener) return sys_error("making a socket");
-  // The mode of a socket's inode becomes that of its file (less the umask): at no time is it wider than 0600.
-  if (fchmod(listener.get(), 0600) != 0) return sys_error("setting the mode of " + path);
-  if (bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
-    Error error = sys_error("binding " + path);
-    error.field = field;
-    return error;
-  }
-  const SocketFile file(path);
-  if (listen(listener.get(), 1) != 0) return sys_error("listening on " + path);
-  while (true) {
-    NH_TRY(wait.until(listener.get(), POLLIN));
-    UniqueFd client(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-    if (!client && (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR)) continue;
-    if (!client) return sys_error("accepting on " + path);
-    if (peer_allowed(client.get())) return take_from(client.get(), wait);
-    log::warning("a client of " + path + " is neither our user nor root; closed");
-  }
+Result<UniqueFd> take_at_path(const std::string& path, const Wait& wait) {
+  auto client = accept_one_client(path, SOCK_STREAM, [&wait](int fd, short events) { return wait.until(fd, events); });
+  if (client) return take_from(client->get(), wait);
+  Error error = std::move(client).error();
+  error.field = field;
+  return error;
 }
 
 Result<UniqueFd> take_inherited(std::string_view text, const Wait& wait) {
@@ -151,7 +113,7 @@ Result<UniqueFd> receive_tap(std::string_view text, const Clock& clock, int sign
   path.copy(address.sun_path, path.size());
   struct stat present {};
   if (stat(path.c_str(), &present) != 0) {
-    if (errno == ENOENT) return take_at_path(address, path, wait);
+    if (errno == ENOENT) return take_at_path(path, wait);
     return sys_error("looking at " + path);
   }
   if (!S_ISSOCK(present.st_mode)) return refused(Code::in_use, path + " exists and is not a socket");

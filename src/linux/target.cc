@@ -2,13 +2,18 @@
 #include "src/linux/target.h"
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <array>
 #include <cerrno>
 #include <climits>
 
+#include "src/base/log.h"
 #include "src/base/number.h"
 #include "src/linux/namespace.h"
+#include "src/linux/one_client.h"
 #include "src/linux/pidfd.h"
 #include "src/linux/tap.h"
 #include "src/linux/tap_socket.h"
@@ -69,8 +74,20 @@ bool Target::path_gone() const {
   if (kind != TargetKind::netns_path) return false;
   struct stat now {
   }, held{};
-  if (stat(text.c_str(), &now) != 0) return errno == ENOENT || errno == ENOTDIR || errno == ESRCH;
+  const auto slash = text.rfind('/');
+  const int looked_up = path_directory ? fstatat(path_directory.get(), text.substr(slash + 1).c_str(), &now, 0)
+                                       : stat(text.c_str(), &now);
+  if (looked_up != 0) return errno == ENOENT || errno == ENOTDIR || errno == ESRCH;
   return fstat(netns.get(), &held) == 0 && (now.st_dev != held.st_dev || now.st_ino != held.st_ino);
+}
+
+Result<> Target::hold_path() {
+  if (kind != TargetKind::netns_path) return Ok{};
+  const auto slash = text.rfind('/');
+  const std::string directory = slash == std::string::npos ? "." : text.substr(0, slash + 1);
+  path_directory.reset(open(directory.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!path_directory) return sys_error("opening the directory " + directory);
+  return Ok{};
 }
 
 bool Target::process_gone() const {
@@ -150,6 +167,24 @@ Result<Target> open_tap_socket_target(std::string_view text, const Clock& clock,
   target.text = text;
   target.tap = std::move(*received);
   return with_namespaces_of_tap(std::move(target), userns);
+}
+
+Result<Target> open_frame_socket_target(const std::string& path, int signal_fd) {
+  log::info("Waiting for connection to " + path);
+  const auto wait = [signal_fd](int fd, short events) -> Result<> {
+    std::array<pollfd, 2> fds{{{.fd = fd, .events = events, .revents = 0}, {.fd = signal_fd, .events = POLLIN, .revents = 0}}};
+    while (poll(fds.data(), fds.size(), -1) < 0)
+      if (errno != EINTR) return sys_error("waiting");
+    if (fds[1].revents != 0) return Error{.code = Code::interrupted, .what = "stopped while waiting for a client"};
+    return Ok{};
+  };
+  auto client = accept_one_client(path, SOCK_SEQPACKET, wait);
+  if (!client) return std::move(client).error().in("frame socket " + path);
+  Target target;
+  target.kind = TargetKind::frame_socket;
+  target.text = path;
+  target.frames = std::move(*client);
+  return target;
 }
 
 }  // namespace nh

@@ -22,7 +22,7 @@
 
 namespace nh {
 
-enum class TargetKind : std::uint8_t { pid, netns_path, netns_fd, tap_fd, tap_socket };
+enum class TargetKind : std::uint8_t { pid, netns_path, netns_fd, tap_fd, tap_socket, frame_socket };
 
 struct Target {
   TargetKind kind = TargetKind::pid;
@@ -31,6 +31,12 @@ struct Target {
   UniqueFd netns;    ///< empty: a bare TAP
   UniqueFd userns;   ///< to be joined before netns; empty: none needs to be (we are in the owner, or cannot enter it)
   UniqueFd tap;      ///< kinds tap_fd and tap_socket
+  UniqueFd path_directory = {};  ///< after hold_path()
+  UniqueFd frames;   ///< kind frame_socket: a connected SOCK_SEQPACKET, each packet one Ethernet frame
+
+  /// kind netns_path: from now on the path is looked up from its directory, which is held: it survives a change of our root
+  /// (path_directory gives the descriptor). Nothing for every other kind.
+  Result<> hold_path();
 
   /// kind netns_path: true if the path no longer leads to `netns` (removed, unmounted, another namespace). A path
   /// that cannot be looked at for another reason is not gone. false for every other kind.
@@ -58,5 +64,9 @@ Result<Target> open_tap_fd_target(std::string_view text, UsernsText userns = {})
 /// becomes readable (-1: none).
 Result<Target> open_tap_socket_target(std::string_view text, const Clock& clock, int signal_fd, UsernsText userns = {},
                                       Duration wait = limits::tap_socket_wait);
+
+/// A guest behind a Unix socket: listens at `path` until one client has come, and takes each of its packets for a frame
+/// (one_client.h; User Mode Linux connects so). interrupted when signal_fd becomes readable (-1: none).
+Result<Target> open_frame_socket_target(const std::string& path, int signal_fd);
 
 }  // namespace nh

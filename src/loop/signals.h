@@ -10,7 +10,7 @@
 namespace nh {
 
 /// Gives every signal its default meaning again and unblocks all (a parent may have left SIGCHLD ignored or SIGTERM
-/// blocked), ignores SIGPIPE, then blocks `signals` and returns a non-blocking signalfd(2) that reports them.
+/// blocked), ignores SIGPIPE and SIGXFSZ (a log at its limit ends nothing), then blocks `signals` and returns a non-blocking signalfd(2) that reports them.
 Result<UniqueFd> take_signals(std::initializer_list<int> signals);
 
 /// The next pending signal's number, or 0 when there is none.

@@ -28,14 +28,6 @@ Address router() {
   return Address::from_bytes(bytes);
 }
 
-/// RFC 4291 appendix A: fe80::/64 and the MAC with ff:fe in its middle and the universal bit turned round.
-Address link_local_for(const MacAddress& mac) {
-  const auto& m = mac.bytes;
-  const std::array<std::uint8_t, 16> bytes{
-      0xfe, 0x80, 0, 0, 0, 0, 0, 0, static_cast<std::uint8_t>(m[0] ^ 2), m[1], m[2], 0xff, 0xfe, m[3], m[4], m[5]};
-  return Address::from_bytes(bytes);
-}
-
 /// Where frames from this address come from: 52:55 and an IPv4 address, 52:56 and the last four bytes of an IPv6 one.
 MacAddress mac_for(const Address& address) {
   const Bytes last = address.bytes().last(4);
@@ -94,7 +86,7 @@ class Steps {
     if (plan_.v4) NH_TRY(add_default_route(netlink_, ifindex_, plan_.v4->gateway, undo_));
     if (v6) NH_TRY(add_default_route(netlink_, ifindex_, router(), undo_));
     if (v6)
-      for (const Address& address : {link_local_for(mac_), plan_.v6->address})
+      for (const Address& address : {eui64_address(router(), mac_), guest6()})
         if (const auto local = wait_until_local(netlink_, address); !local)
           outcome_.warnings.push_back(local.error().message());
     return Ok{};
@@ -145,13 +137,15 @@ class Steps {
     }
     NH_TRY(set_link_up(netlink_, link.get(), undo_));
     mac_ = mac_of(link.get());
-    NH_TRY(add_address(netlink_, ifindex_, {.address = link_local_for(mac_), .prefix = 64}, undo_));
-    NH_TRY(add_address(netlink_, ifindex_, {.address = plan_.v6->address, .prefix = plan_.v6->prefix}, undo_));
+    NH_TRY(add_address(netlink_, ifindex_, {.address = eui64_address(router(), mac_), .prefix = 64}, undo_));
+    NH_TRY(add_address(netlink_, ifindex_, {.address = guest6(), .prefix = plan_.v6->prefix}, undo_));
     // Given back, so that a guest who takes the interface down and up again gets a link-local address as it would
     // anywhere.
     if (mode != none) NH_TRY(set_address_generation(netlink_, link.get(), mode));
     return Ok{};
   }
+
+  Address guest6() const { return plan_.v6_eui64 ? eui64_address(plan_.v6->address, mac_) : plan_.v6->address; }
 
   Result<> add_neighbours(const InterfacePlan::Net& net) {
     NH_TRY(add_neighbour(netlink_, ifindex_, net.gateway, mac_for(net.gateway), undo_));

@@ -38,6 +38,7 @@ struct InterfacePlan {
   unsigned mtu = 1500;
   std::optional<Net> v4;
   std::optional<Net> v6;
+  bool v6_eui64 = false;  ///< v6->address gives the prefix only, the rest is made of the TAP's MAC (eui64_address)
 };
 
 struct InterfaceOutcome {

@@ -27,7 +27,7 @@ struct Lab {
   Target target = EXPECT_OK(open_pid_target(guest.text()));
   Attached attached;
   std::unique_ptr<AgentLink> link =
-      EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+      EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
 };
 
 std::string proc_of(pid_t pid, const std::string& name) {
@@ -173,7 +173,7 @@ TEST_CASE("attaching and detaching again and again leaves neither process nor de
           for (int i = 0; i < 50; ++i) {
             const Target target = EXPECT_OK(open_pid_target(guest.text()));
             Attached attached;
-            EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+            EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           }
           EXPECT(open_fds() == before);
           EXPECT(waitpid(-1, nullptr, WNOHANG) == 0);  // the guest is the only child

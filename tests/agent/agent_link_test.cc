@@ -39,7 +39,7 @@ TEST_CASE("the agent attaches, configures and reports, for an ordinary namespace
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
           Attached attached;
           const auto link =
-              EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+              EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           EXPECT(attached.info.name == "tap0");
           EXPECT(attached.info.vnet_hdr);
           EXPECT(attached.info.offload);
@@ -65,7 +65,7 @@ TEST_CASE("without a plan nothing is configured") {
           Guest guest;
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
           Attached attached;
-          const auto link = EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = {}}, attached));
+          const auto link = EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = {}}, attached));
           EXPECT(!attached.state.up);
           EXPECT(attached.state.addresses.empty());
           EXPECT(attached.tap);
@@ -79,7 +79,7 @@ TEST_CASE("a namespace whose ids are not mapped is served") {
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
           EXPECT(target.userns);
           Attached attached;
-          EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+          EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           EXPECT(attached.state.up);
         }) == "");
 }
@@ -97,7 +97,7 @@ TEST_CASE("a guest in a user namespace nested in the owner of its network namesp
           EXPECT(!same_namespace(target.userns.get(), wrong.get()));
           Attached attached;
           const auto link =
-              EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+              EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           EXPECT(attached.state.up);
         }) == "");
 }
@@ -111,7 +111,7 @@ TEST_CASE("a namespace that our own user namespace owns needs no join of a user 
           EXPECT(!target.userns);
           Attached attached;
           const auto link =
-              EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+              EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           EXPECT(attached.state.up);
         }) == "");
 }
@@ -129,7 +129,7 @@ TEST_CASE("real root serves a namespace of the initial user namespace, and one o
             EXPECT(static_cast<bool>(target.userns) == ((flags & CLONE_NEWUSER) != 0));
             Attached attached;
             const auto link =
-                EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+                EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
             EXPECT(attached.state.up);
           }) == "");
 }
@@ -150,7 +150,7 @@ TEST_CASE("a TAP that was handed over is configured in its own namespace") {
           EXPECT(target.netns);
           EXPECT(target.userns);
           Attached attached;
-          const auto link = EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "", .plan = plan()}, attached));
+          const auto link = EXPECT_OK(test::start_agent({.target = &target, .tap_name = "", .plan = plan()}, attached));
           EXPECT(attached.info.name == "handed");
           EXPECT(attached.state.up);
           EXPECT(has_address(attached.state, "10.0.2.100"));
@@ -165,7 +165,7 @@ TEST_CASE("what fails in the agent is told with its step, undone, and leaves no 
           InterfacePlan bad = plan();
           bad.v4->gateway = Address::v4(0xc0000201);  // 192.0.2.1: not on the link
           Attached attached;
-          const auto failed = AgentLink::start({.target = &target, .tap_name = "tap0", .plan = bad}, attached);
+          const auto failed = test::start_agent({.target = &target, .tap_name = "tap0", .plan = bad}, attached);
           EXPECT(!failed);
           EXPECT(failed.error().what.find("configuring tap0: adding the default route via 192.0.2.1") !=
                  std::string::npos);
@@ -193,7 +193,7 @@ TEST_CASE("a signal ends the wait") {
           const UniqueFd signals(signalfd(-1, &set, SFD_CLOEXEC));
           EXPECT(raise(SIGTERM) == 0);
           Attached attached;
-          const auto failed = AgentLink::start(
+          const auto failed = test::start_agent(
               {.target = &target, .tap_name = "tap0", .plan = plan(), .signal_fd = signals.get()}, attached);
           EXPECT(!failed);
           EXPECT(failed.error().code == Code::interrupted);
@@ -260,7 +260,7 @@ TEST_CASE("changes are reported, questions answered, the loss of the agent and o
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
           Attached attached;
           const auto link =
-              EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+              EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           Loop loop;
           std::vector<TapState> states;
           std::vector<Error> deaths;
@@ -301,7 +301,7 @@ TEST_CASE("a killed agent is noticed and told with its signal") {
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
           Attached attached;
           const auto link =
-              EXPECT_OK(AgentLink::start({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+              EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           Loop loop;
           std::vector<Error> deaths;
           link->serve(

@@ -29,6 +29,15 @@ inline InterfacePlan plan() {
   return plan;
 }
 
+/// Both halves of a start, with nothing in between.
+inline Result<std::unique_ptr<AgentLink>> start_agent(const AgentSetup& setup, Attached& ret_attached) {
+  Attached attached;
+  NH_LET(link, AgentLink::start(setup, attached));
+  NH_TRY(link->finish(attached));
+  ret_attached = std::move(attached);
+  return link;
+}
+
 /// Runs `body` in a child that has joined the guest's namespaces.
 inline void in_guest(const Guest& guest, const std::function<void()>& body) {
   const std::string failure = in_child([&] {

@@ -92,3 +92,9 @@ TEST_CASE("socket addresses there and back", "[address]") {
   unix_address.storage.ss_family = AF_UNIX;
   CHECK(unix_address.endpoint().error().code == Code::unsupported);
 }
+
+TEST_CASE("an address of a prefix and a MAC, as in RFC 4291 appendix A", "[address]") {
+  const MacAddress mac = MacAddress::parse("34:56:78:9a:bc:de").value();
+  CHECK(eui64_address(Address::parse("fe80::2").value(), mac).text() == "fe80::3656:78ff:fe9a:bcde");
+  CHECK(eui64_address(Address::parse("fd00::100").value(), MacAddress::parse("02:00:00:00:00:07").value()).text() == "fd00::ff:fe00:7");
+}

@@ -38,7 +38,7 @@ std::vector<std::uint8_t> advertisement() {
 
 TEST_CASE("order holds between merged segments and other frames", "[output]") {
   FakeDevice device;
-  TapOutput output(device, false);
+  TapOutput output(device);
   TcpFrame data;
   data.payload.assign(100, 'a');
   output.send_to_guest(data.build());
@@ -61,7 +61,7 @@ TEST_CASE("order holds between merged segments and other frames", "[output]") {
 TEST_CASE("a device without offloads gets each frame at once", "[output]") {
   FakeDevice device;
   device.can_offload = false;
-  TapOutput output(device, false);
+  TapOutput output(device);
   TcpFrame data;
   data.payload.assign(1, 'x');
   output.send_to_guest(data.build());
@@ -72,7 +72,7 @@ TEST_CASE("a full device costs the newest frames, counted, and the kept ones kee
   FakeDevice device;
   device.can_offload = false;
   device.answer = Taken::later;
-  TapOutput output(device, false);
+  TapOutput output(device);
   TcpFrame data;
   for (std::uint16_t i = 0; i < limits::tap_backlog + 10; ++i) {
     data.ip_id = i;
@@ -94,7 +94,7 @@ TEST_CASE("frames that the device refuses are counted, not kept", "[output]") {
   FakeDevice device;
   device.can_offload = false;
   device.answer = Taken::lost;
-  TapOutput output(device, false);
+  TapOutput output(device);
   output.send_to_guest(TcpFrame().build());
   CHECK_FALSE(output.waiting());
   CHECK(output.counters().lost == 1);
@@ -104,7 +104,8 @@ TEST_CASE("frames that the device refuses are counted, not kept", "[output]") {
 TEST_CASE("router advertisements are kept from a guest that could not be told to ignore them", "[output]") {
   const bool guarded = GENERATE(true, false);
   FakeDevice device;
-  TapOutput output(device, guarded);
+  TapOutput output(device);
+  if (guarded) output.drop_advertisements();
   output.send_to_guest(advertisement());
   CHECK(device.written.size() == (guarded ? 0u : 1u));
   CHECK(output.counters().advertisements_dropped == (guarded ? 1u : 0u));

@@ -192,3 +192,21 @@ TEST_CASE("orders are taken from our own user and from root") {
   CHECK_FALSE(peer_allowed(1001, 1000));
   CHECK_FALSE(peer_allowed(1000, 0));
 }
+
+TEST_CASE("where files may be replaced, files and links are, directories and living sockets are not") {
+  const test::TempDir dir;
+  std::ofstream(dir / "file") << "x";
+  fs::create_symlink("/nowhere", dir / "link");
+  fs::create_directory(dir / "directory");
+  for (const char* name : {"file", "link"}) {
+    CAPTURE(name);
+    auto socket = ControlSocket::open(dir / name, true);
+    REQUIRE(socket);
+    CHECK(test::UnixClient(dir / name).connect_errno() == 0);
+    auto second = ControlSocket::open(dir / name, true);
+    REQUIRE_FALSE(second);
+    CHECK(second.error().code == Code::in_use);
+  }
+  CHECK_FALSE(ControlSocket::open(dir / "directory", true));
+  CHECK(files_in(dir) == 1);
+}

@@ -34,6 +34,8 @@ TEST_CASE("the defaults are those of the manual", "[options]") {
   CHECK(options.use_dns);
   CHECK_FALSE(options.allow_host_loopback);
   CHECK_FALSE(options.allow_link_local);
+  CHECK_FALSE(options.sandbox);
+  CHECK_FALSE(options.seccomp);
   CHECK(options.ready_fd == -1);
   CHECK(options.exit_fd == -1);
 }
@@ -43,7 +45,7 @@ TEST_CASE("every option arrives", "[options]") {
       options_of({"--netns", "/run/netns/a", "--userns", "/run/u", "--leave-lo", "--mtu", "9000", "--mac", "02:00:00:00:00:07", "--cidr", "10.1.0.0/16",
                   "--cidr6", "fd01::/64", "--dns", "192.0.2.1", "--dns", "2001:db8::1", "tap7", "--allow-host-loopback", "--allow-link-local",
                   "--outbound-addr", "eth0", "--outbound-addr6", "::1", "--forward", "8080:80", "--forward", "[::1]:53:53/udp", "--api-socket", "/run/s",
-                  "--ready-fd", "1", "--exit-fd", "0", "--log-level", "debug", "--log-json"});
+                  "--ready-fd", "1", "--exit-fd", "0", "--log-level", "debug", "--log-json", "--sandbox", "--seccomp"});
   CHECK(options.attach == TargetKind::netns_path);
   CHECK(options.userns == "/run/u");
   CHECK(options.leave_lo);
@@ -58,6 +60,8 @@ TEST_CASE("every option arrives", "[options]") {
   CHECK(options.outbound_v4 == "eth0");
   CHECK(options.outbound_v6 == "::1");
   CHECK(options.forwards.size() == 2);
+  CHECK(options.sandbox);
+  CHECK(options.seccomp);
   CHECK(options.api_socket == "/run/s");
   CHECK(options.ready_fd == 1);
   CHECK(options.exit_fd == 0);
@@ -88,6 +92,10 @@ TEST_CASE("a command line that breaks a rule is refused with its name", "[option
       {{"--pid", "1", "--ready-fd", "999"}, "--ready-fd"},
       {{"--pid", "1", "--ready-fd", "1", "--exit-fd", "1"}, "--exit-fd"},
       {{"--pid", "1", "--ready-fd", "-1"}, "--ready-fd"},
+      {{"--bwrap-info-fd", "0", "--pid", "1"}, "exactly one"},
+      {{"--bwrap-info-fd", "999"}, "--bwrap-info-fd"},
+      {{"--bwrap-info-fd", "0", "--sync-fd", "0"}, "--sync-fd"},
+      {{"--netns", "/x", "--block-fd", "1"}, "--block-fd"},
       {{"--pid", "1", "--log-level", "loud"}, "--log-level"},
       {{"--pid", "1", "--no-such-thing"}, "--no-such-thing"},
       {{"--pid", "1", "tap0", "tap1"}, "tap1"},
@@ -103,6 +111,16 @@ TEST_CASE("a command line that breaks a rule is refused with its name", "[option
   }
 }
 
+TEST_CASE("bwrap's descriptors name the guest and leave lo to bwrap", "[options]") {
+  const Options options = options_of({"--bwrap-info-fd", "0", "--block-fd", "1", "--sync-fd", "2"});
+  CHECK(options.attach == TargetKind::pid);
+  CHECK(options.target.empty());
+  CHECK(options.bwrap_info_fd == 0);
+  CHECK(options.block_fd == 1);
+  CHECK(options.sync_fd == 2);
+  CHECK(options.leave_lo);
+}
+
 TEST_CASE("only the descriptors that are named stay open", "[options]") {
   const auto named = [](const std::vector<const char*>& words) {
     auto fds = named_descriptors(options_of(words));
@@ -112,6 +130,7 @@ TEST_CASE("only the descriptors that are named stay open", "[options]") {
   };
   CHECK(named({"--pid", "5"}).empty());
   CHECK(named({"--netns", "5", "--userns", "6", "--ready-fd", "1", "--exit-fd", "0"}) == std::vector<int>{0, 1, 5, 6});
+  CHECK(named({"--bwrap-info-fd", "0", "--block-fd", "1", "--sync-fd", "2"}) == std::vector<int>{0, 1, 2});
   CHECK(named({"--netns", "/run/5"}).empty());
   CHECK(named({"--tap-fd", "5"}) == std::vector<int>{5});
   CHECK(named({"--tap-socket", "5"}) == std::vector<int>{5});

@@ -5,7 +5,7 @@ import time
 
 from tests.support import frames
 from tests.support.case import LabTestCase, main
-from tests.support.lab import SERVICE6
+from tests.support.lab import SERVICE6, USER
 
 SETTLE = 1.0  # s; what a router advertisement could add has come by then
 
@@ -128,6 +128,18 @@ class Options(LabTestCase):
         guest = self.guest()
         guest.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/all/disable_ipv6; echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6")
         helper = self.helper("--no-ipv6", guest=guest)
+        self.assert_works(guest)
+        helper.stop()
+
+    def test_guest_that_can_have_no_ipv6(self):
+        """disable_ipv6, and /proc/sys is read-only: IPv4 alone, said so; what was built for IPv6 meanwhile is not in the way."""
+        guest = self.guest()
+        guest.run("sh", "-c", "echo 1 > /proc/sys/net/ipv6/conf/default/disable_ipv6")
+        read_only = ("mount --bind /proc/sys /proc/sys && mount -o remount,bind,ro,nosuid,nodev,noexec /proc/sys && "
+                     f'exec setpriv --reuid={USER} --regid={USER} --clear-groups "$@"')
+        helper = self.helper(guest=guest, user=0, wrapper=("unshare", "-m", "sh", "-c", read_only, "sh"))
+        self.assertIn("IPv6 is left out", helper.log())
+        self.assertEqual(guest.addresses(), [("10.0.2.100", 24)])
         self.assert_works(guest)
         helper.stop()
 

@@ -77,11 +77,11 @@ TEST_CASE("a path that does not exist is listened on with mode 0600, and removed
     const sockaddr_un address = address_of(directory.socket());
     bool connected = false;
     for (int i = 0; i < 1000000 && !connected; ++i) {
+      struct stat present {};
+      if (lstat(directory.socket().c_str(), &present) == 0) mode = present.st_mode;
       connected = connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
       std::this_thread::yield();
     }
-    struct stat present {};
-    if (lstat(directory.socket().c_str(), &present) == 0) mode = present.st_mode;
     (void)send_message(client.get(), payload, STDERR_FILENO).ok();
   });
   const auto received = receive_tap(directory.socket(), the_clock, -1, 10s);

@@ -19,6 +19,7 @@ TEST_CASE("signals come by the fd, whatever the parent had left blocked or ignor
   CHECK(next_signal(fd) == 0);
   CHECK(std::signal(SIGCHLD, SIG_DFL) == SIG_DFL);
   CHECK(std::signal(SIGPIPE, SIG_IGN) == SIG_IGN);
+  CHECK(std::signal(SIGXFSZ, SIG_IGN) == SIG_IGN);
   sigset_t now;
   REQUIRE(sigprocmask(SIG_SETMASK, nullptr, &now) == 0);
   CHECK(sigismember(&now, SIGTERM) == 1);

@@ -17,6 +17,8 @@ from tests.support.lab import HELPER, USER, USER_DIR
 from tests.support.skip import sanitized
 
 _numbers = itertools.count(1)
+# Options for every helper of a run: the whole suite once more under "--sandbox --seccomp", by hand.
+EVERYWHERE = os.environ.get("NETNS_HELPER_TEST_OPTIONS", "").split()
 START = DEADLINE * (3 if sanitized() else 1)
 
 
@@ -36,7 +38,7 @@ class Helper:
         self.user = user
         self.stderr_path = f"{USER_DIR}/helper-{self.number}.log"
         self.control_path = f"{USER_DIR}/control-{self.number}" if control else None
-        command = [*wrapper, HELPER, *options]
+        command = [*wrapper, HELPER, *EVERYWHERE, *options]
         if guest is not None:
             command += ["--pid", str(guest.pid)]
         if self.control_path:

@@ -59,6 +59,23 @@ class Manual(unittest.TestCase):
         of_page = set(re.findall(r"^\.It (?:Fl \w , )?Fl Fl ([a-z0-9-]+)", PAGE, re.MULTILINE))
         self.assertEqual(of_page, of_help)
 
+    def test_every_option_of_slirp4netns_is_judged(self):
+        """Same, better or not offered: nothing that slirp4netns takes may be missing."""
+        shown = subprocess.run([os.environ["NETNS_HELPER"], "slirp4netns", "--help"], capture_output=True, text=True, timeout=30, check=True)
+        of_help = set(re.findall(r"^(?:-\w, )?--([a-z0-9-]+)", shown.stdout, re.MULTILINE))
+        page = (MAN / "netns-helper-slirp4netns.7").read_text()
+        judged = dict(re.findall(r"^\.It (?:Fl \w , )?Fl Fl ([a-z0-9-]+).*\n\.Em (same|better|other)", page, re.MULTILINE))
+        self.assertEqual(set(judged), of_help | {"no-host-loopback", "create-sandbox"})
+
+    def test_annotations_are_those_of_the_hook(self):
+        kinds = {"flag": "true, false", "value": "once", "list": "list", "name": "once"}
+        source = (TREE / "src/helper/oci_annotations.cc").read_text()
+        of_source = {(option, kinds[kind], reach) for option, kind, reach
+                     in re.findall(r'\{"([a-z0-9-]+)", Kind::(\w+), AnnotationReach::(\w+)\}', source)}
+        page = (MAN / "netns-helper-oci-hook.1").read_text()
+        self.assertEqual(set(re.findall(r"^\.It ([a-z0-9-]+) Ta ([a-z, ]+) Ta (\w+)$", page, re.MULTILINE)), of_source)
+        self.assertTrue(of_source)
+
 
 if __name__ == "__main__":
     program = unittest.main(exit=False)

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Stage process_state: what a process can give up by prctl(2) and setrlimit(2) alone.
+#pragma once
+
+#include "src/base/result.h"
+
+namespace nh {
+
+struct ProcessState {
+  bool dumpable =
+      false;  ///< may who started us look into us? (ptrace(2), "Ptrace access mode checking")
+};
+
+/// Should: set no_new_privs (nothing that is executed can gain a privilege); let no memory become
+/// executable that was not (PR_SET_MDWE, Linux 6.3, ignored below); write no core file, start no
+/// process (RLIMIT_CORE, RLIMIT_NPROC). Must not: lower RLIMIT_NOFILE, which is a descriptor a
+/// flow.
+Result<> settle_process_state(const ProcessState& state);
+
+}  // namespace nh
