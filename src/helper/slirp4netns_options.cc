@@ -9,8 +9,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
-#include <regex>
 
 #include "src/base/number.h"
 #include "src/helper/outbound_address.h"
@@ -86,6 +86,22 @@ std::string with_both_digits(const std::string& mac) {
     part.clear();
   }
   return all;
+}
+
+/// Four numbers of one to three digits with dots between them, a slash, and one or two digits.
+bool looks_like_cidr(const std::string& text) {
+  std::string shape;
+  unsigned digits = 0;
+  for (const char c : text + '\0') {
+    if (c >= '0' && c <= '9') {
+      ++digits;
+      continue;
+    }
+    if (digits == 0 || digits > (c == '\0' ? 2u : 3u)) return false;
+    digits = 0;
+    shape += c;
+  }
+  return shape == std::string(".../") + '\0';
 }
 
 std::string deprecated(const std::string& old_name, const std::string& name) {
@@ -293,13 +309,11 @@ class Translation {
   }
 
   bool take_cidr(const std::string& text) {
-    static const std::regex shape("(([0-9]{1,3}\\.){3}[0-9]{1,3})/([0-9]{1,2})");
-    std::smatch parts;
-    if (!std::regex_match(text, parts, shape)) return refuse("invalid CIDR: " + text);
-    const std::string network = parts[1];
-    const auto address = Address::parse(network);
-    if (!address) return refuse("invalid network address: " + network);
-    const auto prefix = static_cast<unsigned>(std::stoul(parts[3]));
+    if (!looks_like_cidr(text)) return refuse("invalid CIDR: " + text);
+    const std::size_t slash = text.find('/');
+    const std::string network = text.substr(0, slash);
+    if (!Address::parse(network)) return refuse("invalid network address: " + network);
+    const auto prefix = static_cast<unsigned>(std::atoi(text.c_str() + slash + 1));
     if (prefix < prefix_min || prefix > prefix_max)
       return refuse("prefix length needs to be " + std::to_string(prefix_min) + "-" + std::to_string(prefix_max));
     const auto parsed = Cidr::parse(network + "/" + std::to_string(prefix));

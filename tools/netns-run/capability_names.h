@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Capabilities by name (capabilities(7)).
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "src/base/result.h"
+
+namespace nh::run {
+
+/// Every capability that this kernel has, by number.
+std::vector<unsigned> all_capabilities();
+
+/// "CAP_NET_ADMIN", "net_admin" or "ALL", in either case, as numbers. invalid, with the field: no capability of this kernel.
+Result<std::vector<unsigned>> parse_capability(std::string_view text, std::string_view field);
+
+}  // namespace nh::run
