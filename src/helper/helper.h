@@ -3,10 +3,11 @@
 //
 // Theory of operation. start() attaches to the guest (attachment.h: the agent is forked, the TAP is made), builds the
 // stations of the frame path (netstack/bridge/tap_bridge.h) while the agent configures the interfaces, then the forwards and
-// the control socket, and at last writes the ready byte. run() is the main loop. Everything lives in one thread and one process, next to
-// the agent. The members below stand in the order of their construction; each may use those before it, and they are
-// destroyed in reverse. What ends run(): a signal, the exit fd, the target's end (all exit_asked), the loss of the TAP
-// (exit_failure). The agent's death ends nothing: what flows goes on, and `info` tells.
+// the control socket, gives up what it no longer needs (src/confine/confine.h), and at last writes the ready byte. run() is
+// the main loop. Everything lives in one thread and one process, next to the agent. The members below stand in the order of
+// their construction; each may use those before it, and they are destroyed in reverse. What ends run(): a signal, the exit
+// fd, the target's end (all exit_asked), the loss of the TAP (exit_failure). The agent's death ends nothing: what flows goes
+// on, and `info` tells.
 #pragma once
 
 #include <memory>

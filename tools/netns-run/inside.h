@@ -4,9 +4,8 @@
 // Theory of operation, in order:
 //   1. the user namespace (unless the child was born in it), the word to the launcher, which maps the ids, and its release;
 //   2. root's ids inside, where they exist, and all other namespaces, in NamespaceSet's order. What holds children only
-//   (pid, time) asks
-//      for one more fork: the new process is the launcher's child, as the first one was, which ends (CLONE_PARENT,
-//      clone(2));
+//      (pid, time) asks for one more fork: the new process is the launcher's child, as the first one was, which ends
+//      (CLONE_PARENT, clone(2));
 //   3. host name; lo; the TAP, which goes to the helper at once, so that it configures it while we go on;
 //   4. the root, with its mounts, masks and files;
 //   5. the word to the launcher, and its go, which comes when the network is ready;
