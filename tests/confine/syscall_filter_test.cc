@@ -147,7 +147,9 @@ TEST_CASE("calls that libraries only try are answered by the error that makes th
   }
   for (const long family : {AF_INET, AF_INET6})
     CHECK(helper_answers(SYS_socket, {family, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP}) == EPERM);
+#ifndef NETNS_HELPER_SANITIZED  // which open files for their reports
   CHECK(agent_answers(SYS_openat, {AT_FDCWD, address("/"), O_RDONLY}) == EACCES);
+#endif
 }
 
 TEST_CASE("sockets are of the Internet's families", "[seccomp]") {

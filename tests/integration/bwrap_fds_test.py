@@ -8,6 +8,7 @@ import subprocess
 from tests.support.case import LabTestCase, main
 from tests.support.guest import DEADLINE
 from tests.support.lab import HELPER, USER
+from tests.support.skip import environment_for
 
 
 class InfoFd(LabTestCase):
@@ -128,7 +129,7 @@ class StandardDescriptors(LabTestCase):
         os.write(info_write, json.dumps({"child-pid": guest.pid}).encode())
         process = subprocess.Popen([HELPER, "--bwrap-info-fd", "0", "--block-fd", "1", "--ready-fd", "2", "--sandbox", "--seccomp"],
                                    user=USER, group=USER, extra_groups=[], stdin=info_read, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, cwd="/")
+                                   stderr=subprocess.PIPE, cwd="/", env=environment_for(["--sandbox"]))
         os.close(info_read)
         os.close(info_write)
         try:

@@ -15,6 +15,7 @@ from tests.support.case import LabTestCase, main
 from tests.support.guest import IFF_NO_PI, IFF_TAP, Guest
 from tests.support.helper import wait_until
 from tests.support.lab import DNS4, DNS4_OTHER, HELPER, SERVICE4, USER, WAN4
+from tests.support.skip import environment_for
 
 FIRST, SECOND = "192.0.2.1", "192.0.2.2"
 BOTH = ("--sandbox", "--seccomp")
@@ -234,7 +235,8 @@ class Attach(ConfineTestCase):
                   "assert helper.wait(20) == 0\n"
                   "assert open('/proc/self/mountinfo').read() == before\n"
                   "guest.kill()\n")
-        done = subprocess.run(["unshare", "-Urm", "--propagation", "unchanged", sys.executable, "-B", "-c", script, HELPER, *BOTH], user=USER, group=USER, extra_groups=[], capture_output=True, text=True, timeout=60,
+        done = subprocess.run(["unshare", "-Urm", "--propagation", "unchanged", sys.executable, "-B", "-c", script, HELPER, *BOTH],
+                              user=USER, group=USER, extra_groups=[], env=environment_for(BOTH), capture_output=True, text=True, timeout=60,
                               check=False)
         self.assertEqual(done.returncode, 0, done.stderr)
 

@@ -14,7 +14,7 @@ import time
 from tests.support import kernel
 from tests.support.guest import DEADLINE
 from tests.support.lab import HELPER, USER, USER_DIR
-from tests.support.skip import sanitized
+from tests.support.skip import environment_for, sanitized
 
 _numbers = itertools.count(1)
 # Options for every helper of a run: the whole suite once more under "--sandbox --seccomp", by hand.
@@ -60,7 +60,8 @@ class Helper:
         err = os.open(self.stderr_path, os.O_CREAT | os.O_TRUNC | os.O_RDWR, 0o644) if stderr is None else stderr
         try:
             self.process = subprocess.Popen(command, user=user, group=user, extra_groups=[], stdin=subprocess.DEVNULL,
-                                            stdout=err, stderr=err, pass_fds=fds, cwd="/")
+                                            stdout=err, stderr=err, pass_fds=fds, cwd="/",
+                                            env=environment_for(command))
         finally:
             for fd in (ready_write, exit_read, err if stderr is None else -1):
                 if fd >= 0:

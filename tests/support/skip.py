@@ -27,6 +27,15 @@ def skip(reason):
     raise unittest.SkipTest(reason)
 
 
+def environment_for(words):
+    """The environment of a helper that is started with these words. The sanitizers' search for leaks needs /proc and ptrace at the
+    end, which the confined have not."""
+    environment = dict(os.environ)
+    if sanitized() and any(word.endswith(("-sandbox", "-seccomp")) for word in words):
+        environment["ASAN_OPTIONS"] = "detect_leaks=0"
+    return environment
+
+
 def need_tool(name, package):
     path = shutil.which(name)
     if path is None:

@@ -14,7 +14,7 @@ from tests.support.case import LabTestCase
 from tests.support.guest import DEADLINE
 from tests.support.helper import HelperFailed
 from tests.support.lab import HELPER, RUN, USER, USER_DIR
-from tests.support.skip import need_tool
+from tests.support.skip import environment_for, need_tool
 
 _OURS = f"{RUN}/as/slirp4netns"
 
@@ -50,7 +50,8 @@ class Slirp4netns:
         try:
             with open(self._out, "wb") as out, open(self._err, "wb") as err:
                 self.process = subprocess.Popen(self.command, user=user, group=user, extra_groups=[], stdin=subprocess.DEVNULL,
-                                                stdout=out, stderr=err, pass_fds=[*fds, *pass_fds], cwd=cwd)
+                                                stdout=out, stderr=err, pass_fds=[*fds, *pass_fds], cwd=cwd,
+                                                env=environment_for(self.command))
         finally:
             os.close(ready_write)
             os.close(exit_read)
