@@ -30,6 +30,13 @@ def prepare():
         kernel.mount(f"/proc/self/fd/{file.fileno()}", NETNS_RUN, flags=kernel.MS_BIND)
 
 
+def children(pid):
+    with contextlib.suppress(FileNotFoundError):
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+            return [int(one) for one in file.read().split()]
+    return []
+
+
 class Run:
     """One netns-run. wait() gives the exit code; out() and err() what was written."""
 
@@ -68,10 +75,7 @@ class Run:
         wait_until(there, f"{text!r} of {self.words}", RUNTIME)
 
     def children(self, pid=None):
-        with contextlib.suppress(FileNotFoundError):
-            with open(f"/proc/{pid or self.pid}/task/{pid or self.pid}/children", encoding="ascii") as file:
-                return [int(one) for one in file.read().split()]
-        return []
+        return children(pid or self.pid)
 
     def child(self):
         """The reaper, or the command where there is none."""

@@ -121,6 +121,12 @@ class Joined(LaunchTestCase):
             self.assertEqual(seen[name], theirs[name], name)
         self.assertIn("sleep", self.sh("ps -e -o comm=", *options))
 
+    def test_pid_namespace_brings_its_proc(self):
+        run = self.start("--no-net", "--", "sh", "-c", "echo started; exec sleep 1000")
+        run.wait_for("started")
+        out = self.sh("echo $$ $(readlink /proc/self/../$$/ns/pid); ps -e -o comm=", f"--pid=join:pid:{run.child()}", "--net=host")
+        self.assertEqual(out.split()[1:], [of_process(run.child())["pid"], "netns-run", "sleep", "sh", "ps"])
+
     def test_wrong_kind_names_the_entry(self):
         self.run_command(f"--net=join:/proc/{self.other.pid}/ns/ipc", "--", "true", code=125)
         self.assertIn("net", self.last_err)

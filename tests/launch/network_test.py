@@ -128,6 +128,32 @@ class OtherNetworks(LaunchTestCase):
         self.assertEqual(processes(), [], "nobody brings a helper to a network that is there")
 
 
+class HelperIsConfined(LaunchTestCase):
+    """What hostile frames could make of it is worth as little as may be; unless told otherwise."""
+
+    def _look_at_helper(self, *options):
+        """Its and its agent's lines of /proc/PID/status that confinement changes, while the command waits."""
+        self.need_device()
+        run = self.start(*options, "--", "sh", "-c", "echo started; exec sleep 1000")
+        run.wait_for("started")
+        seen = []
+        for pid in [run.helper(), *run.children(run.helper())]:
+            with open(f"/proc/{pid}/status", encoding="ascii") as file:
+                lines = dict(line.split(":", 1) for line in file)
+            seen.append((lines["Seccomp"].strip(), lines["NoNewPrivs"].strip(), sorted(os.listdir(f"/proc/{pid}/root"))))
+        return seen
+
+    def test_by_default(self):
+        (seccomp, privileges, root), agent = self._look_at_helper()
+        self.assertEqual((seccomp, privileges), ("2", "1"))
+        self.assertLessEqual(set(root), {"etc", "run"}, "no file but resolver configuration")
+        self.assertEqual(agent, ("2", "1", []))
+
+    def test_unless_told_otherwise(self):
+        helper, _ = self._look_at_helper("--confine-helper=no")
+        self.assertEqual(helper, ("0", "0", sorted(os.listdir("/"))))
+
+
 class HelperEnds(LaunchTestCase):
     def setUp(self):
         super().setUp()

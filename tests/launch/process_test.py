@@ -8,7 +8,7 @@ import select
 import signal
 import time
 
-from tests.launch.launch import NETNS_RUN, RUNTIME, LaunchTestCase, user_file
+from tests.launch.launch import NETNS_RUN, RUNTIME, LaunchTestCase, children, user_file
 from tests.support.case import main
 from tests.support.helper import wait_until
 from tests.support.lab import USER_DIR
@@ -175,6 +175,15 @@ class KillChild(LaunchTestCase):
             self.run_command("--kill-child=no", "--", "true")
 
 
+def status_of(pid, field):
+    with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+        return next(line.split(":", 1)[1].strip() for line in file if line.startswith(f"{field}:"))
+
+
+def pending(pid, number):
+    return int(status_of(pid, "ShdPnd"), 16) >> (number - 1) & 1 == 1
+
+
 class Terminal(LaunchTestCase):
     """netns-run in a session of its own with a terminal, started by a shell that does job control."""
 
@@ -189,7 +198,7 @@ class Terminal(LaunchTestCase):
                 os.execv("/bin/bash", ["bash", "--norc", "--noprofile", "-i"])
             os._exit(1)
         self.addCleanup(lambda: (os.kill(pid, signal.SIGKILL), os.waitpid(pid, 0), os.close(master)))
-        self.master, self.seen = master, ""
+        self.shell, self.master, self.seen = pid, master, ""
         self._expect("prompt> ")
         self._type(" ".join([NETNS_RUN, *LOCAL, *words]) + "\n")
 
@@ -243,6 +252,26 @@ class Terminal(LaunchTestCase):
         self._expect("now")
         self._type("more\n")
         self._expect("read more")
+
+    def test_interrupt_reaches_a_session_of_its_own(self):
+        """Whoever passes it on: with a reaper that is late, and without one."""
+        script = user_file("session.py", "import signal\nsignal.signal(signal.SIGINT, lambda *_: print('INT', flush=True))\n"
+                                         "print('st' + 'arted', flush=True)\nwhile True:\n  signal.pause()\n")
+        for option in ((), ("--as-pid-1",)):
+            with self.subTest(option=option):
+                self._session("--new-session", *option, "--", "python3", script)
+                self._expect("started")
+                launcher = children(self.shell)[0]
+                child = children(launcher)[0]
+                if not option:
+                    os.kill(child, signal.SIGSTOP)
+                    wait_until(lambda: status_of(child, "State").startswith("T"), "the reaper stands still")
+                self._type("\x03")
+                if not option:
+                    wait_until(lambda: not pending(launcher, signal.SIGINT) and pending(child, signal.SIGINT), "the launcher has had its own")
+                    os.kill(child, signal.SIGCONT)
+                self._expect("INT")
+                os.kill(launcher, signal.SIGKILL)
 
     def test_new_session_has_no_terminal(self):
         self._session("--new-session", "--", "sh", "-c", "'tty < /dev/tty; echo no''ne'")

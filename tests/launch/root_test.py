@@ -2,11 +2,13 @@
 """/ is the directory that was named; what is masked is empty, what is read-only refuses, and the host sees none of it."""
 
 import os
+import shutil
+import subprocess
 
-from tests.launch.launch import LaunchTestCase, user_file
+from tests.launch.launch import NETNS_RUN, RUNTIME, LaunchTestCase, user_file
 from tests.support import clients
 from tests.support.case import main
-from tests.support.lab import USER_DIR
+from tests.support.lab import HELPER, USER, USER_DIR
 
 LOCAL = ("--no-net",)
 
@@ -86,6 +88,38 @@ class NewRoot(LaunchTestCase):
         self.addCleanup(os.unlink, link)
         self.inside("echo x > /etc/inside; ls /evil", "--tmpfs", "/evil")
         self.assertFalse(os.path.exists("/etc/inside"))
+
+
+class OwnProgram(LaunchTestCase):
+    """Of a netns-run that belongs to the user, who could write it, a command that sees less than he does gets hold of a copy at most."""
+
+    def setUp(self):
+        super().setUp()
+        self.need_device()
+        self.program = user_file("netns-run")
+        shutil.copyfile(NETNS_RUN, self.program)
+        os.chmod(self.program, 0o755)
+        helper = f"{USER_DIR}/netns-helper"
+        os.symlink(HELPER, helper)
+        self.addCleanup(lambda: (os.unlink(self.program), os.unlink(helper)))
+
+    def _program_inside(self, *options):
+        command = [self.program, *options, "--keep-caps", "--", "sh", "-c", "stat -L -c %d:%i /proc/1/exe; cat /proc/1/comm"]
+        done = subprocess.run(command, user=USER, group=USER, extra_groups=[], cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                              timeout=RUNTIME, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertNotIn("netns-run: ", done.stderr)
+        identity, name = done.stdout.split()
+        self.assertEqual(name, "netns-run")
+        return identity
+
+    def test_cannot_be_written_from_a_tree_that_shows_less(self):
+        about = os.stat(self.program)
+        own = f"{about.st_dev}:{about.st_ino}"
+        for options in (("--ro",), ("--ro", "--no-net"), ("--ro-bind", f"{USER_DIR}:{USER_DIR}"), ("--tmpfs", "/mnt")):
+            with self.subTest(options=options):
+                self.assertNotEqual(self._program_inside(*options), own)
+        self.assertEqual(self._program_inside("--no-net"), own, "who sees everything may write it by its path")
 
 
 class HostsTree(LaunchTestCase):

@@ -4,7 +4,10 @@
 
 #include <linux/capability.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -215,6 +218,8 @@ TEST_CASE("what asks for more than we do is refused by name") {
       {R"({"linux": {"sysctl": {"kernel.panic": "1"}}})", "linux.sysctl"},
       {R"({"linux": {"sysctl": {"net.ipv4.ip_forward": "1"}}})", "linux.sysctl"},
       {R"({"linux": {"namespaces": [{"type": "mount"}, {"type": "user"}]}})", "hostname"},
+      {R"({"hostname": "box\n192.0.2.1 bank.example"})", "hostname"},
+      {R"({"domainname": "a b"})", "domainname"},
       {R"({"mounts": [{"destination": "/a", "type": "overlay", "source": "o"}]})", "mounts[0].type"},
       {R"({"mounts": [{"destination": "/a", "type": "none", "source": "/b"}]})", "mounts[0].type"},
       {R"({"mounts": [{"type": "tmpfs"}]})", "mounts[0].destination"},
@@ -275,4 +280,16 @@ TEST_CASE("a bundle that is not there") {
   CHECK(none.error().code == Code::missing);
   CHECK(none.error().what.find("/does/not/exist") != std::string::npos);
   CHECK(!read_bundle("/usr"));
+}
+
+TEST_CASE("a config.json that nobody writes is not waited for") {
+  char directory[] = "/tmp/bundle-XXXXXX";
+  REQUIRE(mkdtemp(directory) != nullptr);
+  const std::string fifo = std::string(directory) + "/config.json";
+  REQUIRE(mkfifo(fifo.c_str(), 0600) == 0);
+  const auto bundle = read_bundle(directory);
+  REQUIRE(!bundle);
+  CHECK(bundle.error().what.find("is not a file") != std::string::npos);
+  CHECK(unlink(fifo.c_str()) == 0);
+  CHECK(rmdir(directory) == 0);
 }

@@ -148,16 +148,18 @@ TEST_CASE("the helper's command line", "[options]") {
                              "true"});
   CHECK(helper_command(plan.network, "/h", 3, 4, 5) ==
         Words{"/h", "--tap-socket=3", "--ready-fd=4", "--exit-fd=5", "--cidr=10.9.0.0/24", "--mtu=9000", "--cidr6=fd09::/64",
-              "--forward=127.0.0.1:8080:80/tcp", "--forward=[::1]:53:53/udp", "--log-level=debug", "--dns=192.0.2.1",
-              "--allow-host-loopback", "--allow-link-local", "--outbound-addr=eth0", "--outbound-addr6=::1",
-              "--api-socket=/s", "--pcap=/x"});
+              "--sandbox", "--seccomp", "--forward=127.0.0.1:8080:80/tcp", "--forward=[::1]:53:53/udp", "--log-level=debug",
+              "--dns=192.0.2.1", "--allow-host-loopback", "--allow-link-local", "--outbound-addr=eth0",
+              "--outbound-addr6=::1", "--api-socket=/s", "--pcap=/x"});
   const GuestNetwork network = guest_network(plan.network);
   CHECK(network.nameservers.front().text() == "10.9.0.3");
   CHECK(network.addresses.back().text() == "fd09::100");
-  const Plan bare = plan_of({"--no-ipv6", "--no-dns", "--on-helper-exit=keep", "true"});
+  const Plan bare = plan_of({"--no-ipv6", "--no-dns", "--on-helper-exit=keep", "--confine-helper=no", "true"});
   const Words words = helper_command(bare.network, "/h", 3, 4, 5);
   CHECK(std::count(words.begin(), words.end(), "--no-ipv6") == 1);
   CHECK(std::count(words.begin(), words.end(), "--no-dns") == 1);
+  CHECK(std::count(words.begin(), words.end(), "--sandbox") == 0);
+  CHECK(std::count(words.begin(), words.end(), "--seccomp") == 0);
   CHECK_FALSE(bare.root.write_resolv_conf);
   CHECK(bare.network.on_helper_exit == NetworkPlan::HelperExit::keep);
 }
@@ -187,6 +189,8 @@ TEST_CASE("a command line that breaks a rule is refused with its name", "[option
       {{"--no-net", "-p", "80:80", "true"}, "--publish"},
       {{"--net=host", "--mtu=1500", "true"}, "--mtu"},
       {{"--hostname", "a", "--uts=host", "true"}, "--hostname"},
+      {{"--hostname", "box\n192.0.2.1 bank.example", "true"}, "--hostname"},
+      {{"--domainname", "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggggg", "true"}, "--domainname"},
       {{"--map-auto", "--map-root-user", "true"}, "--map-auto"},
       {{"--uid-map", "0:1:1", "true"}, "--uid-map"},
       {{"--uid-map", "0:1:0", "--gid-map", "0:1:1", "true"}, "--uid-map"},
@@ -209,6 +213,8 @@ TEST_CASE("a command line that breaks a rule is refused with its name", "[option
       {{"--dns=nobody", "true"}, "--dns"},
       {{"-p", "x", "true"}, "--publish"},
       {{"--on-helper-exit=cry", "true"}, "--on-helper-exit"},
+      {{"--confine-helper=perhaps", "true"}, "--confine-helper"},
+      {{"--no-net", "--confine-helper=no", "true"}, "--confine-helper"},
       {{"--info-fd=977", "true"}, "--info-fd"},
       {{"--info-fd=1", "--sync-fd=1", "true"}, "--sync-fd"},
       {{"--userns-block-fd=0", "true"}, "--userns-block-fd"},

@@ -2,6 +2,7 @@
 #include "tools/netns-run/bundle.h"
 
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include "src/base/unique_fd.h"
 #include "src/linux/mount.h"
 #include "tools/netns-run/bundle_parts.h"
+#include "tools/netns-run/host_name.h"
 #include "tools/netns-run/masks.h"
 #include "tools/netns-run/sysctl.h"
 
@@ -20,8 +22,11 @@ namespace nh::run {
 namespace {
 
 Result<std::string> read_config(const std::string& path) {
-  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!file) return sys_error("opening " + path);
+  // A fifo would keep us waiting for who writes it.
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat about {};
+  if (!file || fstat(file.get(), &about) != 0) return sys_error("opening " + path);
+  if (!S_ISREG(about.st_mode)) return Error{.code = Code::invalid, .what = path + " is not a file"};
   std::string text;
   std::array<char, 16384> part{};
   ssize_t size = 0;
@@ -134,10 +139,9 @@ Result<> read_linux(const JsonPlace& part, Plan& plan) {
 }
 
 Result<> read_names(const JsonPlace& config, Plan& plan) {
-  constexpr std::size_t longest = 64;  // __NEW_UTS_LEN
   for (const auto& [name, into] : {std::pair("hostname", &plan.hostname), std::pair("domainname", &plan.domainname)}) {
     NH_LET(value, text(config[name], ""));
-    if (value.size() > longest) return invalid_member(config[name], "is longer than 64 bytes");
+    if (const std::string fault = host_name_fault(value); !fault.empty()) return invalid_member(config[name], fault);
     if (!value.empty() && plan.namespaces.is_host(NamespaceType::uts))
       return invalid_member(config[name], "needs a uts namespace among linux.namespaces");
     *into = value;

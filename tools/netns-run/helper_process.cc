@@ -9,13 +9,13 @@
 
 #include <array>
 #include <cerrno>
-#include <climits>
 #include <csignal>
 #include <cstdlib>
 #include <string_view>
 
 #include "src/linux/pidfd.h"
 #include "tools/netns-run/network.h"
+#include "tools/netns-run/own_program.h"
 
 namespace nh::run {
 namespace {
@@ -33,10 +33,8 @@ bool is_program(const std::string& path) {
 }
 
 std::string own_directory() {
-  std::array<char, PATH_MAX> path{};
-  const ssize_t length = readlink("/proc/self/exe", path.data(), path.size());
-  const std::string_view own(path.data(), length > 0 ? static_cast<std::size_t>(length) : 0);
-  return std::string(own.substr(0, own.rfind('/') + 1));
+  const std::string own = own_path();
+  return own.substr(0, own.rfind('/') + 1);
 }
 
 /// posix_spawn(3)'s two objects, for a program with a session of its own, default signals, and no input.
@@ -124,6 +122,8 @@ std::vector<std::string> helper_command(const NetworkPlan& plan, const std::stri
                                    "--mtu=" + std::to_string(plan.mtu)};
   command.push_back(plan.cidr6 ? "--cidr6=" + plan.cidr6->text() : "--no-ipv6");
   if (!plan.dns) command.emplace_back("--no-dns");
+  // It reads what the command sends; its libraries' faults shall not be worth more than the network that is given anyway.
+  if (plan.confine_helper) command.insert(command.end(), {"--sandbox", "--seccomp"});
   const bool own_addresses = plan.addresses == NetworkPlan::Addresses::private_30;
   if (own_addresses) command.emplace_back("--no-configure");
   for (ForwardSpec spec : plan.publish) {

@@ -89,7 +89,7 @@ class Inside {
     if (const auto closed = close_all_but({parts_.held.get(), parts_.helper_exit.get()}); !closed)
       log::warning(closed.error().message());
     if (chdir("/") != 0) log::debug(sys_error("leaving the working directory").message());
-    _exit(reap(child, parts_.signals));
+    _exit(reap(child, parts_.signals, plan_.process.new_session));
   }
 
   [[noreturn]] void fail(const Error& error, int exit_code) {

@@ -234,8 +234,10 @@ class Launch {
   Result<> on_signal(const ArrivedSignal& signal, const std::string& step) {
     if (signal.number == SIGCHLD) return reap_children();
     if (started_) {
-      // With a session of its own the terminal does not know the command.
-      if (!ended_ && (!signal.from_kernel || plan_.process.new_session)) kill(child_, signal.number);
+      // The kernel's has reached the reaper too: a second one would be lost in the first, or count twice. Without a reaper, and
+      // with a session of its own, the command does not know the terminal.
+      const bool unknown = plan_.process.new_session && !has_reaper(plan_);
+      if (!ended_ && (!signal.from_kernel || unknown)) kill(child_, signal.number);
       return Ok{};
     }
     if (signal.number != SIGHUP && signal.number != SIGINT && signal.number != SIGQUIT && signal.number != SIGTERM)

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The start of netns-run. What a run is stands in launcher.h.
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <cstdio>
@@ -11,6 +12,7 @@
 #include "tools/netns-run/doctor.h"
 #include "tools/netns-run/launcher.h"
 #include "tools/netns-run/options.h"
+#include "tools/netns-run/own_program.h"
 
 namespace {
 
@@ -43,7 +45,9 @@ void close_on_exec(const std::vector<int>& fds) {
 
 int main(int argc, char** argv) {
   open_standard_fds();
-  log::set_up({.level = log::Level::warning, .program = "netns-run"});
+  // A copy of ours would warn of the same things again.
+  const bool may_copy = run::own_file_is_the_callers();
+  log::set_up({.level = may_copy ? log::Level::error : log::Level::warning, .program = "netns-run"});
   auto line = run::parse_command_line(argc, argv);
   if (!line) {
     log::error(line.error().message() + " (netns-run --help shows the options)");
@@ -59,6 +63,13 @@ int main(int argc, char** argv) {
     case run::CommandLine::Action::run:
       break;
   }
+  if (may_copy && run::sees_less_than_caller(line->plan)) {
+    const auto copied = run::go_on_as_copy(argv);
+    log::error(copied.error().message());
+    return run::exit_own_failure;
+  }
+  // The copy's name would be that of a descriptor.
+  prctl(PR_SET_NAME, "netns-run");
   const std::vector<int> named = named_descriptors(line->plan);
   if (const auto closed = close_all_but(named); !closed) {
     log::error(closed.error().message());

@@ -86,7 +86,7 @@ class Declaration {
     option("--bind", mount_values_, "Show a file or directory of the host; repeatable", "SRC:DST");
     option("--ro-bind", mount_values_, "The same, read-only; repeatable", "SRC:DST");
     option("--tmpfs", mount_values_, "An empty tmpfs; repeatable", "DST");
-    flag("--proc", raw_.proc, "A new /proc (the default with a new pid namespace or --root)");
+    flag("--proc", raw_.proc, "A new /proc (the default with a new or joined pid namespace or --root)");
     flag("--no-proc", raw_.no_proc, "No new /proc");
     flag("--dev", raw_.dev, "A minimal /dev (the default with --root)");
     flag("--no-dev", raw_.no_dev, "No new /dev");
@@ -116,6 +116,8 @@ class Declaration {
     option("--net-plan", raw_.net_plan, "Addresses: the helper's, or a private /30 of this run's own (helper)",
            "helper|private");
     option("--helper", raw_.helper, "The netns-helper to start (beside netns-run, then PATH)", "PATH");
+    option("--confine-helper", raw_.confine_helper,
+           "Keep the helper from the host's files, and to the system calls that it needs (yes)", "yes|no");
     option("--on-helper-exit", raw_.on_helper_exit, "If the helper ends early: kill or keep the command (kill)",
            "kill|keep");
     option("--mtu", raw_.mtu, "MTU of the TAP (1500)", "N");

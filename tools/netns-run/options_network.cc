@@ -76,6 +76,10 @@ Result<> fill_helper_options(const RawOptions& raw, NetworkPlan& network) {
     network.publish.push_back(spec);
   }
   network.helper_path = raw.helper;
+  if (!raw.confine_helper.empty()) {
+    NH_LET(confine, parse_word("confine-helper", raw.confine_helper, "yes", "no"));
+    network.confine_helper = confine;
+  }
   if (!raw.on_helper_exit.empty()) {
     NH_LET(kill, parse_word("on-helper-exit", raw.on_helper_exit, "kill", "keep"));
     network.on_helper_exit = kill ? NetworkPlan::HelperExit::kill : NetworkPlan::HelperExit::keep;
@@ -104,6 +108,7 @@ Result<> fill_network(const RawOptions& raw, Plan& plan) {
   } helpers_own[] = {{!raw.publish.empty(), "publish"},
                      {!raw.net_plan.empty(), "net-plan"},
                      {!raw.helper.empty(), "helper"},
+                     {!raw.confine_helper.empty(), "confine-helper"},
                      {!raw.on_helper_exit.empty(), "on-helper-exit"},
                      {!raw.mtu.empty(), "mtu"},
                      {!raw.cidr.empty(), "cidr"},

@@ -9,6 +9,7 @@
 
 #include "tools/netns-run/bundle.h"
 #include "tools/netns-run/capability_names.h"
+#include "tools/netns-run/host_name.h"
 #include "tools/netns-run/masks.h"
 #include "tools/netns-run/raw_options.h"
 
@@ -44,8 +45,7 @@ Result<> fill_namespaces(const RawOptions& raw, Plan& plan) {
   for (const auto& [name, option, to] : names) {
     if (name.empty()) continue;
     if (!plan.namespaces.is_fresh(NamespaceType::uts)) return option_error(option, "needs a new UTS namespace");
-    if (name.size() > HOST_NAME_MAX)
-      return option_error(option, "at most " + std::to_string(HOST_NAME_MAX) + " bytes (sethostname(2))");
+    if (const std::string fault = host_name_fault(name); !fault.empty()) return option_error(option, fault);
     to = name;
   }
   return Ok{};
@@ -132,7 +132,7 @@ Result<> fill_root(const RawOptions& raw, Plan& plan) {
   if (raw.proc && raw.no_proc) return option_error("proc", "contradicts --no-proc");
   if (raw.dev && raw.no_dev) return option_error("dev", "contradicts --no-dev");
   // The system's own first: what the user mounts may lie in there.
-  if (raw.proc || (!raw.no_proc && (!root.directory.empty() || plan.namespaces.is_fresh(NamespaceType::pid))))
+  if (raw.proc || (!raw.no_proc && (!root.directory.empty() || !plan.namespaces.is_host(NamespaceType::pid))))
     root.mounts.push_back(
         {.kind = MountSpec::Kind::proc, .source = "proc", .target = "/proc", .set_flags = MS_NOSUID | MS_NODEV | MS_NOEXEC});
   if (raw.dev || (!raw.no_dev && !root.directory.empty()))

@@ -84,6 +84,7 @@ struct NetworkPlan {
   std::vector<ForwardSpec> publish;
   std::string helper_path;                  ///< empty: beside ourselves, then PATH
   std::vector<std::string> helper_options;  ///< more words for netns-helper's command line: --outbound-addr=..., --dns=...
+  bool confine_helper = true;               ///< --sandbox and --seccomp of netns-helper(1)
   HelperExit on_helper_exit = HelperExit::kill;
 };
 

@@ -34,7 +34,7 @@ struct RawOptions {
   bool no_net = false;
   std::string net_plan;
   std::vector<std::string> publish, dns, helper_options;
-  std::string helper, mtu, cidr, cidr6, outbound, outbound6, api_socket, on_helper_exit;
+  std::string helper, mtu, cidr, cidr6, outbound, outbound6, api_socket, confine_helper, on_helper_exit;
   bool no_ipv6 = false, no_dns = false, allow_host_loopback = false, allow_link_local = false;
 
   std::string info_fd, json_status_fd, block_fd, userns_block_fd, sync_fd, pid_file;

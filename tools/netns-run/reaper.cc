@@ -11,12 +11,12 @@ int exit_code_of(int wait_status) {
   return WIFSIGNALED(wait_status) ? exit_signal_base + WTERMSIG(wait_status) : WEXITSTATUS(wait_status);
 }
 
-int reap(pid_t command, const RelayedSignals& signals) {
+int reap(pid_t command, const RelayedSignals& signals, bool own_session) {
   while (true) {
     const ArrivedSignal arrived = signals.wait();
     if (arrived.number != SIGCHLD) {
-      // The kernel's has reached the command already.
-      if (!arrived.from_kernel) kill(command, arrived.number);
+      // The kernel's has reached the command already, if they share a session.
+      if (!arrived.from_kernel || own_session) kill(command, arrived.number);
       continue;
     }
     int status = 0;

@@ -16,7 +16,8 @@ namespace nh::run {
 /// What a shell makes of a wait status: the exit code, or 128 and the signal's number.
 int exit_code_of(int wait_status);
 
-/// Runs until `command` has ended; returns the code to exit with.
-int reap(pid_t command, const RelayedSignals& signals);
+/// Runs until `command` has ended; returns the code to exit with. `own_session`: the terminal does not know the command, and
+/// what it sends to us is passed on too.
+int reap(pid_t command, const RelayedSignals& signals, bool own_session);
 
 }  // namespace nh::run

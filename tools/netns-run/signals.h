@@ -4,7 +4,9 @@
 // Theory of operation. Launcher, reaper and command share a process group unless --new-session was given, so what the
 // terminal sends (Ctrl-C, Ctrl-\, a new window size, Ctrl-Z) reaches the command from the kernel, and all that we have to do
 // is not to die of it; Ctrl-Z stops the launcher too, as the shell that waits for it expects. What somebody sends to the
-// launcher alone is passed on. The two are told apart by si_code (sigaction(2)): the kernel's is SI_KERNEL.
+// launcher alone is passed on. The two are told apart by si_code (sigaction(2)): the kernel's is SI_KERNEL. A command with a
+// session of its own gets the terminal's from the reaper, which is still in our process group; where there is none, from the
+// launcher.
 #pragma once
 
 #include <csignal>
