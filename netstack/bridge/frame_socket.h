@@ -16,7 +16,8 @@ class FrameSocket final : public FrameDevice {
  public:
   explicit FrameSocket(UniqueFd socket);
 
-  /// gone: the peer has closed its end. Frames beyond limits::frame_size are passed over, descriptors never taken.
+  /// gone: the peer has closed its end. Empty also for a packet that is no frame, empty itself or beyond
+  /// limits::frame_size: it is passed over. Descriptors are never taken.
   Result<MutableBytes> read() override;
   Taken write(Bytes frame, const Offload& offload) override;
   bool offloads() const override { return false; }

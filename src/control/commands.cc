@@ -247,6 +247,11 @@ Reply Commands::unfinished(bool timed_out) const {
                              std::to_string(limits::control_request_time.count()) + " s"});
 }
 
+std::optional<Reply> Commands::no_request() const {
+  if (dialect_ == Dialect::native) return std::nullopt;
+  return unfinished(false);
+}
+
 std::size_t Commands::max_request() const {
   return dialect_ == Dialect::native ? limits::control_request
                                      : limits::control_request_slirp4netns;

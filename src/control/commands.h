@@ -17,6 +17,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -47,6 +48,9 @@ class Commands {
   Reply too_large() const;
   /// Answers half a request: its time is up, or else its connection ended.
   Reply unfinished(bool timed_out) const;
+
+  /// What is said to a client that ends without a request: nothing, but in slirp4netns's dialect.
+  std::optional<Reply> no_request() const;
 
   /// Bytes of the largest request.
   std::size_t max_request() const;

@@ -68,8 +68,9 @@ void Connection::receive(Instant now) {
 void Connection::proceed(Instant now) {
   switch (framing_.state()) {
     case JsonFraming::State::empty:
-      if (peer_done_) hang_up();
-      return;
+      if (!peer_done_) return;
+      if (const auto reply = commands_.no_request()) return say(*reply, now);
+      return hang_up();
     case JsonFraming::State::incomplete:
       if (peer_done_) say(commands_.unfinished(false), now);
       return;

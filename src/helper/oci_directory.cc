@@ -39,14 +39,14 @@ struct Base {
   std::string name;  ///< of the first directory below it
 };
 
-/// Our user as the parent of our user namespace knows it: rootless engines run hooks as root of a
-/// namespace of theirs.
-std::uint64_t outer_uid() {
+/// Whose directories are ours. Rootless engines run hooks as root of a namespace of theirs: then
+/// root as the parent of our user namespace knows it.
+std::uint64_t user_id() {
+  if (const uid_t uid = geteuid(); uid != 0) return uid;
   std::ifstream map("/proc/self/uid_map");
-  const std::uint64_t uid = geteuid();
   for (std::uint64_t inside = 0, outside = 0, count = 0; map >> inside >> outside >> count;)
-    if (uid >= inside && uid - inside < count) return outside + (uid - inside);
-  return uid;
+    if (inside == 0 && count > 0) return outside;
+  return 0;
 }
 
 // Where it may be, the best first. All are looked at to clean up: podman runs its poststop hooks
@@ -56,10 +56,10 @@ std::vector<Base> bases() {
   const char* const runtime = secure_getenv("XDG_RUNTIME_DIR");
   if (runtime != nullptr && runtime[0] == '/') found.push_back({runtime, "netns-helper"});
   // Not root's own, which goes when root logs out.
-  if (const std::uint64_t uid = outer_uid(); uid != 0)
+  if (const std::uint64_t uid = user_id(); uid != 0)
     found.push_back({"/run/user/" + std::to_string(uid), "netns-helper"});
   if (geteuid() == 0) found.push_back({"/run", "netns-helper"});
-  found.push_back({"/tmp", "netns-helper-" + std::to_string(geteuid())});
+  found.push_back({"/tmp", "netns-helper-" + std::to_string(user_id())});
   return found;
 }
 

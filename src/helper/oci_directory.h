@@ -2,10 +2,11 @@
 // OciDirectory: what the OCI hook keeps of one container: BASE/netns-helper/oci/NAME with the files
 // pid (the helper's), container-pid, log and control (its socket).
 //
-// BASE is $XDG_RUNTIME_DIR, else /run/user/UID, else /run for root, else /tmp with our uid in the
-// name; each directory below it is mode 0700 and ours, or is refused. NAME is made of the id and
-// the bundle, which together are one container even if two runtimes use an id; nothing of the id
-// gets into it that could lead elsewhere.
+// BASE is $XDG_RUNTIME_DIR, else /run/user/UID, else /run for root, else /tmp with UID in the name;
+// each directory below it is mode 0700 and ours, or is refused. UID is our user's also where we are
+// root of a user namespace, as the hooks of rootless engines are. NAME is made of the id and the
+// bundle, which together are one container even if two runtimes use an id; nothing of the id gets
+// into it that could lead elsewhere.
 //
 // The directory itself is locked (flock(2)) by the hook that starts a helper, and the lock goes
 // with the descriptor to the helper, for its whole life. So a directory that is not locked belongs

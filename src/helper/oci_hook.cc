@@ -38,10 +38,13 @@ constexpr std::string_view usage =
 
 using Words = std::vector<std::string>;
 
-Result<CommandLine> parse(const Words& words) {
+Result<Options> parse(const Words& words) {
   std::vector<const char*> argv{"netns-helper"};
   for (const std::string& word : words) argv.push_back(word.c_str());
-  return parse_command_line(static_cast<int>(argv.size()), argv.data());
+  NH_LET(line, parse_command_line(static_cast<int>(argv.size()), argv.data()));
+  if (line.print)
+    return Error{.code = Code::invalid, .what = "--help and --version are not for a container"};
+  return std::move(line.options);
 }
 
 Result<std::string> read_file(const std::string& path, std::size_t size, const Clock& clock) {
@@ -102,13 +105,13 @@ Result<Options> options_for(const ContainerState& state, const Words& hook_words
   words.insert(words.end(), hook_words.begin(), hook_words.end());
   // Alone first: what is wrong with it is not the container's fault.
   NH_LET(own, parse(words));
-  NH_TRY(refuse_descriptors(own.options));
+  NH_TRY(refuse_descriptors(own));
   NH_LET(added, words_of_annotations(state.annotations, reach));
-  if (added.empty()) return own.options;
+  if (added.empty()) return own;
   words.insert(words.end(), added.begin(), added.end());
-  auto line = parse(words);
-  if (!line) return std::move(line).error().in("with the annotations");
-  return line->options;
+  auto options = parse(words);
+  if (!options) return std::move(options).error().in("with the annotations");
+  return options;
 }
 
 /// The end of the log, for the runtime's user to read.

@@ -49,7 +49,18 @@ TEST_CASE("a packet that is longer than any frame is passed over", "[frame_socke
   Pair pair;
   pair.send_frame(limits::frame_size + 1);
   pair.send_frame(60);
+  CHECK(pair.ours.read().value().empty());
   CHECK(pair.ours.read().value().size() == 60);
+}
+
+TEST_CASE("a packet of no bytes is not the peer's end", "[frame_socket]") {
+  Pair pair;
+  pair.send_frame(0);
+  pair.send_frame(60);
+  CHECK(pair.ours.read().value().empty());
+  CHECK(pair.ours.read().value().size() == 60);
+  REQUIRE(shutdown(pair.theirs.get(), SHUT_WR) == 0);
+  CHECK_FALSE(pair.ours.read().ok());
 }
 
 TEST_CASE("the peer's end is told, also after what it has sent", "[frame_socket]") {

@@ -8,7 +8,7 @@ import subprocess
 
 from tests.support import kernel, oci
 from tests.support.case import LabTestCase, main, processes
-from tests.support.guest import Guest
+from tests.support.guest import DEADLINE, Guest
 from tests.support.helper import Control, wait_until
 from tests.support.lab import HELPER, USER, USER_DIR
 
@@ -137,6 +137,18 @@ class Attaches(HookTest):
         self.assertFalse(os.path.exists(directory))
         self.assertEqual(processes(), [])
 
+    def test_root_of_a_user_namespace_is_told_from_others_root(self):
+        """Engines run hooks as root of a namespace of theirs; the other user's has been here before."""
+        kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=1777")
+        self.addCleanup(kernel.umount, "/tmp")
+        os.mkdir("/tmp/netns-helper-0", 0o700)
+        # Its own network namespace is none to serve: the hook ends at that, and so had its place.
+        script = "echo '" + oci.state(0).replace('"pid": 0', '"pid": \'$$\'') + f"' | {HELPER} oci-hook"
+        done = subprocess.run(["unshare", "-Ur", "sh", "-c", script], capture_output=True, text=True, timeout=DEADLINE, check=False,
+                              user=USER, group=USER, extra_groups=[], env={"PATH": "/usr/bin:/bin"})
+        self.assertIn("our own network namespace", done.stderr)
+        self.assertTrue(os.path.isdir(f"/tmp/netns-helper-{USER}/oci"), done.stderr)
+
     def test_a_directory_of_somebody_else_is_refused(self):
         kernel.mount("tmpfs", "/tmp", "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, "mode=1777")
         self.addCleanup(kernel.umount, "/tmp")
@@ -206,6 +218,9 @@ class Options(HookTest):
                         ("--block-fd", "2"), ("--no-such-thing",), ("--mtu", "12")):
             with self.subTest(options=options):
                 self.refused(oci.state(guest.pid), "oci-hook", options=options)
+        for options in (("--version",), ("--mtu=2000", "--help")):
+            with self.subTest(options=options):
+                self.refused(oci.state(guest.pid), "not for a container", options=options)
         self.assertIsNone(guest.link())
 
 

@@ -29,7 +29,7 @@ SAME = (
     b'{"execute":"remove_hostfwd","arguments":{"id":1}}', b'{"execute":"remove_hostfwd","arguments":{"id":1}}',
     b'{"execute":"remove_hostfwd","arguments":{"id":99}}', b'{"execute":"remove_hostfwd","arguments":{"id":"2"}}',
     b'{"execute":"remove_hostfwd","arguments":{}}', b'{"execute":"remove_hostfwd"}', add(host_port=PORT + 5),
-    b"{", b"x", b"[]", b"1", b"{}", b'{"execute":5}', b'{"execute":"nothing"}', b'{"arguments":{}}', b"{" + b" " * 5000 + b"}",
+    b"", b"\n", b"{", b"x", b"[]", b"1", b"{}", b'{"execute":5}', b'{"execute":"nothing"}', b'{"arguments":{}}', b"{" + b" " * 5000 + b"}",
     add("sctp"), add("TCP"), add(host_addr="1.2.3"), add(host_addr="x"), add(guest_addr="x"), add(host_port="80"),
     add(guest_port="80"), add(guest_port=0), add(host_addr="203.0.113.99"),
 )

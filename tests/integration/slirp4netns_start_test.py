@@ -371,7 +371,7 @@ class Bess(Slirp4netnsTestCase):
     def test_odd_packets_hurt_nobody(self):
         _, _, client = self.start(ours(), "odd")
         read, write = os.pipe()
-        for packet in (b"\0", b"\xff" * 13, b"\0" * 65535, b"\x55" * 100000):
+        for packet in (b"", b"\0", b"\xff" * 13, b"\0" * 65535, b"\x55" * 100000):
             client.socket.send(packet)
         socket.send_fds(client.socket, [b"a descriptor with it"], [read, write])
         os.close(read)
