@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The root as the command sees it, made for real in namespaces of the test's own.
+// The root as the command sees it, made for real in namespaces of the test's own. Long because each promise of root.h is a case,
+// and all share one way of making a root.
 #include "tools/netns-run/root.h"
 
 #include <sys/statvfs.h>
