@@ -212,9 +212,9 @@ class Container(PodmanTestCase):
             with contextlib.suppress(ProcessLookupError):
                 clients.end(self.the_helper(binary))
             self.wait_gone(binary)
-            seen = guest.link() is None
+            wait_until(lambda: guest.link() is None, "the TAP goes with its helper")
             self.remove("guest")
-            return seen
+            return True
 
         self.assertTrue(self.same(observe))
 

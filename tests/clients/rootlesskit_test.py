@@ -28,6 +28,13 @@ def kit(binary):
 class RootlessKitTestCase(clients.ClientTestCase):
     tools = (("rootlesskit", "rootlesskit"), ("ip", "iproute2"), ("nsenter", "util-linux"))
 
+    @staticmethod
+    def child_pid():
+        """The command may be there before it."""
+        with contextlib.suppress(FileNotFoundError), open(f"{STATE}/child_pid", encoding="ascii") as file:
+            return file.read()
+        return ""
+
     @contextlib.contextmanager
     def session(self, binary, *options):
         """(namespace, helper's pid) while a command runs under RootlessKit; then both are gone."""
@@ -40,9 +47,7 @@ class RootlessKitTestCase(clients.ClientTestCase):
             self.resolv_conf = []
             while line := clients.wait_for_line(process, "its resolv.conf"):
                 self.resolv_conf.append(line)
-            with open(f"{STATE}/child_pid", encoding="ascii") as file:
-                guest = self.container(int(file.read()))
-            yield guest, self.the_helper(binary)
+            yield self.container(int(wait_until(self.child_pid, "RootlessKit tells its child"))), self.the_helper(binary)
         except BaseException:
             with open(LOG, encoding="utf-8", errors="replace") as written:
                 print(written.read(), file=sys.stderr)

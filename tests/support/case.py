@@ -7,6 +7,7 @@ Exit codes: 0 passed, 77 every test was skipped (or the lab cannot be made here)
 import contextlib
 import faulthandler
 import os
+import signal
 import sys
 import traceback
 import unittest
@@ -111,6 +112,9 @@ class LabTestCase(unittest.TestCase):
 
 def main(user_namespace=True):
     """Runs the calling module's tests in a lab."""
+    # A shell without job control lets what it puts in the background ignore them, and so would all that we start.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
     try:
         enter(user_namespace)
         Lab.get()
