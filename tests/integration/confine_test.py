@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 
 from tests.support import dns, kernel
 from tests.support.case import LabTestCase, main
@@ -166,8 +167,10 @@ class Attach(ConfineTestCase):
 
     def test_bound_path_that_is_removed(self):
         guest = self.guest()
-        os.makedirs("/tmp/netns-helper-test", exist_ok=True)
-        path = f"/tmp/netns-helper-test/{os.getpid()}"
+        directory = tempfile.mkdtemp()  # not below /run or /etc, which the sandbox has
+        self.addCleanup(os.rmdir, directory)
+        os.chmod(directory, 0o755)
+        path = f"{directory}/netns"
         with open(path, "w", encoding="ascii"):
             pass
         kernel.mount(f"/proc/{guest.pid}/ns/net", path, flags=kernel.MS_BIND)
