@@ -60,11 +60,12 @@ Result<pid_t> parse_bwrap_info(std::string_view json) {
 Result<BwrapSandbox> BwrapSandbox::open(Options& options, const Clock& clock, int signal_fd) {
   BwrapSandbox sandbox;
   if (options.bwrap_info_fd >= 0) {
-    const UniqueFd info(std::exchange(options.bwrap_info_fd, -1));
+    UniqueFd info(std::exchange(options.bwrap_info_fd, -1));
     auto text = read_object(info.get(), clock, signal_fd);
     if (!text) return of_option(std::move(text).error(), "bwrap-info-fd");
     auto pid = parse_bwrap_info(*text);
     if (!pid) return of_option(std::move(pid).error(), "bwrap-info-fd");
+    info.reset();  // so that there is a descriptor for the process, without which we could not keep it from going on
     auto pidfd = open_pidfd(*pid);
     if (!pidfd) return of_option(std::move(pidfd).error(), "bwrap-info-fd");
     sandbox.pidfd_ = std::move(*pidfd);

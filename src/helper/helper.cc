@@ -40,6 +40,7 @@ Result<std::unique_ptr<Helper>> Helper::start(const Options& options, const Uniq
   std::vector<std::string> notes;
   NH_LET(plan, plan_addresses(options, notes));
   NH_LET(attachment, Attachment::begin(options, plan, MonotonicClock(), signals.get()));
+  NH_TRY(Loop::can_be_made());
   std::unique_ptr<Helper> helper(new Helper(options, signals, nofile, std::move(attachment)));
   // The agent configures the guest meanwhile.
   NH_TRY(helper->open_device());

@@ -3,9 +3,11 @@
 
 #include <glib.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 
 #include <algorithm>
 
+#include "src/base/unique_fd.h"
 #include "src/loop/poll_in_epoll.h"
 
 namespace nh {
@@ -161,6 +163,12 @@ struct Loop::EpollWait {
   std::function<void(std::span<const epoll_event>)> ready;
   std::vector<epoll_event> batch = {};
 };
+
+Result<> Loop::can_be_made() {
+  const UniqueFd one(eventfd(0, EFD_CLOEXEC));
+  if (!one) return sys_error("making the main loop");
+  return Ok{};
+}
 
 Loop::Loop() : context_(g_main_context_new()) { g_main_context_set_poll_func(context_, poll_function); }
 Loop::~Loop() { g_main_context_unref(context_); }

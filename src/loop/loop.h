@@ -80,6 +80,8 @@ struct TimerState;
 
 class Loop {
  public:
+  /// To be asked before a loop is made: GLib ends the process where it gets no descriptor for its wake-up (gwakeup.c).
+  static Result<> can_be_made();
   Loop();
   ~Loop();
   Loop(const Loop&) = delete;

@@ -17,6 +17,7 @@ CALLS = (("socket", "EMFILE"), ("socketpair", "EMFILE"), ("openat", "EMFILE"), (
          ("inotify_init1", "EMFILE"), ("inotify_add_watch", "ENOSPC"), ("getsockname", "ENOBUFS"),
          ("setsockopt", "ENOPROTOOPT"))
 MOST = 8  # occurrences of one call that are tried
+FEW = range(7, 24)  # limits of open files; below, the loader has none for the libraries; with the last ones the start succeeds
 
 
 class EachFails(LabTestCase):
@@ -62,6 +63,25 @@ class EachFails(LabTestCase):
         wait_until(lambda: guest.link() is None, "no TAP is left")
         if helper.control_path:
             self.assertFalse(os.path.exists(helper.control_path), "the control socket is left")
+
+    def test_too_few_descriptors(self):
+        """The first one that is missing is named, wherever it is: no library ends the process in our place."""
+        need_tool("prlimit", "util-linux")
+        guest = self.guest()
+        started = 0
+        for limit in FEW:
+            with self.subTest(limit=limit):
+                helper = self.helper(guest=guest, wait=False, wrapper=("prlimit", f"--nofile={limit}:{limit}"))
+                try:
+                    helper.wait_ready()
+                except AssertionError:
+                    self.assertEqual(helper.wait_exit(), 1, helper.log())
+                    self.assertIn("EMFILE", helper.log())
+                else:
+                    started += 1
+                    self.assertEqual(helper.stop(), 0, helper.log())
+                wait_until(lambda: guest.link() is None, "no TAP is left")
+        self.assertGreater(started, 0)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,8 @@
 #include <functional>
 #include <memory>
 
+#include "src/netlink/nl_socket.h"
+
 namespace nh::run {
 
 namespace {
@@ -32,15 +34,8 @@ using namespace std::chrono_literals;
 constexpr auto answer_time = 3s;
 constexpr const char* table_name = "netns-doctor";
 
-template <auto put>
-struct Put {
-  template <class T>
-  void operator()(T* object) const {
-    put(object);
-  }
-};
-using Message = std::unique_ptr<nl_msg, Put<nlmsg_free>>;
-using Socket = std::unique_ptr<nl_sock, Put<nl_socket_free>>;
+using Message = std::unique_ptr<nl_msg, NlPut<nlmsg_free>>;
+using Socket = std::unique_ptr<nl_sock, NlPut<nl_socket_free>>;
 using Fill = std::function<void(nl_msg*)>;
 
 void put_u32(nl_msg* message, int type, std::uint32_t value) {
