@@ -180,6 +180,10 @@ def status_of(pid, field):
         return next(line.split(":", 1)[1].strip() for line in file if line.startswith(f"{field}:"))
 
 
+def descendants(pid):
+    return [each for child in children(pid) for each in (child, *descendants(child))]
+
+
 def pending(pid, number):
     return int(status_of(pid, "ShdPnd"), 16) >> (number - 1) & 1 == 1
 
@@ -236,6 +240,10 @@ class Terminal(LaunchTestCase):
         self._type("\x1a")
         self._expect("Stopped")
         self._expect("prompt> ")
+        # The shell knows of its own child only. The command stops by itself, and until it has, it may still read what is
+        # typed (n_tty_read looks at the input before it looks at signals).
+        command = descendants(self.shell)[-1]
+        wait_until(lambda: status_of(command, "State").startswith("T"), "the command stands still")
         self._type("fg\n")
         self._expect("netns-run")
         self._type("it\n")
