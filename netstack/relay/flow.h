@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What can be told about a flow, whichever part carries it: the words of `flow.list` and of the events.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include "netstack/relay/forward_spec.h"
+#include "src/base/address.h"
+#include "src/base/clock.h"
+
+namespace nh {
+
+/// Which way the bytes go. relay: a host socket and a stand-in (kernel path); frames: UdpForward's frames on the TAP;
+/// libslirp: the general path.
+enum class FlowPath : std::uint8_t { relay, frames, libslirp };
+std::string_view path_name(FlowPath path);  ///< "relay", "frames", "libslirp"
+
+/// Who began it: a host client through a forward, or the guest.
+enum class FlowDirection : std::uint8_t { in, out };
+std::string_view direction_name(FlowDirection direction);  ///< "in", "out"
+
+/// Why it ended.
+enum class FlowEnd : std::uint8_t {
+  closed,          ///< both sides said FIN; UDP: never
+  reset_by_host,   ///< the host-side peer sent RST, or does not answer any longer
+  reset_by_guest,  ///< the guest did
+  refused,         ///< the other side refused the connection
+  unreachable,     ///< no route, host unreachable, prohibited
+  timed_out,       ///< the connection was not answered; UDP: idle
+  killed,          ///< by flow.kill, or with its rule
+  exhausted,       ///< no fd, memory or stand-in was left for it
+  failed           ///< anything else
+};
+std::string_view end_name(FlowEnd end);  ///< "closed", "reset_by_host", ...
+
+struct FlowRecord {
+  std::uint64_t id = 0;    ///< never used again within the helper's life
+  std::uint64_t rule = 0;  ///< the forward's id; 0: none
+  Transport transport = Transport::tcp;
+  FlowPath path = FlowPath::relay;
+  FlowDirection direction = FlowDirection::in;
+  bool open = true;   ///< false: still connecting
+  Endpoint host_peer;   ///< the far end on the host side; port 0 for a Unix socket
+  Endpoint host_local;  ///< our end of it: the address that the client dialled
+  Endpoint appears;     ///< what the guest sees as its peer
+  Endpoint guest;       ///< the guest's end
+  Instant opened{};
+  std::uint64_t bytes_to_guest = 0, bytes_to_host = 0;
+};
+
+/// Told of each flow's beginning and end. Neither call may touch the flow's owner.
+class FlowObserver {
+ public:
+  virtual ~FlowObserver() = default;
+  virtual void flow_opened(const FlowRecord& flow) = 0;
+  virtual void flow_closed(const FlowRecord& flow, FlowEnd end) = 0;
+};
+
+}  // namespace nh

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// StandIns: where relays get their guest-side sockets from. netstack asks; whoever has a hand in the guest's namespace
+// (the guest agent's link) answers.
+//
+// A stand-in is a TCP socket of the guest's network namespace that speaks to the guest with the far end's address
+// (IP_TRANSPARENT), and whose packets are steered (netlink/steering.h). The same interface serves forwards (the stand-in is the
+// forward's client) and outbound connections (it is the server that the guest has dialled).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "src/base/address.h"
+#include "src/base/result.h"
+#include "src/base/unique_fd.h"
+
+namespace nh {
+
+class StandIns {
+ public:
+  enum class State : std::uint8_t {
+    preparing,  ///< not known yet; open() waits
+    ready,
+    off  ///< open() fails at once; reason() says why
+  };
+  /// Called once, from open() itself or later from the loop, never after cancel().
+  using Done = std::function<void(Result<UniqueFd>)>;
+
+  virtual ~StandIns() = default;
+  virtual State state() const = 0;
+  /// Why it is off, or what does not work as it should ("the client's port is not kept: ..."); empty: nothing to say.
+  virtual std::string reason() const = 0;
+  /// Called after each change of state().
+  virtual void on_change(std::function<void()> callback) = 0;
+
+  /// A non-blocking stand-in bound to `appears` (port 0: any), its connect(2) to `guest` begun: EPOLLOUT tells the end,
+  /// SO_ERROR the outcome. Both have one family. Gives a ticket, 0 if `done` was called already. Errors: what bind(2) or
+  /// connect(2) said at once (sys_errno), exhausted, gone (off), timeout.
+  virtual std::uint64_t open(const Endpoint& appears, const Endpoint& guest, Done done) = 0;
+  /// A socket of the guest's namespace that is bound to `at` and, for TCP, listens: for what guest programs are to reach on
+  /// their own side. Not a stand-in: an ordinary address of the guest, its loopback included.
+  enum class Kind : std::uint8_t { tcp_listener, udp };
+  virtual std::uint64_t listen(Kind kind, const Endpoint& at, Done done) = 0;
+  /// A UDP socket bound to `appears` and connected to `guest`, which may be the guest's loopback.
+  virtual std::uint64_t open_udp(const Endpoint& appears, const Endpoint& guest, Done done) = 0;
+  /// A ticket that has had its answer is ignored.
+  virtual void cancel(std::uint64_t ticket) = 0;
+};
+
+}  // namespace nh
