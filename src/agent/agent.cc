@@ -3,16 +3,17 @@
 
 #include <fcntl.h>
 #include <net/if.h>
-#include <poll.h>
 #include <sys/prctl.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <csignal>
 #include <initializer_list>
+#include <memory>
 
+#include "src/agent/guest_side.h"
 #include "src/agent/protocol.h"
+#include "src/agent/server.h"
 #include "src/base/limits.h"
 #include "src/confine/confine.h"
 #include "src/linux/fd_passing.h"
@@ -59,68 +60,6 @@ Result<OpenedTap> attach(const AgentSetup& setup) {
   return tap;
 }
 
-class Server {
- public:
-  Server(int socket, AddressMonitor monitor, InterfaceState state)
-      : socket_(socket), monitor_(std::move(monitor)), state_(std::move(state)) {}
-
-  /// Returns when there is nothing left to do.
-  Result<> run() {
-    while (true) {
-      // After a dump of our own accord events are left to gather for a moment, so that a guest who changes its
-      // addresses without end costs a bounded number of dumps a second.
-      std::array<pollfd, 2> fds{{{.fd = socket_, .events = POLLIN, .revents = 0},
-                                 {.fd = pausing_ ? -1 : monitor_.fd(), .events = POLLIN, .revents = 0}}};
-      const int ready =
-          poll(fds.data(), fds.size(), pausing_ ? static_cast<int>(limits::agent_event_pause.count()) : -1);
-      if (ready < 0 && errno != EINTR) return sys_error("waiting");
-      if (ready == 0) pausing_ = false;
-      if (ready <= 0) continue;
-      if (fds[0].revents != 0) {
-        NH_LET(go_on, answer());
-        if (!go_on) return Ok{};
-      }
-      if (fds[1].revents != 0) {
-        NH_LET(go_on, follow());
-        if (!go_on) return Ok{};
-      }
-    }
-  }
-
- private:
-  Result<bool> answer() {
-    std::array<std::uint8_t, max_message> buffer;
-    NH_LET(received, receive_message(socket_, buffer, FdRule::none));
-    if (received.size == 0) return false;
-    NH_LET(message, decode_to_agent(Bytes(buffer).first(received.size)));
-    return report(std::get<Refresh>(message).seq);
-  }
-
-  Result<bool> follow() {
-    if (!monitor_.take_events()) return true;
-    pausing_ = true;
-    return report(0);
-  }
-
-  /// Dumps, and sends what is new, or anything if it was asked for. False: the interface is gone.
-  Result<bool> report(std::uint32_t seq) {
-    NH_LET(now, monitor_.dump());
-    if (!now) {
-      NH_TRY(send_message(socket_, encode(FromAgent(LinkGone{}))));
-      return false;
-    }
-    if (seq == 0 && *now == state_) return true;
-    state_ = *now;
-    NH_TRY(send_message(socket_, encode(FromAgent(State{.seq = seq, .state = state_}))));
-    return true;
-  }
-
-  int socket_;
-  AddressMonitor monitor_;
-  InterfaceState state_;
-  bool pausing_ = false;
-};
-
 /// A plan that is applied, and taken back unless it is kept.
 class Applied {
  public:
@@ -140,7 +79,7 @@ class Applied {
 };
 
 /// Attaches, configures, and reports; gives what serves from then on.
-Result<Server> start(const AgentSetup& setup, int socket, pid_t helper) {
+Result<std::unique_ptr<Server>> start(const AgentSetup& setup, int socket, pid_t helper) {
   NH_TRY(shed(*setup.target, socket));
   NH_TRY(join(*setup.target, helper));
   NH_LET(tap, attach(setup));
@@ -158,8 +97,10 @@ Result<Server> start(const AgentSetup& setup, int socket, pid_t helper) {
     NH_LET(done, applied.apply(plan));
     outcome = std::move(done);
   }
-  NH_LET(monitor, AddressMonitor::open(static_cast<int>(if_nametoindex(tap.info.name.c_str()))));
+  const int tap_index = static_cast<int>(if_nametoindex(tap.info.name.c_str()));
+  NH_LET(monitor, AddressMonitor::open(tap_index));
   NH_LET(state, monitor.dump());
+  NH_LET(side, GuestSide::open(tap_index));
   if (!state) return Error{.code = Code::gone, .sys_errno = 0, .what = "TAP " + tap.info.name + " was deleted"};
   NH_LET(confined, confine_agent({.sandbox = setup.sandbox, .seccomp = setup.seccomp}));
   outcome.warnings.insert(outcome.warnings.end(), confined.notes.begin(), confined.notes.end());
@@ -168,14 +109,16 @@ Result<Server> start(const AgentSetup& setup, int socket, pid_t helper) {
                                                        .warnings = std::move(outcome.warnings)}))));
   NH_TRY(send_message(socket, encode(FromAgent(State{.seq = 0, .state = *state}))));
   applied.keep();
-  return Server(socket, std::move(monitor), std::move(*state));
+  if (fcntl(socket, F_SETFL, O_NONBLOCK) != 0) return sys_error("making the helper's socket non-blocking");
+  return std::make_unique<Server>(socket, std::move(monitor), std::move(*state), std::move(side));
 }
 
 }  // namespace
 
 void run(const AgentSetup& setup, UniqueFd socket, pid_t helper) noexcept {
   auto server = start(setup, socket.get(), helper);
-  auto ended = server ? server->run() : Result<>(std::move(server).error());
+  auto ended = server ? (*server)->run() : Result<>(std::move(server).error());
+  if (server) server->reset();  // takes back what it did to the guest
   if (!ended) {
     Error error = std::move(ended).error();
     const Failure failure{.code = error.code,

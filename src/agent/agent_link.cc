@@ -140,29 +140,61 @@ void AgentLink::serve(Loop& loop, std::function<void(const TapState&)> on_state,
 
 void AgentLink::on_ready() {
   for (int i = 0; i < messages_at_once && socket_; ++i) {
-    auto received = receive(socket_.get(), FdRule::none);
+    std::array<std::uint8_t, agent::max_message> buffer;
+    auto received = receive_fds(socket_.get(), buffer, agent::max_batch);
     if (!received && received.error().sys_errno == EAGAIN) return;
     if (!received) return lose(broken(received.error().message()));
-    if (!*received)
+    if (received->size == 0)
       return lose(Error{.code = Code::gone, .sys_errno = 0, .what = "the guest agent died: " + end_child()});
-    agent::FromAgent content = std::move((**received).content);
-    if (const auto* state = std::get_if<agent::State>(&content)) {
-      on_state_(state->state);
-    } else if (std::holds_alternative<agent::LinkGone>(content)) {
-      return lose(Error{
-          .code = Code::gone, .sys_errno = 0, .what = "the TAP was deleted, or taken to another network namespace"});
-    } else if (auto* failure = std::get_if<agent::Failure>(&content)) {
-      return lose(error_of(std::move(*failure)).in("the guest agent ended"));
-    } else {
-      return lose(broken("a message out of turn"));
-    }
+    auto content = agent::decode_from_agent(Bytes(buffer).first(received->size));
+    if (!content) return lose(broken(content.error().message()));
+    const std::size_t expected = agent::fds_of(*content);
+    if (received->lost ? received->fds.size() >= expected : received->fds.size() != expected)
+      return lose(broken("a message with other descriptors than it says"));
+    if (!take(std::move(*content), std::move(received->fds))) return;
   }
+}
+
+bool AgentLink::take(agent::FromAgent content, std::vector<UniqueFd> fds) {
+  if (const auto* state = std::get_if<agent::State>(&content)) {
+    on_state_(state->state);
+  } else if (const auto* note = std::get_if<agent::Note>(&content)) {
+    if (on_note_) on_note_(note->text);
+  } else if (const auto* ports = std::get_if<agent::Ports>(&content)) {
+    if (on_ports_) on_ports_(ports->list);
+  } else if (const auto* steering = std::get_if<agent::Steering>(&content)) {
+    if (listener_ != nullptr) listener_->on_steering(*steering, std::move(fds));
+  } else if (const auto* batch = std::get_if<agent::Batch>(&content)) {
+    if (listener_ != nullptr) listener_->on_batch(*batch, std::move(fds));
+  } else if (const auto* answer = std::get_if<agent::Answer>(&content)) {
+    if (listener_ != nullptr) listener_->on_answer(*answer, fds.empty() ? UniqueFd() : std::move(fds.front()));
+  } else {
+    if (std::holds_alternative<agent::LinkGone>(content))
+      lose(Error{
+          .code = Code::gone, .sys_errno = 0, .what = "the TAP was deleted, or taken to another network namespace"});
+    else if (auto* failure = std::get_if<agent::Failure>(&content))
+      lose(error_of(std::move(*failure)).in("the guest agent ended"));
+    else
+      lose(broken("a message out of turn"));
+    return false;
+  }
+  return true;
 }
 
 void AgentLink::lose(Error error) {
   watch_.reset();
   end_child();
+  if (listener_ != nullptr) listener_->on_agent_lost(error);
   if (on_death_) on_death_(error);
+}
+
+bool AgentLink::ask(const agent::ToAgent& question) {
+  return socket_ && send_message(socket_.get(), agent::encode(question));
+}
+
+void AgentLink::follow_ports(std::function<void(const ListenerList&)> callback) {
+  on_ports_ = std::move(callback);
+  ask(agent::FollowPorts{.on = static_cast<bool>(on_ports_)});
 }
 
 void AgentLink::request_refresh() {

@@ -54,6 +54,19 @@ struct Attached {
   TapState state;
 };
 
+/// Who is told of stand-ins and steering (agent/stand_in_stock.h). No call may destroy the link.
+class AgentListener {
+ public:
+  virtual ~AgentListener() = default;
+  virtual void on_steering(const agent::Steering& steering, std::vector<UniqueFd> fds) = 0;
+  /// Fewer descriptors than batch.count: we are out of them.
+  virtual void on_batch(const agent::Batch& batch, std::vector<UniqueFd> fds) = 0;
+  /// No descriptor though answer.has_fd: the same.
+  virtual void on_answer(const agent::Answer& answer, UniqueFd fd) = 0;
+  /// Once, before the link's own on_death.
+  virtual void on_agent_lost(const Error& error) = 0;
+};
+
 class AgentLink {
  public:
   /// Forks. Must be called before any thread exists, with descriptors 0, 1 and 2 open. start() and finish() together wait
@@ -72,6 +85,15 @@ class AgentLink {
   /// Asks for a fresh dump; `on_state` is called with the answer, also if nothing changed. Nothing happens if the agent
   /// is lost.
   void request_refresh();
+  /// Sends a question. False: the agent is lost, or takes no more for now. It has to be served (serve()) to be heard.
+  bool ask(const agent::ToAgent& question);
+  /// Who is told from now on; nullptr: nobody, and what comes is closed. Must outlive the link or say nullptr.
+  void set_listener(AgentListener* listener) { listener_ = listener; }
+  /// Called with lines for the log: what the agent noticed, and what it did about it.
+  void on_note(std::function<void(const std::string&)> callback) { on_note_ = std::move(callback); }
+  /// Calls with what programs of the guest listen on, now and after each change; an empty function ends it. What the agent
+  /// made itself is left out.
+  void follow_ports(std::function<void(const ListenerList&)> callback);
   bool alive() const { return static_cast<bool>(socket_); }
   pid_t pid() const { return pid_; }
 
@@ -79,6 +101,8 @@ class AgentLink {
   AgentLink(UniqueFd socket, pid_t pid, int signal_fd);
   Result<agent::FromAgent> next_message(FdRule rule, UniqueFd& ret_fd);
   void on_ready();
+  /// False: the link is lost.
+  bool take(agent::FromAgent content, std::vector<UniqueFd> fds);
   void lose(Error error);
   /// Closes the socket, reaps the child; gives how it ended, for messages.
   std::string end_child();
@@ -92,6 +116,9 @@ class AgentLink {
   std::uint32_t next_seq_ = 1;
   std::function<void(const TapState&)> on_state_;
   std::function<void(const Error&)> on_death_;
+  AgentListener* listener_ = nullptr;
+  std::function<void(const std::string&)> on_note_;
+  std::function<void(const ListenerList&)> on_ports_;
   Watch watch_;
 };
 

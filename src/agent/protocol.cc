@@ -10,7 +10,26 @@ namespace nh::agent {
 
 namespace {
 
-enum class Type : std::uint32_t { failure = 1, tap_opened = 2, outcome = 3, state = 4, link_gone = 5, refresh = 100 };
+enum class Type : std::uint32_t {
+  failure = 1,
+  tap_opened = 2,
+  outcome = 3,
+  state = 4,
+  link_gone = 5,
+  steering = 6,
+  note = 7,
+  batch = 8,
+  answer = 9,
+  ports = 10,
+  refresh = 100,
+  steer = 101,
+  want_batch = 102,
+  open_bound = 103,
+  open_udp = 104,
+  listen = 105,
+  localnet = 106,
+  follow_ports = 107
+};
 
 constexpr std::size_t max_name = 15;
 constexpr std::uint32_t max_mtu = 65535;
@@ -26,6 +45,26 @@ void type(Writer& out, Type value) {
   out.number(static_cast<std::uint32_t>(value));
 }
 
+void write_address(Writer& out, const Address& address) {
+  out.number(static_cast<std::uint8_t>(address.family()));
+  std::array<std::uint8_t, 16> padded{};
+  std::copy(address.bytes().begin(), address.bytes().end(), padded.begin());
+  out.raw(padded);
+}
+
+void write_endpoint(Writer& out, const Endpoint& endpoint) {
+  write_address(out, endpoint.address);
+  out.number(endpoint.port);
+}
+
+void write_error(Writer& out, const std::optional<Error>& error) {
+  out.flag(error.has_value());
+  if (!error) return;
+  out.number(static_cast<std::uint8_t>(error->code));
+  out.number(static_cast<std::int32_t>(error->sys_errno));
+  out.text(error->what, max_text);
+}
+
 void write_state(Writer& out, const InterfaceState& state) {
   out.raw(state.mac.bytes);
   out.number(static_cast<std::uint32_t>(state.mtu));
@@ -34,12 +73,9 @@ void write_state(Writer& out, const InterfaceState& state) {
   out.number(static_cast<std::uint32_t>(std::min(state.addresses.size(), limits::tap_addresses)));
   for (std::size_t i = 0; i < state.addresses.size() && i < limits::tap_addresses; ++i) {
     const InterfaceAddress& entry = state.addresses[i];
-    out.number(static_cast<std::uint8_t>(entry.address.family()));
+    write_address(out, entry.address);
     out.number(static_cast<std::uint8_t>(entry.prefix));
     out.flag(entry.tentative);
-    std::array<std::uint8_t, 16> padded{};
-    std::copy(entry.address.bytes().begin(), entry.address.bytes().end(), padded.begin());
-    out.raw(padded);
   }
 }
 
@@ -50,16 +86,53 @@ MacAddress read_mac(Reader& in) {
   return mac;
 }
 
-InterfaceAddress read_address(Reader& in) {
+Family read_family(Reader& in) {
   const auto family = in.number<std::uint8_t>();
-  const auto prefix = in.number<std::uint8_t>();
-  const bool tentative = in.flag();
+  if (family != 4 && family != 6) in.fail();
+  return family == 6 ? Family::v6 : Family::v4;
+}
+
+Address read_address(Reader& in) {
+  const Family family = read_family(in);
   const Bytes bytes = in.raw(16);
-  if ((family != 4 && family != 6) || prefix > (family == 4 ? 32 : 128)) in.fail();
-  if (family == 4 && !in.failed() && std::any_of(bytes.begin() + 4, bytes.end(), [](std::uint8_t b) { return b != 0; }))
-    in.fail();
   if (in.failed()) return {};
-  return {.address = Address::from_bytes(bytes.first(family == 4 ? 4 : 16)), .prefix = prefix, .tentative = tentative};
+  if (family == Family::v6) return Address::from_bytes(bytes);
+  if (std::any_of(bytes.begin() + 4, bytes.end(), [](std::uint8_t b) { return b != 0; })) in.fail();
+  return Address::from_bytes(bytes.first(4));
+}
+
+Endpoint read_endpoint(Reader& in) {
+  Endpoint endpoint;
+  endpoint.address = read_address(in);
+  endpoint.port = in.number<std::uint16_t>();
+  return endpoint;
+}
+
+std::int32_t read_errno(Reader& in) {
+  const auto value = in.number<std::int32_t>();
+  if (value < 0 || value > 4095) in.fail();  // MAX_ERRNO of the kernel
+  return value;
+}
+
+Code read_code(Reader& in) {
+  return static_cast<Code>(in.number_to<std::uint8_t>(static_cast<std::uint8_t>(Code::failed)));
+}
+
+std::optional<Error> read_error(Reader& in) {
+  if (!in.flag()) return std::nullopt;
+  Error error;
+  error.code = read_code(in);
+  error.sys_errno = read_errno(in);
+  error.what = in.text(max_text);
+  return error;
+}
+
+InterfaceAddress read_interface_address(Reader& in) {
+  InterfaceAddress entry;
+  entry.address = read_address(in);
+  entry.prefix = in.number_to<std::uint8_t>(entry.address.is_v4() ? 32 : 128);
+  entry.tentative = in.flag();
+  return entry;
 }
 
 InterfaceState read_state(Reader& in) {
@@ -69,15 +142,14 @@ InterfaceState read_state(Reader& in) {
   state.up = in.flag();
   state.more_addresses = in.flag();
   const auto count = in.number_to<std::uint32_t>(limits::tap_addresses);
-  for (std::uint32_t i = 0; i < count && !in.failed(); ++i) state.addresses.push_back(read_address(in));
+  for (std::uint32_t i = 0; i < count && !in.failed(); ++i) state.addresses.push_back(read_interface_address(in));
   return state;
 }
 
 Failure read_failure(Reader& in) {
   Failure failure;
-  failure.code = static_cast<Code>(in.number_to<std::uint8_t>(static_cast<std::uint8_t>(Code::failed)));
-  failure.sys_errno = in.number<std::int32_t>();
-  if (failure.sys_errno < 0 || failure.sys_errno > 4095) in.fail();  // MAX_ERRNO of the kernel
+  failure.code = read_code(in);
+  failure.sys_errno = read_errno(in);
   failure.what = in.text(max_text);
   failure.field = in.text(max_name);
   return failure;
@@ -100,6 +172,70 @@ Outcome read_outcome(Reader& in) {
   const auto count = in.number_to<std::uint32_t>(max_warnings);
   for (std::uint32_t i = 0; i < count && !in.failed(); ++i) outcome.warnings.push_back(in.text(max_text));
   return outcome;
+}
+
+Steering read_steering(Reader& in) {
+  Steering steering;
+  steering.v4 = in.flag();
+  steering.v6 = in.flag();
+  steering.v4_reason = in.text(max_text);
+  steering.v6_reason = in.text(max_text);
+  return steering;
+}
+
+Batch read_batch(Reader& in) {
+  Batch batch;
+  batch.family = read_family(in);
+  batch.count = in.number_to<std::uint32_t>(max_batch);
+  batch.error = read_error(in);
+  return batch;
+}
+
+Answer read_answer(Reader& in) {
+  Answer answer;
+  answer.seq = in.number<std::uint32_t>();
+  answer.has_fd = in.flag();
+  answer.error = read_error(in);
+  if (answer.has_fd && answer.error) in.fail();
+  return answer;
+}
+
+Ports read_ports(Reader& in) {
+  Ports ports;
+  ports.list.more = in.flag();
+  const auto count = in.number_to<std::uint32_t>(limits::guest_listeners);
+  for (std::uint32_t i = 0; i < count && !in.failed(); ++i) {
+    GuestListener listener;
+    listener.udp = in.flag();
+    listener.at = read_endpoint(in);
+    ports.list.listeners.push_back(listener);
+  }
+  return ports;
+}
+
+WantBatch read_want_batch(Reader& in) {
+  WantBatch want;
+  want.family = read_family(in);
+  want.count = in.number_to<std::uint32_t>(max_batch);
+  if (want.count == 0) in.fail();
+  return want;
+}
+
+OpenUdp read_open_udp(Reader& in) {
+  OpenUdp open;
+  open.seq = in.number<std::uint32_t>();
+  open.appears = read_endpoint(in);
+  open.guest = read_endpoint(in);
+  if (open.appears.address.family() != open.guest.address.family()) in.fail();
+  return open;
+}
+
+Listen read_listen(Reader& in) {
+  Listen listen;
+  listen.seq = in.number<std::uint32_t>();
+  listen.kind = in.flag() ? GuestSocketKind::udp : GuestSocketKind::tcp_listener;
+  listen.at = read_endpoint(in);
+  return listen;
 }
 
 Error invalid(const char* what) {
@@ -145,6 +281,39 @@ std::vector<std::uint8_t> encode(const FromAgent& message) {
                    write_state(out, state.state);
                  },
                  [&](const LinkGone&) { type(out, Type::link_gone); },
+                 [&](const Steering& steering) {
+                   type(out, Type::steering);
+                   out.flag(steering.v4);
+                   out.flag(steering.v6);
+                   out.text(steering.v4_reason, max_text);
+                   out.text(steering.v6_reason, max_text);
+                 },
+                 [&](const Note& note) {
+                   type(out, Type::note);
+                   out.text(note.text, max_text);
+                 },
+                 [&](const Batch& batch) {
+                   type(out, Type::batch);
+                   out.number(static_cast<std::uint8_t>(batch.family));
+                   out.number(batch.count);
+                   write_error(out, batch.error);
+                 },
+                 [&](const Answer& answer) {
+                   type(out, Type::answer);
+                   out.number(answer.seq);
+                   out.flag(answer.has_fd);
+                   write_error(out, answer.error);
+                 },
+                 [&](const Ports& ports) {
+                   type(out, Type::ports);
+                   const std::size_t count = std::min(ports.list.listeners.size(), limits::guest_listeners);
+                   out.flag(ports.list.more || count < ports.list.listeners.size());
+                   out.number(static_cast<std::uint32_t>(count));
+                   for (std::size_t i = 0; i < count; ++i) {
+                     out.flag(ports.list.listeners[i].udp);
+                     write_endpoint(out, ports.list.listeners[i].at);
+                   }
+                 },
              },
              message);
   return out.take();
@@ -152,9 +321,53 @@ std::vector<std::uint8_t> encode(const FromAgent& message) {
 
 std::vector<std::uint8_t> encode(const ToAgent& message) {
   Writer out;
-  type(out, Type::refresh);
-  out.number(std::get<Refresh>(message).seq);
+  std::visit(Overloaded{
+                 [&](const Refresh& refresh) {
+                   type(out, Type::refresh);
+                   out.number(refresh.seq);
+                 },
+                 [&](const Steer&) { type(out, Type::steer); },
+                 [&](const WantBatch& want) {
+                   type(out, Type::want_batch);
+                   out.number(static_cast<std::uint8_t>(want.family));
+                   out.number(want.count);
+                 },
+                 [&](const OpenBound& open) {
+                   type(out, Type::open_bound);
+                   out.number(open.seq);
+                   write_endpoint(out, open.appears);
+                 },
+                 [&](const OpenUdp& open) {
+                   type(out, Type::open_udp);
+                   out.number(open.seq);
+                   write_endpoint(out, open.appears);
+                   write_endpoint(out, open.guest);
+                 },
+                 [&](const Listen& listen) {
+                   type(out, Type::listen);
+                   out.number(listen.seq);
+                   out.flag(listen.kind == GuestSocketKind::udp);
+                   write_endpoint(out, listen.at);
+                 },
+                 [&](const Localnet& localnet) {
+                   type(out, Type::localnet);
+                   out.number(localnet.seq);
+                 },
+                 [&](const FollowPorts& follow) {
+                   type(out, Type::follow_ports);
+                   out.flag(follow.on);
+                 },
+             },
+             message);
   return out.take();
+}
+
+std::size_t fds_of(const FromAgent& message) {
+  if (std::holds_alternative<TapOpened>(message)) return 1;
+  if (const auto* steering = std::get_if<Steering>(&message)) return steering->v4 || steering->v6 ? 2 : 0;
+  if (const auto* batch = std::get_if<Batch>(&message)) return batch->count;
+  if (const auto* answer = std::get_if<Answer>(&message)) return answer->has_fd ? 1 : 0;
+  return 0;
 }
 
 Result<FromAgent> decode_from_agent(Bytes bytes) {
@@ -179,17 +392,67 @@ Result<FromAgent> decode_from_agent(Bytes bytes) {
       return whole<State, FromAgent>(in, std::move(state));
     }
     case Type::link_gone: return whole<LinkGone, FromAgent>(in, LinkGone{});
-    case Type::refresh: break;
+    case Type::steering: {
+      auto steering = read_steering(in);
+      return whole<Steering, FromAgent>(in, std::move(steering));
+    }
+    case Type::note: {
+      Note note{.text = in.text(max_text)};
+      return whole<Note, FromAgent>(in, std::move(note));
+    }
+    case Type::batch: {
+      auto batch = read_batch(in);
+      return whole<Batch, FromAgent>(in, std::move(batch));
+    }
+    case Type::answer: {
+      auto answer = read_answer(in);
+      return whole<Answer, FromAgent>(in, std::move(answer));
+    }
+    case Type::ports: {
+      auto ports = read_ports(in);
+      return whole<Ports, FromAgent>(in, std::move(ports));
+    }
+    default: break;
   }
   return invalid("the agent sent a message of unknown type");
 }
 
 Result<ToAgent> decode_to_agent(Bytes bytes) {
   Reader in(bytes);
-  if (static_cast<Type>(in.number<std::uint32_t>()) != Type::refresh)
-    return invalid("the helper sent a message of unknown type");
-  const Refresh refresh{.seq = in.number<std::uint32_t>()};
-  return whole<Refresh, ToAgent>(in, refresh);
+  switch (static_cast<Type>(in.number<std::uint32_t>())) {
+    case Type::refresh: {
+      const Refresh refresh{.seq = in.number<std::uint32_t>()};
+      return whole<Refresh, ToAgent>(in, refresh);
+    }
+    case Type::steer: return whole<Steer, ToAgent>(in, Steer{});
+    case Type::want_batch: {
+      const WantBatch want = read_want_batch(in);
+      return whole<WantBatch, ToAgent>(in, want);
+    }
+    case Type::open_bound: {
+      OpenBound open{.seq = in.number<std::uint32_t>(), .appears = {}};
+      open.appears = read_endpoint(in);
+      return whole<OpenBound, ToAgent>(in, open);
+    }
+    case Type::open_udp: {
+      const OpenUdp open = read_open_udp(in);
+      return whole<OpenUdp, ToAgent>(in, open);
+    }
+    case Type::listen: {
+      const Listen listen = read_listen(in);
+      return whole<Listen, ToAgent>(in, listen);
+    }
+    case Type::localnet: {
+      const Localnet localnet{.seq = in.number<std::uint32_t>()};
+      return whole<Localnet, ToAgent>(in, localnet);
+    }
+    case Type::follow_ports: {
+      const FollowPorts follow{.on = in.flag()};
+      return whole<FollowPorts, ToAgent>(in, follow);
+    }
+    default: break;
+  }
+  return invalid("the helper sent a message of unknown type");
 }
 
 }  // namespace nh::agent

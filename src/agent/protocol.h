@@ -2,20 +2,27 @@
 // The messages between helper and guest agent: one SOCK_SEQPACKET message each, of a fixed and bounded layout.
 //
 // Layout: u32 type, then the fields of that type in order, integers in host byte order (both ends are one program). A
-// text is a u32 length and its bytes, within max_text; a flag is one byte, 0 or 1; an address is u8 family (4 or 6), u8
-// prefix, u8 tentative, 16 bytes (IPv4 in the first four, the rest zero). decode() accepts exactly what encode() makes:
-// a message that is too short, too long, or has a value out of its range is invalid.
+// text is a u32 length and its bytes, within max_text; a flag is one byte, 0 or 1; an address is u8 family (4 or 6) and 16
+// bytes (IPv4 in the first four, the rest zero); an endpoint is an address and u16 port; an error is u8 code, i32 errno, a text.
+// decode() accepts exactly what encode() makes: a message that is too short, too long, or has a value out of its range is
+// invalid. How many descriptors come with a message is told by its content (fds_of).
+//
+// Questions that carry a seq may be answered in any order; the helper never has more than max_asked of them, and batches of
+// stand-ins, unanswered. The agent answers each exactly once.
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "src/agent/guest_sockets.h"
 #include "src/base/address.h"
 #include "src/base/result.h"
 #include "src/linux/tap.h"
 #include "src/netlink/address_monitor.h"
+#include "src/netlink/listener_list.h"
 
 namespace nh::agent {
 
@@ -25,6 +32,10 @@ inline constexpr std::size_t max_text = 2048;
 inline constexpr std::size_t max_warnings = 8;
 /// Bytes of the largest message: an outcome full of warnings.
 inline constexpr std::size_t max_message = 64 + max_warnings * (max_text + 4);
+/// Stand-ins of one batch, so descriptors of one message at most.
+inline constexpr std::size_t max_batch = 32;
+/// Questions of the helper that wait for an answer, together with batches; more make the helper wait.
+inline constexpr std::size_t max_asked = 128;
 
 // ---- agent to helper ----
 /// Attaching or configuring failed; the last message.
@@ -52,7 +63,37 @@ struct State {
 /// The TAP was deleted or taken to another namespace; the last message.
 struct LinkGone {};
 
-using FromAgent = std::variant<Failure, TapOpened, Outcome, State, LinkGone>;
+/// What the steering can do now; the answer to Steer, and again whenever that changes. If one family is steered, two
+/// descriptors come with it: the nf_tables socket, whose last descriptor holds the table, and the guest's
+/// /proc/sys/net/ipv4/ip_local_port_range, to be read with pread(2).
+struct Steering {
+  bool v4 = false, v6 = false;
+  std::string v4_reason, v6_reason;  ///< why not; empty: no address to try it with yet
+};
+/// Something for the log.
+struct Note {
+  std::string text;
+};
+/// Blank stand-ins, as many descriptors as `count`; fewer than were asked for if `error` says so.
+struct Batch {
+  Family family = Family::v4;
+  std::uint32_t count = 0;
+  std::optional<Error> error;
+};
+/// The answer to a question with a seq: a descriptor (for Localnet none), or an error.
+struct Answer {
+  std::uint32_t seq = 0;
+  bool has_fd = false;
+  std::optional<Error> error;
+};
+/// What programs of the guest listen on now.
+struct Ports {
+  ListenerList list;
+};
+
+using FromAgent = std::variant<Failure, TapOpened, Outcome, State, LinkGone, Steering, Note, Batch, Answer, Ports>;
+/// How many descriptors the sender puts to it.
+std::size_t fds_of(const FromAgent& message);
 
 // ---- helper to agent ----
 /// Dump the state now and answer with it.
@@ -60,7 +101,37 @@ struct Refresh {
   std::uint32_t seq = 0;
 };
 
-using ToAgent = std::variant<Refresh>;
+/// Begin to steer.
+struct Steer {};
+/// Make blank stand-ins, 1 to max_batch.
+struct WantBatch {
+  Family family = Family::v4;
+  std::uint32_t count = 0;
+};
+/// The three calls of StandIns, for the agent to make; see guest_sockets.h.
+struct OpenBound {
+  std::uint32_t seq = 0;
+  Endpoint appears;
+};
+struct OpenUdp {
+  std::uint32_t seq = 0;
+  Endpoint appears, guest;  ///< of one family
+};
+struct Listen {
+  std::uint32_t seq = 0;
+  GuestSocketKind kind = GuestSocketKind::tcp_listener;
+  Endpoint at;
+};
+/// Let packets of 127.0.0.0/8 go by the TAP (route_localnet): needed by the guest's answers from there.
+struct Localnet {
+  std::uint32_t seq = 0;
+};
+/// Send Ports now and after each change, until it is turned off.
+struct FollowPorts {
+  bool on = false;
+};
+
+using ToAgent = std::variant<Refresh, Steer, WantBatch, OpenBound, OpenUdp, Listen, Localnet, FollowPorts>;
 
 std::vector<std::uint8_t> encode(const FromAgent& message);
 std::vector<std::uint8_t> encode(const ToAgent& message);

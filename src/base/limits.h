@@ -38,6 +38,31 @@ inline constexpr auto netns_path_check = 250ms;
 /// Addresses of the TAP that are followed; more are ignored with a log line.
 inline constexpr std::size_t tap_addresses = 64;
 
+// ---- steering and stand-ins ----
+/// nf_tables must take or refuse a batch within this time (it may load a module first), else steering is off.
+inline constexpr auto nftables_answer = 3s;
+/// Numbers of routing tables that are tried for ours; when each is taken, steering is off.
+inline constexpr std::uint32_t steering_tables = 64;
+/// A connection that proves the steering must be through within this time, else steering is off.
+inline constexpr auto steering_proof = 500ms;
+/// Time between two repairs of rules that the guest removed: bounds what a guest that does so without end can cost.
+inline constexpr auto steering_repair_pause = 250ms;
+/// Blank stand-ins of a family that the helper keeps; below half of it more are asked for. Of this order are the connects of
+/// one burst; each costs two descriptors' worth of kernel memory (about 3 KiB).
+inline constexpr std::size_t stand_in_stock = 64;
+/// Connections that wait for a stand-in; more are refused.
+inline constexpr std::size_t stand_in_waiting = 4096;
+/// A connection waits this long for a stand-in, then it fails.
+inline constexpr auto stand_in_wait = 5s;
+/// How long the guest's range of local ports is believed before it is read again.
+inline constexpr auto port_range_age = 1s;
+/// Messages to the helper that the agent keeps while it does not take them; then the agent reads no further questions.
+inline constexpr std::size_t agent_outbox = 16;
+/// Listening ports of the guest that are followed; more are left out with a log line.
+inline constexpr std::size_t guest_listeners = 512;
+/// How often the agent looks for the guest's listening ports, while that is asked for.
+inline constexpr auto guest_listeners_age = 500ms;
+
 // ---- TAP and frames ----
 /// Frames taken from the TAP in one turn of the loop, so that sockets, control and timers get theirs.
 inline constexpr std::size_t tap_batch = 64;

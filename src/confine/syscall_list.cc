@@ -133,9 +133,11 @@ void host_sockets(Rules& rules) {
                        {.index = 1, .mask = socket_type, .value = SOCK_RAW}}});
   allow(rules, {"bind", "connect", "listen", "accept", "accept4", "getpeername", "shutdown",
                 "sendmmsg", "recvmmsg"});
-  // how much waits, non-blocking, where the urgent mark is; an interface by its name, for a scoped
-  // name server
-  allow_ioctl(rules, {FIONREAD, FIONBIO, SIOCATMARK, SIOCGIFINDEX});
+  // how much waits to be read and to be sent, non-blocking, where the urgent mark is; an interface by its
+  // name, for a scoped name server
+  allow_ioctl(rules, {FIONREAD, SIOCOUTQ, FIONBIO, SIOCATMARK, SIOCGIFINDEX});
+  // a relay's bytes: from socket to socket through a pipe
+  allow(rules, {"splice", "pipe2"});
 }
 
 // The main loop, and the epoll of the data path.
@@ -192,11 +194,20 @@ Rules helper_syscalls(const SyscallSubjects& subjects) {
   return rules;
 }
 
-// The agent has its sockets, to the helper and of netlink, and makes no other.
+// Stand-ins and the guest's listeners: sockets of the Internet's families in its own namespace. Bound here, connected here only
+// to prove the steering and for UDP.
+void guest_sockets(Rules& rules) {
+  for (const int family : {AF_INET, AF_INET6})
+    for (const int type : {SOCK_STREAM, SOCK_DGRAM}) allow_socket(rules, family, type);
+  allow(rules, {"bind", "connect", "listen", "accept4"});
+}
+
+// The agent has its sockets, to the helper and of netlink, and makes no other of these kinds.
 Rules agent_syscalls(const SyscallSubjects& subjects) {
   Rules rules;
   runtime(rules, subjects);
   descriptors(rules);
+  guest_sockets(rules);
   // What it did to the guest's /proc/sys is taken back if the helper dies while it starts; behind
   // the empty root that finds nothing, and must not keep the rest from being taken back.
   answer(rules, EACCES, {"openat", "open"});

@@ -38,19 +38,24 @@ Error refused(std::string what) {
 }  // namespace
 
 Result<> send_message(int socket, Bytes payload, int fd) {
+  return send_message(socket, payload, std::span<const int>(&fd, fd >= 0 ? 1 : 0));
+}
+
+Result<> send_message(int socket, Bytes payload, std::span<const int> fds) {
+  NH_BUG_IF(fds.size() > scm_max_fd);
   iovec part{.iov_base = const_cast<std::uint8_t*>(payload.data()), .iov_len = payload.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(scm_max_fd * sizeof(int))> control{};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
-  if (fd >= 0) {
+  if (!fds.empty()) {
     message.msg_control = control.data();
-    message.msg_controllen = control.size();
+    message.msg_controllen = CMSG_SPACE(fds.size_bytes());
     cmsghdr* header = CMSG_FIRSTHDR(&message);
     header->cmsg_level = SOL_SOCKET;
     header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof fd);
-    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
+    header->cmsg_len = CMSG_LEN(fds.size_bytes());
+    std::memcpy(CMSG_DATA(header), fds.data(), fds.size_bytes());
   }
   ssize_t sent = -1;
   do sent = sendmsg(socket, &message, MSG_NOSIGNAL);
@@ -61,7 +66,7 @@ Result<> send_message(int socket, Bytes payload, int fd) {
   return Ok{};
 }
 
-Result<ReceivedMessage> receive_message(int socket, MutableBytes buffer, FdRule rule) {
+Result<ReceivedFds> receive_fds(int socket, MutableBytes buffer, std::size_t most) {
   iovec part{.iov_base = buffer.data(), .iov_len = buffer.size()};
   // Room for everything that can come, so that a truncation is the sender's doing and every descriptor gets closed.
   alignas(cmsghdr) std::array<char, CMSG_SPACE(scm_max_fd * sizeof(int)) + CMSG_SPACE(sizeof(ucred))> control{};
@@ -75,20 +80,27 @@ Result<ReceivedMessage> receive_message(int socket, MutableBytes buffer, FdRule 
   while (size < 0 && errno == EINTR);
   if (size < 0) return sys_error("receiving a message");
 
-  std::vector<UniqueFd> fds = take_fds(message);
-  if ((message.msg_flags & MSG_CTRUNC) != 0)
+  ReceivedFds received{.size = static_cast<std::size_t>(size),
+                       .fds = take_fds(message),
+                       .lost = (message.msg_flags & MSG_CTRUNC) != 0};
+  if ((message.msg_flags & MSG_TRUNC) != 0)
+    return refused("the message is longer than " + std::to_string(buffer.size()) + " bytes");
+  if (received.fds.size() > most)
+    return refused("the message carries " + std::to_string(received.fds.size()) + " descriptors, not " +
+                   std::to_string(most));
+  return received;
+}
+
+Result<ReceivedMessage> receive_message(int socket, MutableBytes buffer, FdRule rule) {
+  NH_LET(all, receive_fds(socket, buffer, rule == FdRule::none ? 0 : 1));
+  if (all.lost)
     return refused(
         "the message's descriptors or other control data were cut off (too many of them, or we are out of "
         "descriptors)");
-  if ((message.msg_flags & MSG_TRUNC) != 0)
-    return refused("the message is longer than " + std::to_string(buffer.size()) + " bytes");
-  if (size == 0 && fds.empty()) return ReceivedMessage{};
-  const std::size_t most = rule == FdRule::none ? 0 : 1;
-  if (fds.size() > most)
-    return refused("the message carries " + std::to_string(fds.size()) + " descriptors, not " + std::to_string(most));
-  if (rule == FdRule::one && fds.empty()) return refused("the message carries no descriptor");
-  ReceivedMessage received{.size = static_cast<std::size_t>(size), .fd = {}};
-  if (!fds.empty()) received.fd = std::move(fds.front());
+  if (all.size == 0 && all.fds.empty()) return ReceivedMessage{};
+  if (rule == FdRule::one && all.fds.empty()) return refused("the message carries no descriptor");
+  ReceivedMessage received{.size = all.size, .fd = {}};
+  if (!all.fds.empty()) received.fd = std::move(all.fds.front());
   return received;
 }
 

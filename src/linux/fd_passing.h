@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Messages with at most one descriptor over Unix sockets (SCM_RIGHTS, unix(7)). Whatever else a peer sends along is
-// closed, and refused with a name.
+// Messages with descriptors over Unix sockets (SCM_RIGHTS, unix(7)). Whatever else a peer sends along is closed, and refused
+// with a name.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <vector>
 
 #include "src/base/address.h"
 #include "src/base/result.h"
@@ -14,6 +16,9 @@ namespace nh {
 
 /// Sends the payload (not empty), with `fd` unless it is -1. EAGAIN on a full non-blocking socket.
 Result<> send_message(int socket, Bytes payload, int fd = -1);
+
+/// The same with several, at most 253 (SCM_MAX_FD).
+Result<> send_message(int socket, Bytes payload, std::span<const int> fds);
 
 enum class FdRule : std::uint8_t { none, one, at_most_one };
 
@@ -25,5 +30,14 @@ struct ReceivedMessage {
 /// Receives one message. invalid: too many or too few descriptors, truncated control data (also when we are out of
 /// descriptors), truncated payload of a SOCK_SEQPACKET or SOCK_DGRAM socket; all received descriptors are closed then.
 Result<ReceivedMessage> receive_message(int socket, MutableBytes buffer, FdRule rule);
+
+struct ReceivedFds {
+  std::size_t size = 0;       ///< bytes in the buffer; 0: the peer has closed
+  std::vector<UniqueFd> fds;  ///< close-on-exec, in the order of the sender
+  bool lost = false;          ///< some were not given to us: we are out of descriptors
+};
+
+/// The same for several descriptors, `most` at most. Those that were lost are no error.
+Result<ReceivedFds> receive_fds(int socket, MutableBytes buffer, std::size_t most);
 
 }  // namespace nh

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "src/netlink/link.h"
 
+#include <linux/ip.h>
 #include <net/if.h>
+#include <netlink/route/link/inet.h>
 #include <netlink/route/link/inet6.h>
 
 #include <algorithm>
@@ -77,6 +79,18 @@ Result<> set_link_queue_length(NlSocket& netlink, rtnl_link* link, unsigned pack
   });
   return change(netlink, ifindex, "setting the queue length",
                 [packets](rtnl_link* l) { rtnl_link_set_txqlen(l, packets); });
+}
+
+Result<> set_route_localnet(NlSocket& netlink, rtnl_link* link, UndoLog& undo) {
+  std::uint32_t now = 0;
+  if (rtnl_link_inet_get_conf(link, IPV4_DEVCONF_ROUTE_LOCALNET, &now) == 0 && now != 0) return Ok{};
+  const int ifindex = rtnl_link_get_ifindex(link);
+  const auto set = [&netlink, ifindex](std::uint32_t value, const std::string& step) {
+    return change(netlink, ifindex, step,
+                  [value](rtnl_link* l) { rtnl_link_inet_set_conf(l, IPV4_DEVCONF_ROUTE_LOCALNET, value); });
+  };
+  undo.add([set] { return set(0, "clearing route_localnet"); });
+  return set(1, "setting route_localnet");
 }
 
 Result<std::uint8_t> address_generation(rtnl_link* link) {

@@ -18,6 +18,9 @@ Result<> set_link_mtu(NlSocket& netlink, rtnl_link* link, unsigned mtu, UndoLog&
 Result<> set_link_mac(NlSocket& netlink, rtnl_link* link, const MacAddress& mac, UndoLog& undo);
 Result<> set_link_queue_length(NlSocket& netlink, rtnl_link* link, unsigned packets, UndoLog& undo);
 
+/// Whether packets from and to 127.0.0.0/8 may go by this interface (route_localnet of Documentation/networking/ip-sysctl.rst).
+Result<> set_route_localnet(NlSocket& netlink, rtnl_link* link, UndoLog& undo);
+
 /// How the kernel makes link-local addresses on this interface (IFLA_INET6_ADDR_GEN_MODE); unsupported: it has no IPv6.
 Result<std::uint8_t> address_generation(rtnl_link* link);
 Result<> set_address_generation(NlSocket& netlink, rtnl_link* link, std::uint8_t mode);

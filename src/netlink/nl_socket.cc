@@ -7,14 +7,14 @@
 
 namespace nh {
 
-Result<NlSocket> NlSocket::connect() {
+Result<NlSocket> NlSocket::connect(int protocol) {
   NlSocket netlink;
   netlink.socket_.reset(nl_socket_alloc());
   if (!netlink.socket_) return sys_error(ENOMEM, "making a netlink socket");
   netlink.kernel_errno_ = std::make_unique<int>(0);
   nl_socket_modify_err_cb(netlink.get(), NL_CB_CUSTOM, &NlSocket::on_error, netlink.kernel_errno_.get());
   nl_socket_modify_cb(netlink.get(), NL_CB_MSG_IN, NL_CB_CUSTOM, &NlSocket::on_message, nullptr);
-  NH_TRY(netlink.check(nl_connect(netlink.get(), NETLINK_ROUTE), "connecting a netlink socket"));
+  NH_TRY(netlink.check(nl_connect(netlink.get(), protocol), "connecting a netlink socket"));
   return netlink;
 }
 

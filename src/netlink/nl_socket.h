@@ -10,6 +10,7 @@
 #include <netlink/route/link.h>
 #include <netlink/route/neighbour.h>
 #include <netlink/route/route.h>
+#include <netlink/route/rule.h>
 #include <netlink/socket.h>
 
 #include <memory>
@@ -32,13 +33,16 @@ using NlCache = std::unique_ptr<nl_cache, NlPut<nl_cache_free>>;
 using RtLink = std::unique_ptr<rtnl_link, NlPut<rtnl_link_put>>;
 using RtAddr = std::unique_ptr<rtnl_addr, NlPut<rtnl_addr_put>>;
 using RtNeigh = std::unique_ptr<rtnl_neigh, NlPut<rtnl_neigh_put>>;
+using NlMsg = std::unique_ptr<nl_msg, NlPut<nlmsg_free>>;
+using RtRule = std::unique_ptr<rtnl_rule, NlPut<rtnl_rule_put>>;
 using RtRoute = std::unique_ptr<rtnl_route, NlPut<rtnl_route_put>>;
 
-/// A NETLINK_ROUTE socket of the network namespace that it was made in. Messages that do not come from the kernel are
+/// A netlink socket of the network namespace that it was made in. Messages that do not come from the kernel are
 /// ignored: whoever has CAP_NET_ADMIN in the namespace could send some.
 class NlSocket {
  public:
-  static Result<NlSocket> connect();
+  /// `protocol`: NETLINK_ROUTE, or another of netlink(7).
+  static Result<NlSocket> connect(int protocol = NETLINK_ROUTE);
 
   nl_sock* get() const { return socket_.get(); }
   int fd() const { return nl_socket_get_fd(socket_.get()); }

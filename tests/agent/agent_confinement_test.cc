@@ -89,10 +89,13 @@ TEST_CASE("(inside) the agent's descriptors and namespaces", "[.inside]") {
     EXPECT(fds[0] == "/dev/null");
     EXPECT(fds[1] == "/dev/null");
     EXPECT(fds[2] == link_of("/proc/self/fd/2"));
-    // And three sockets: the helper's, and two for netlink.
-    EXPECT(fds.size() == 6);
-    EXPECT(std::all_of(std::next(fds.begin(), 3), fds.end(),
-                       [](const auto& fd) { return fd.second.starts_with("socket:"); }));
+    // And seven sockets (the helper's, and six for netlink), and one file that tells the guest's range of local ports.
+    EXPECT(fds.size() == 11);
+    EXPECT(std::count_if(std::next(fds.begin(), 3), fds.end(),
+                         [](const auto& fd) { return fd.second.starts_with("socket:"); }) == 7);
+    EXPECT(std::any_of(std::next(fds.begin(), 3), fds.end(), [](const auto& fd) {
+      return fd.second == "/proc/sys/net/ipv4/ip_local_port_range";
+    }));
     EXPECT(link_of(proc_of(pid, "cwd")) == "/");
     EXPECT(link_of(proc_of(pid, "ns/net")) == link_of(proc_of(lab.guest.pid(), "ns/net")));
     EXPECT(link_of(proc_of(pid, "ns/user")) == link_of(proc_of(lab.guest.pid(), "ns/user")));
@@ -103,7 +106,7 @@ TEST_CASE("(inside) the agent's descriptors and namespaces", "[.inside]") {
   CHECK(failure == "");
 }
 
-TEST_CASE("the agent has standard error and three sockets, and the guest's user and network namespaces only") {
+TEST_CASE("the agent has standard error, seven sockets and one file, and the guest's user and network namespaces only") {
   test::require_namespaces();
   CHECK(in_child([] {
           test::enter_new_namespaces();

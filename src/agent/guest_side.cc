@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "src/agent/guest_side.h"
+
+#include <fcntl.h>
+#include <linux/netlink.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "src/base/limits.h"
+#include "src/netlink/link.h"
+
+namespace nh::agent {
+
+namespace {
+
+std::optional<NlSocket> connect_or_say(int protocol, std::string& ret_why) {
+  auto made = NlSocket::connect(protocol);
+  if (made) return std::move(made).value();
+  ret_why = made.error().message();
+  return std::nullopt;
+}
+
+std::optional<std::uint64_t> cookie_of(int fd) {
+  std::uint64_t cookie = 0;
+  socklen_t size = sizeof cookie;
+  if (getsockopt(fd, SOL_SOCKET, SO_COOKIE, &cookie, &size) != 0) return std::nullopt;
+  return cookie;
+}
+
+Result<UniqueFd> duplicate(int fd) {
+  UniqueFd copy(fcntl(fd, F_DUPFD_CLOEXEC, 3));
+  if (!copy) return sys_error("duplicating a descriptor");
+  return copy;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<GuestSide>> GuestSide::open(int tap) {
+  NH_LET(route, NlSocket::connect());
+  NH_LET(routing, RoutingMonitor::open());
+  std::unique_ptr<GuestSide> side(new GuestSide(tap, std::move(route), std::move(routing)));
+  // Of these three none is needed to serve the guest: without them something is off, and says why.
+  side->nftables_ = connect_or_say(NETLINK_NETFILTER, side->no_nftables_);
+  side->diag_ = connect_or_say(NETLINK_SOCK_DIAG, side->no_diag_);
+  // Belongs to the namespace that it was opened in, whoever reads it.
+  side->port_range_.reset(::open("/proc/sys/net/ipv4/ip_local_port_range", O_RDONLY | O_CLOEXEC));
+  return side;
+}
+
+GuestSide::~GuestSide() {
+  steering_.reset();
+  undo_.roll_back();
+}
+
+void GuestSide::handle(const ToAgent& message) {
+  if (std::holds_alternative<Steer>(message)) {
+    wanted_ = true;
+    steer();
+  } else if (const auto* want = std::get_if<WantBatch>(&message)) {
+    make_batch(*want);
+  } else if (const auto* bound = std::get_if<OpenBound>(&message)) {
+    answer(bound->seq, bound_stand_in(bound->appears, mark()));
+  } else if (const auto* udp = std::get_if<OpenUdp>(&message)) {
+    if (udp->guest.address.is_v4() && udp->guest.address.is_loopback())
+      if (auto allowed = allow_localnet(); !allowed) return answer(udp->seq, std::move(allowed).error());
+    answer(udp->seq, udp_stand_in(udp->appears, udp->guest, mark()));
+  } else if (const auto* listen = std::get_if<Listen>(&message)) {
+    auto made = guest_socket(listen->kind, listen->at);
+    if (made)
+      if (const auto cookie = cookie_of(made->get())) own_sockets_.insert(*cookie);
+    answer(listen->seq, std::move(made));
+  } else if (const auto* localnet = std::get_if<Localnet>(&message)) {
+    auto allowed = allow_localnet();
+    post_(Answer{.seq = localnet->seq,
+                 .has_fd = false,
+                 .error = allowed ? std::nullopt : std::optional(std::move(allowed).error())},
+          {});
+  } else if (const auto* follow = std::get_if<FollowPorts>(&message)) {
+    listeners_.reset();
+    look_at_ = follow->on ? clock_.now() : Instant::max();
+  }
+}
+
+void GuestSide::answer(std::uint32_t seq, Result<UniqueFd> made) {
+  if (!made) return post_(Answer{.seq = seq, .has_fd = false, .error = std::move(made).error()}, {});
+  std::vector<UniqueFd> fds;
+  fds.push_back(std::move(*made));
+  post_(Answer{.seq = seq, .has_fd = true, .error = std::nullopt}, std::move(fds));
+}
+
+void GuestSide::make_batch(const WantBatch& want) {
+  Batch batch{.family = want.family, .count = 0, .error = std::nullopt};
+  std::vector<UniqueFd> fds;
+  while (fds.size() < want.count && !batch.error) {
+    auto made = blank_stand_in(want.family, mark());
+    if (made)
+      fds.push_back(std::move(*made));
+    else
+      batch.error = std::move(made).error();
+  }
+  batch.count = static_cast<std::uint32_t>(fds.size());
+  post_(batch, std::move(fds));
+}
+
+// ---- steering ----
+
+std::vector<Address> GuestSide::usable_addresses() const {
+  std::vector<Address> addresses;
+  if (!state_.up) return addresses;
+  for (const InterfaceAddress& entry : state_.addresses)
+    if (!entry.tentative) addresses.push_back(entry.address);
+  return addresses;
+}
+
+void GuestSide::on_state(const InterfaceState& state) {
+  state_ = state;
+  if (!wanted_) return;
+  if (steering_)
+    if (auto followed = steering_->follow_addresses(usable_addresses()); !followed)
+      post_(Note{.text = std::move(followed).error().in("steering").message()}, {});
+  steer();
+}
+
+void GuestSide::steer() {
+  if (!steering_ && (v4_.open() || v6_.open())) set_up();
+  bool news = !told_;
+  if (steering_) {
+    news = prove(Family::v4, v4_) || news;
+    news = prove(Family::v6, v6_) || news;
+    if (!v4_.done && !v6_.done && !v4_.open() && !v6_.open()) steering_.reset();
+  }
+  if (news) tell_steering();
+}
+
+void GuestSide::set_up() {
+  if (!nftables_) {
+    v4_.refusal = v6_.refusal = no_nftables_;
+    return;
+  }
+  auto made = nh::Steering::set_up(route_, *nftables_, tap_, usable_addresses());
+  if (!made) {
+    v4_.refusal = v6_.refusal = made.error().message();
+    return;
+  }
+  steering_.emplace(std::move(*made));
+  if (const auto& refusal = steering_->refusal(Family::v4)) v4_.refusal = refusal->message();
+  if (const auto& refusal = steering_->refusal(Family::v6)) v6_.refusal = refusal->message();
+}
+
+bool GuestSide::prove(Family family, Proof& proof) {
+  if (!proof.open()) return false;
+  // A link-local address cannot be told without its interface, and no forward leads there.
+  const std::vector<Address> addresses = usable_addresses();
+  const auto found = std::find_if(addresses.begin(), addresses.end(), [family](const Address& address) {
+    return address.family() == family && !address.is_link_local();
+  });
+  if (found == addresses.end()) return false;
+  const auto proved = prove_steering(*found, mark());
+  proof.done = proved.ok();
+  if (!proved) proof.refusal = proved.error().message();
+  return true;
+}
+
+void GuestSide::tell_steering() {
+  told_ = true;
+  agent::Steering now{.v4 = v4_.done, .v6 = v6_.done, .v4_reason = v4_.refusal, .v6_reason = v6_.refusal};
+  std::vector<UniqueFd> fds;
+  if (now.v4 || now.v6) {
+    auto table = duplicate(nftables_->fd()), range = duplicate(port_range_.get());
+    if (table && range) {
+      fds.push_back(std::move(*table));
+      fds.push_back(std::move(*range));
+    } else {
+      now.v4 = now.v6 = false;
+      now.v4_reason = now.v6_reason = (table ? range : table).error().message();
+    }
+  }
+  post_(now, std::move(fds));
+}
+
+void GuestSide::on_event() {
+  routing_.take_events();
+  repair_at_ = std::max(clock_.now(), repaired_ + limits::steering_repair_pause);
+}
+
+void GuestSide::repair() {
+  repaired_ = clock_.now();
+  if (!steering_) return;
+  std::string trouble;
+  if (const auto missing = steering_->repair(); !missing) {
+    trouble = "the guest's rules of routing cannot be repaired: " + missing.error().message();
+  } else if (!missing->empty()) {
+    std::string words;
+    for (const std::string& word : *missing) words += (words.empty() ? "" : ", ") + word;
+    trouble = "the guest had removed what steers its answers to us, which is put back: " + words;
+    last_trouble_.clear();
+  }
+  if (!trouble.empty() && trouble != last_trouble_) post_(Note{.text = trouble}, {});
+  last_trouble_ = trouble;
+}
+
+Result<> GuestSide::allow_localnet() {
+  if (localnet_) return Ok{};
+  rtnl_link* found = nullptr;
+  NH_TRY(route_.check(rtnl_link_get_kernel(route_.get(), tap_, nullptr, &found), "looking at the TAP"));
+  const RtLink link(found);
+  NH_TRY(set_route_localnet(route_, link.get(), undo_));
+  localnet_ = true;
+  return Ok{};
+}
+
+// ---- ports ----
+
+void GuestSide::look() {
+  look_at_ = clock_.now() + limits::guest_listeners_age;
+  std::string trouble = no_diag_;
+  if (diag_) {
+    auto list = list_listeners(*diag_, own_sockets_, limits::guest_listeners);
+    if (list) {
+      if (listeners_ == *list) return;
+      listeners_ = std::move(*list);
+      return post_(Ports{.list = *listeners_}, {});
+    }
+    trouble = list.error().message();
+  }
+  look_at_ = Instant::max();
+  post_(Note{.text = "the guest's listening ports cannot be followed: " + trouble}, {});
+}
+
+void GuestSide::on_deadline() {
+  const Instant now = clock_.now();
+  if (now >= repair_at_) {
+    repair_at_ = Instant::max();
+    repair();
+  }
+  if (now >= look_at_) look();
+}
+
+}  // namespace nh::agent

@@ -1,0 +1,383 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "src/agent/stand_in_stock.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+
+#include "src/base/limits.h"
+
+namespace nh {
+
+namespace {
+
+// linux/in.h since 6.3; the low half is the first port, the high half the last.
+constexpr int ip_local_port_range = 51;
+
+Error out_of_descriptors() {
+  return sys_error(EMFILE, "receiving a stand-in");
+}
+
+/// What the agent sent is a socket of this protocol, and cannot block us.
+Result<> check(int fd, int protocol) {
+  int found = 0;
+  socklen_t size = sizeof found;
+  const int flags = fcntl(fd, F_GETFL);
+  if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &found, &size) == 0 && found == protocol && flags >= 0 &&
+      (flags & O_NONBLOCK) != 0)
+    return Ok{};
+  return Error{.code = Code::invalid, .sys_errno = 0, .what = "the guest agent sent something that is no stand-in"};
+}
+
+Result<> bind_to(int fd, const Address& address, std::uint16_t port) {
+  const Endpoint at{.address = address, .port = port};
+  const SockAddr name(at);
+  if (bind(fd, name.get(), name.length) != 0) return sys_error("binding a stand-in to " + at.text());
+  return Ok{};
+}
+
+Result<> begin_connect(int fd, const Endpoint& guest) {
+  const SockAddr name(guest);
+  if (connect(fd, name.get(), name.length) == 0 || errno == EINPROGRESS) return Ok{};
+  return sys_error("connecting to " + guest.text());
+}
+
+bool port_is_taken(const Error& error) {
+  return error.sys_errno == EADDRINUSE || error.sys_errno == EADDRNOTAVAIL;
+}
+
+}  // namespace
+
+AgentStandIns::AgentStandIns(Loop& loop, AgentLink& link)
+    : loop_(loop), link_(link), timer_(loop.timer([this] {
+        while (!waiting_.empty() && waiting_.begin()->second.deadline <= loop_.clock().now())
+          finish(waiting_.begin()->first,
+                 Error{.code = Code::timeout, .sys_errno = 0, .what = "the guest agent gave no stand-in in time"});
+        arm();
+      })) {
+  link_.set_listener(this);
+}
+
+AgentStandIns::~AgentStandIns() {
+  link_.set_listener(nullptr);
+}
+
+void AgentStandIns::start() {
+  if (!link_.ask(agent::Steer{})) set_state(State::off, "the guest agent is lost");
+}
+
+std::string AgentStandIns::reason() const {
+  if (state_ != State::ready || ports_are_kept_) return reason_;
+  return (reason_.empty() ? "" : reason_ + "; ") +
+         std::string("clients keep their address, but not their port: the kernel lacks IP_LOCAL_PORT_RANGE (Linux 6.3)");
+}
+
+void AgentStandIns::set_state(State state, std::string reason) {
+  reason_ = std::move(reason);
+  const bool changed = state_ != state;
+  state_ = state;
+  if (changed && on_change_) on_change_();
+}
+
+// ---- what the agent says ----
+
+void AgentStandIns::on_steering(const agent::Steering& steering, std::vector<UniqueFd> fds) {
+  const bool any = steering.v4 || steering.v6;
+  if (any && fds.size() != 2) {
+    steered_ = {};
+    set_state(State::off, out_of_descriptors().message());
+  } else {
+    steered_ = {steering.v4, steering.v6};
+    if (any) {
+      nftables_ = std::move(fds[0]);
+      port_range_fd_ = std::move(fds[1]);
+      port_range_read_ = Instant::min();
+    }
+    const auto words = [](const char* family, bool on, const std::string& why) {
+      return on ? std::string() : family + std::string(why.empty() ? "the guest's TAP has no address yet" : why);
+    };
+    std::string why = words("IPv4: ", steering.v4, steering.v4_reason);
+    const std::string v6 = words("IPv6: ", steering.v6, steering.v6_reason);
+    if (!why.empty() && !v6.empty()) why += "; ";
+    set_state(any ? State::ready : State::off, why + v6);
+  }
+  for (const Family family : {Family::v4, Family::v6})
+    if (!serves(family)) fail_waiting({.code = Code::unsupported, .sys_errno = 0, .what = reason_}, family);
+  serve_waiting();
+}
+
+void AgentStandIns::on_batch(const agent::Batch& batch, std::vector<UniqueFd> fds) {
+  const std::size_t i = index(batch.family);
+  if (batches_[i] > 0) --batches_[i];
+  for (UniqueFd& fd : fds)
+    if (check(fd.get(), IPPROTO_TCP)) stock_[i].push_back(std::move(fd));
+  serve_waiting();
+  if (stock_[i].empty() && batches_[i] == 0 && (batch.error || fds.size() < batch.count))
+    fail_waiting(batch.error ? *batch.error : out_of_descriptors(), batch.family);
+}
+
+void AgentStandIns::on_answer(const agent::Answer& answer, UniqueFd fd) {
+  const auto found = asked_.find(answer.seq);
+  if (found == asked_.end()) return;
+  const std::uint64_t ticket = found->second;
+  asked_.erase(found);
+  if (ticket == 0) {
+    loopback_ = answer.error ? Loopback::closed : Loopback::open;
+    if (answer.error) {
+      std::vector<std::uint64_t> barred;
+      for (const auto& [number, waiting] : waiting_)
+        if (waiting.guest.address.is_v4() && waiting.guest.address.is_loopback()) barred.push_back(number);
+      for (const std::uint64_t number : barred) finish(number, Error(*answer.error));
+    }
+    return serve_waiting();
+  }
+  const auto at = waiting_.find(ticket);
+  if (at == waiting_.end()) return serve_waiting();  // cancelled, or too late
+  Waiting& waiting = at->second;
+  waiting.asked = false;
+  if (answer.error) {
+    if (waiting.what == What::stream && port_is_taken(*answer.error))
+      let_port_go(waiting);
+    else
+      finish(ticket, Error(*answer.error));
+  } else if (!fd) {
+    finish(ticket, out_of_descriptors());
+  } else {
+    const bool tcp = waiting.what == What::stream || waiting.what == What::tcp_listener;
+    if (auto checked = check(fd.get(), tcp ? IPPROTO_TCP : IPPROTO_UDP); !checked)
+      finish(ticket, std::move(checked).error());
+    else if (waiting.what != What::stream)
+      finish(ticket, std::move(fd));
+    else if (auto result = connect_bound(waiting, ticket, std::move(fd)))
+      finish(ticket, std::move(*result));
+  }
+  serve_waiting();
+}
+
+void AgentStandIns::on_agent_lost(const Error& error) {
+  for (auto& stock : stock_) stock.clear();
+  batches_ = {};
+  asked_.clear();
+  steered_ = {};
+  set_state(State::off, error.message());
+  fail_waiting({.code = Code::gone, .sys_errno = 0, .what = reason_}, std::nullopt);
+}
+
+// ---- requests ----
+
+std::uint64_t AgentStandIns::open(const Endpoint& appears, const Endpoint& guest, Done done) {
+  NH_BUG_IF(appears.address.family() != guest.address.family());
+  return begin({.what = What::stream, .appears = appears, .guest = guest, .done = std::move(done), .deadline = {}});
+}
+
+std::uint64_t AgentStandIns::listen(Kind kind, const Endpoint& at, Done done) {
+  return begin({.what = kind == Kind::udp ? What::udp_socket : What::tcp_listener,
+                .appears = at,
+                .guest = {},
+                .done = std::move(done),
+                .deadline = {}});
+}
+
+std::uint64_t AgentStandIns::open_udp(const Endpoint& appears, const Endpoint& guest, Done done) {
+  NH_BUG_IF(appears.address.family() != guest.address.family());
+  return begin({.what = What::udp, .appears = appears, .guest = guest, .done = std::move(done), .deadline = {}});
+}
+
+void AgentStandIns::cancel(std::uint64_t ticket) {
+  waiting_.erase(ticket);
+  arm();
+}
+
+std::uint64_t AgentStandIns::begin(Waiting waiting) {
+  std::optional<Result<UniqueFd>> result;
+  const std::uint64_t ticket = next_ticket_++;
+  const bool ordinary = waiting.what == What::tcp_listener || waiting.what == What::udp_socket;
+  if (!link_.alive())
+    result = Error{.code = Code::gone, .sys_errno = 0, .what = reason_.empty() ? "the guest agent is lost" : reason_};
+  else if (!ordinary && (state_ == State::off || (state_ == State::ready && !serves(waiting.appears.address.family()))))
+    result = Error{.code = Code::unsupported, .sys_errno = 0, .what = reason_};
+  else if (waiting_.size() >= limits::stand_in_waiting)
+    result = Error{.code = Code::exhausted, .sys_errno = 0, .what = "too many connections wait for a stand-in"};
+  else
+    result = attempt(waiting, ticket);
+  if (result) {
+    count(*result);
+    waiting.done(std::move(*result));
+    return 0;
+  }
+  waiting.deadline = loop_.clock().now() + limits::stand_in_wait;
+  waiting_.emplace(ticket, std::move(waiting));
+  arm();
+  return ticket;
+}
+
+std::optional<Result<UniqueFd>> AgentStandIns::attempt(Waiting& waiting, std::uint64_t ticket) {
+  if (waiting.asked) return std::nullopt;
+  if (waiting.what == What::tcp_listener || waiting.what == What::udp_socket) {
+    ask(waiting, ticket);
+    return std::nullopt;
+  }
+  if (state_ != State::ready) return std::nullopt;
+  if (!loopback_is_allowed(waiting.guest)) return std::nullopt;
+  if (waiting.what == What::stream) return attempt_stream(waiting, ticket);
+  ask(waiting, ticket);
+  return std::nullopt;
+}
+
+std::optional<Result<UniqueFd>> AgentStandIns::attempt_stream(Waiting& waiting, std::uint64_t ticket) {
+  if (waiting.bound_by_agent || (waiting.appears.port != 0 && waiting.appears.port < IPPORT_RESERVED)) {
+    ask(waiting, ticket);
+    return std::nullopt;
+  }
+  auto& stock = stock_[index(waiting.appears.address.family())];
+  while (true) {
+    if (stock.size() <= limits::stand_in_stock / 2) restock(waiting.appears.address.family());
+    if (stock.empty()) return std::nullopt;
+    UniqueFd fd = std::move(stock.back());
+    stock.pop_back();
+    const std::uint16_t port = waiting.appears.port;
+    const auto range = port == 0 ? std::nullopt : port_range();
+    // A range that cannot be read is taken for all ports: it is the guest's own connects that an explicit bind would hurt.
+    const bool in_range = port != 0 && (!range || (range->first <= port && port <= range->last));
+    if (in_range) {
+      const std::uint32_t just_this = port | static_cast<std::uint32_t>(port) << 16;
+      if (setsockopt(fd.get(), SOL_IP, ip_local_port_range, &just_this, sizeof just_this) != 0) {
+        ports_are_kept_ = false;
+        let_port_go(waiting);
+      }
+    }
+    auto done = bind_to(fd.get(), waiting.appears.address, in_range ? 0 : waiting.appears.port);
+    if (!done && waiting.appears.port != 0 && !in_range &&
+        (done.error().sys_errno == EADDRINUSE || done.error().sys_errno == EACCES)) {
+      waiting.bound_by_agent = true;
+      ask(waiting, ticket);
+      return std::nullopt;
+    }
+    if (done) done = begin_connect(fd.get(), waiting.guest);
+    if (done) return fd;
+    if (waiting.appears.port == 0 || !port_is_taken(done.error())) return std::move(done).error();
+    let_port_go(waiting);
+  }
+}
+
+std::optional<Result<UniqueFd>> AgentStandIns::connect_bound(Waiting& waiting, std::uint64_t ticket, UniqueFd fd) {
+  auto begun = begin_connect(fd.get(), waiting.guest);
+  if (begun) return fd;
+  if (!port_is_taken(begun.error())) return std::move(begun).error();
+  let_port_go(waiting);
+  return attempt_stream(waiting, ticket);
+}
+
+void AgentStandIns::let_port_go(Waiting& waiting) {
+  waiting.appears.port = 0;
+  waiting.bound_by_agent = false;
+  ++counters_.port_let_go;
+}
+
+/// If it cannot be asked now, serve_waiting() tries again.
+void AgentStandIns::ask(Waiting& waiting, std::uint64_t ticket) {
+  if (asked_.size() >= agent::max_asked) return;
+  const std::uint32_t seq = next_seq_;
+  agent::ToAgent question = agent::OpenBound{.seq = seq, .appears = waiting.appears};
+  if (waiting.what == What::udp)
+    question = agent::OpenUdp{.seq = seq, .appears = waiting.appears, .guest = waiting.guest};
+  else if (waiting.what != What::stream)
+    question = agent::Listen{.seq = seq,
+                             .kind = waiting.what == What::udp_socket ? agent::GuestSocketKind::udp
+                                                                      : agent::GuestSocketKind::tcp_listener,
+                             .at = waiting.appears};
+  if (!link_.ask(question)) return;
+  waiting.asked = true;
+  asked_[seq] = ticket;
+  ++next_seq_;
+}
+
+void AgentStandIns::allow_guest_loopback() {
+  if (loopback_ == Loopback::closed) ask_for_loopback();
+}
+
+void AgentStandIns::ask_for_loopback() {
+  if (!link_.ask(agent::Localnet{.seq = next_seq_})) return;
+  asked_[next_seq_++] = 0;
+  loopback_ = Loopback::asked;
+}
+
+bool AgentStandIns::loopback_is_allowed(const Endpoint& guest) {
+  if (!guest.address.is_v4() || !guest.address.is_loopback() || loopback_ == Loopback::open) return true;
+  if (loopback_ == Loopback::closed) ask_for_loopback();
+  return false;
+}
+
+/// Asks for as many batches as fill the stock, and serve those that wait as far as a full stock goes.
+void AgentStandIns::restock(Family family) {
+  const std::size_t i = index(family);
+  const std::size_t wanted = limits::stand_in_stock + std::min(waiting_.size(), 2 * limits::stand_in_stock);
+  while (stock_[i].size() + (batches_[i] + 1) * agent::max_batch <= wanted) {
+    if (!link_.ask(agent::WantBatch{.family = family, .count = agent::max_batch})) return;
+    ++batches_[i];
+  }
+}
+
+void AgentStandIns::serve_waiting() {
+  // The callbacks may open and cancel; tickets only grow.
+  for (auto at = waiting_.begin(); at != waiting_.end();) {
+    const std::uint64_t ticket = at->first;
+    if (auto result = attempt(at->second, ticket)) finish(ticket, std::move(*result));
+    at = waiting_.upper_bound(ticket);
+  }
+  arm();
+}
+
+void AgentStandIns::fail_waiting(const Error& error, std::optional<Family> family) {
+  std::vector<std::uint64_t> failing;
+  for (const auto& [ticket, waiting] : waiting_) {
+    const bool ordinary = waiting.what == What::tcp_listener || waiting.what == What::udp_socket;
+    if (!family || (!ordinary && !waiting.asked && waiting.appears.address.family() == *family))
+      failing.push_back(ticket);
+  }
+  for (const std::uint64_t ticket : failing) finish(ticket, Error(error));
+  arm();
+}
+
+void AgentStandIns::finish(std::uint64_t ticket, Result<UniqueFd> result) {
+  const auto found = waiting_.find(ticket);
+  if (found == waiting_.end()) return;
+  const Done done = std::move(found->second.done);
+  waiting_.erase(found);
+  count(result);
+  done(std::move(result));
+}
+
+void AgentStandIns::count(const Result<UniqueFd>& result) {
+  ++(result ? counters_.opened : counters_.failed);
+}
+
+void AgentStandIns::arm() {
+  if (waiting_.empty())
+    timer_.disarm();
+  else
+    timer_.arm(std::max(Duration(0), waiting_.begin()->second.deadline - loop_.clock().now()));
+}
+
+std::optional<AgentStandIns::PortRange> AgentStandIns::port_range() {
+  const Instant now = loop_.clock().now();
+  if (now < port_range_read_ + limits::port_range_age) return port_range_;
+  port_range_read_ = now;
+  port_range_.reset();
+  std::array<char, 64> text{};
+  const ssize_t size = pread(port_range_fd_.get(), text.data(), text.size(), 0);
+  if (size <= 0) return port_range_;
+  const char* end = text.data() + size;
+  PortRange range;
+  const auto first = std::from_chars(text.data(), end, range.first);
+  const char* second = std::find_if(first.ptr, end, [](char c) { return c >= '0' && c <= '9'; });
+  if (first.ec == std::errc() && std::from_chars(second, end, range.last).ec == std::errc()) port_range_ = range;
+  return port_range_;
+}
+
+}  // namespace nh

@@ -1,0 +1,316 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "src/netlink/steering.h"
+
+#include <linux/fib_rules.h>
+#include <linux/rtnetlink.h>
+#include <netinet/in.h>
+#include <netlink/route/nexthop.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <set>
+
+#include "src/base/limits.h"
+#include "src/netlink/nftables.h"
+
+namespace nh {
+
+namespace {
+
+constexpr std::array<Family, 2> families{Family::v4, Family::v6};
+constexpr int lo_index = 1;  // LOOPBACK_IFINDEX of the kernel (include/net/flow.h), in every namespace
+
+int af_of(Family family) {
+  return family == Family::v4 ? AF_INET : AF_INET6;
+}
+
+std::string name_of(Family family) {
+  return family == Family::v4 ? "IPv4" : "IPv6";
+}
+
+std::string nft_name(std::uint32_t table) {
+  return "netns-helper-" + std::to_string(table);
+}
+
+// ---- rules and routes ----
+
+Result<RtRule> rule_object(Family family, std::uint32_t table, std::uint32_t mark) {
+  RtRule rule(rtnl_rule_alloc());
+  if (!rule) return sys_error(ENOMEM, "describing a rule");
+  rtnl_rule_set_family(rule.get(), af_of(family));
+  rtnl_rule_set_prio(rule.get(), Steering::priority);
+  rtnl_rule_set_mark(rule.get(), mark);
+  rtnl_rule_set_mask(rule.get(), mark);
+  rtnl_rule_set_table(rule.get(), table);
+  rtnl_rule_set_action(rule.get(), FR_ACT_TO_TBL);
+  rtnl_rule_set_protocol(rule.get(), Steering::protocol);
+  return rule;
+}
+
+Result<RtRoute> route_object(Family family, std::uint32_t table) {
+  const NlAddr everything = nl_address(Address::any(family), 0);
+  RtRoute route(rtnl_route_alloc());
+  rtnl_nexthop* hop = rtnl_route_nh_alloc();
+  if (!everything || !route || hop == nullptr) {
+    if (hop != nullptr) rtnl_route_nh_free(hop);
+    return sys_error(ENOMEM, "describing a route");
+  }
+  rtnl_route_nh_set_ifindex(hop, lo_index);
+  rtnl_route_add_nexthop(route.get(), hop);  // which takes the hop over
+  rtnl_route_set_family(route.get(), static_cast<std::uint8_t>(af_of(family)));
+  rtnl_route_set_dst(route.get(), everything.get());
+  rtnl_route_set_table(route.get(), table);
+  rtnl_route_set_scope(route.get(), family == Family::v4 ? RT_SCOPE_HOST : RT_SCOPE_UNIVERSE);
+  rtnl_route_set_protocol(route.get(), Steering::protocol);
+  rtnl_route_set_type(route.get(), RTN_LOCAL);
+  return route;
+}
+
+/// True: it was not there.
+Result<bool> add_rule(NlSocket& netlink, Family family, std::uint32_t table, std::uint32_t mark) {
+  NH_LET(rule, rule_object(family, table, mark));
+  const int result = rtnl_rule_add(netlink.get(), rule.get(), NLM_F_CREATE | NLM_F_EXCL);
+  if (result == -NLE_EXIST) {
+    netlink.take_errno();
+    return false;
+  }
+  NH_TRY(netlink.check(result, "adding an " + name_of(family) + " rule"));
+  return true;
+}
+
+Result<bool> add_route(NlSocket& netlink, Family family, std::uint32_t table) {
+  NH_LET(route, route_object(family, table));
+  const int result = rtnl_route_add(netlink.get(), route.get(), NLM_F_CREATE | NLM_F_EXCL);
+  if (result == -NLE_EXIST) {
+    netlink.take_errno();
+    return false;
+  }
+  NH_TRY(netlink.check(result, "adding an " + name_of(family) + " route to lo"));
+  return true;
+}
+
+/// Nothing is said of what is not there.
+void remove_route(NlSocket& netlink, Family family, std::uint32_t table) {
+  if (const auto route = route_object(family, table)) rtnl_route_delete(netlink.get(), route->get(), 0);
+  netlink.take_errno();
+}
+
+void remove_rule(NlSocket& netlink, rtnl_rule* rule) {
+  rtnl_rule_delete(netlink.get(), rule, 0);
+  netlink.take_errno();
+}
+
+// ---- what is there ----
+
+struct Present {
+  std::vector<MarkUse> marks;
+  std::set<std::uint32_t> tables;  ///< in use by others
+};
+
+bool is_ours(rtnl_rule* rule) {
+  std::uint8_t protocol = 0;
+  return rtnl_rule_get_protocol(rule, &protocol) == 0 && protocol == Steering::protocol;
+}
+
+/// Looks at the family's rules, and removes what killed helpers left.
+Result<> look_and_clean(NlSocket& netlink, Family family, const std::set<std::string>& living, Present& present) {
+  nl_cache* found = nullptr;
+  NH_TRY(netlink.check(rtnl_rule_alloc_cache(netlink.get(), af_of(family), &found), "listing rules"));
+  const NlCache rules(found);
+  for (nl_object* object = nl_cache_get_first(found); object != nullptr; object = nl_cache_get_next(object)) {
+    auto* rule = reinterpret_cast<rtnl_rule*>(object);
+    const std::uint32_t table = rtnl_rule_get_table(rule);
+    const bool ours = is_ours(rule);
+    if (ours && !living.contains(nft_name(table))) {
+      remove_rule(netlink, rule);
+      remove_route(netlink, family, table);
+      continue;
+    }
+    present.tables.insert(table);
+    const std::uint32_t mark = rtnl_rule_get_mark(rule), mask = rtnl_rule_get_mask(rule);
+    if (mark != 0 || mask != 0) present.marks.push_back({.mark = mark, .mask = mask, .ours = ours});
+  }
+  return Ok{};
+}
+
+// ---- nf_tables ----
+
+void fill_out(nft::Batch& batch, const SteeringBits& bits) {
+  batch.add_chain("out", nft::Batch::Hook::output);
+  batch.add_rule("out", "meta mark and ct mark set", [&](nft::Expressions& e) {
+    e.load_mark();
+    e.bits(bits.stand_in, 0);
+    e.equal(bits.stand_in);
+    e.load_connection_mark();
+    e.bits(~bits.connection, bits.connection);
+    e.store_connection_mark();
+    e.accept();
+  });
+  // What is not tracked (neighbour discovery) has no connection mark: a rule that asks for one does not match it.
+  const auto ask_connection = [&](nft::Expressions& e) {
+    e.load_connection_mark();
+    e.bits(bits.connection, 0);
+    e.equal(bits.connection);
+  };
+  batch.add_rule("out", "ct mark and tcp flags", [&](nft::Expressions& e) {
+    constexpr std::uint32_t syn = 0x02, syn_ack = 0x12;  // RFC 9293 3.1
+    ask_connection(e);
+    e.load_transport();
+    e.equal(IPPROTO_TCP);
+    e.load_tcp_flags();
+    e.bits(syn_ack, 0);
+    e.equal(syn);
+    e.accept();
+  });
+  batch.add_rule("out", "ct mark and meta mark set", [&](nft::Expressions& e) {
+    ask_connection(e);
+    e.load_mark();
+    e.bits(~bits.to_stand_in, bits.to_stand_in);
+    e.store_mark();
+  });
+}
+
+constexpr const char* address_set = "tap";
+
+void fill_pre(nft::Batch& batch, Family family, const SteeringBits& bits, int tap) {
+  batch.add_chain("pre", nft::Batch::Hook::prerouting);
+  batch.add_rule("pre", "socket transparent", [&](nft::Expressions& e) {
+    e.load_input_interface();
+    e.equal(static_cast<std::uint32_t>(tap));
+    e.load_source(family);
+    e.in_set(address_set);
+    e.load_socket_transparent();
+    e.equal(1);
+    e.load_mark();
+    e.bits(~bits.to_stand_in, bits.to_stand_in);
+    e.store_mark();
+  });
+  batch.add_rule("pre", "meta iif and ct mark", [&](nft::Expressions& e) {
+    e.load_input_interface();
+    e.not_equal(static_cast<std::uint32_t>(tap));
+    e.not_equal(lo_index);
+    e.load_connection_mark();
+    e.bits(bits.connection, 0);
+    e.equal(bits.connection);
+    e.load_mark();
+    e.bits(~bits.to_stand_in, bits.to_stand_in);
+    e.store_mark();
+  });
+}
+
+}  // namespace
+
+std::optional<SteeringBits> choose_bits(std::span<const MarkUse> uses) {
+  std::uint32_t used = 0;
+  for (const MarkUse& use : uses) {
+    if (use.ours)
+      used |= use.mark | use.mark >> 1 | use.mark >> 2;
+    else
+      used |= use.mask == UINT32_MAX ? use.mark : use.mask;
+  }
+  for (std::uint32_t high = 1u << 30; high >= 1u << 2; high >>= 1)
+    if ((used & (high | high >> 1 | high >> 2)) == 0)
+      return SteeringBits{.to_stand_in = high, .connection = high >> 1, .stand_in = high >> 2};
+  return std::nullopt;
+}
+
+Result<> Steering::claim(Family family, int tap, std::span<const Address> addresses) {
+  nft::Batch batch(family, nft_name(table_));
+  batch.add_table();
+  batch.add_address_set(address_set);
+  batch.set_addresses(address_set, addresses);
+  fill_out(batch, bits_);
+  fill_pre(batch, family, bits_, tap);
+  return batch.commit(*nft_);
+}
+
+Result<> Steering::set_up_family(Family family) {
+  NH_TRY(add_route(*route_, family, table_));
+  NH_TRY(add_rule(*route_, family, table_, bits_.to_stand_in));
+  return Ok{};
+}
+
+void Steering::undo(Family family) {
+  if (const auto rule = rule_object(family, table_, bits_.to_stand_in)) remove_rule(*route_, rule->get());
+  remove_route(*route_, family, table_);
+  nft::Batch batch(family, nft_name(table_));
+  batch.delete_table();
+  (void)batch.commit(*nft_);  // where there is none, or the namespace goes, nothing is left either
+}
+
+Result<Steering> Steering::set_up(NlSocket& route, NlSocket& nftables, int tap, std::span<const Address> addresses) {
+  Present present;
+  std::array<std::optional<Error>, 2> refused;
+  std::set<std::string> living;
+  for (const Family family : families) {
+    auto names = nft::table_names(nftables, family);
+    if (!names) return std::move(names).error();
+    living.insert(names->begin(), names->end());
+  }
+  for (std::size_t i = 0; i < families.size(); ++i)
+    if (auto looked = look_and_clean(route, families[i], living, present); !looked)
+      refused[i] = std::move(looked).error();
+  const auto bits = choose_bits(present.marks);
+  if (!bits)
+    return Error{.code = Code::exhausted, .what = "no three neighbouring bits of the mark are left by the guest's rules"};
+
+  Steering steering(route, nftables, *bits);
+  steering.refused_ = std::move(refused);
+  // The first family's claim decides on the number; another helper may take one between our look and our claim.
+  for (std::uint32_t i = 0; i < limits::steering_tables && steering.table_ == 0; ++i) {
+    const std::uint32_t number = first_table + i;
+    if (!present.tables.contains(number) && !living.contains(nft_name(number))) steering.table_ = number;
+  }
+  if (steering.table_ == 0) {
+    steering.refused_.fill(Error{.code = Code::exhausted, .what = "no number for a routing table is left"});
+    return *steering.refused_[0];
+  }
+  for (std::size_t i = 0; i < families.size(); ++i) {
+    if (steering.refused_[i]) continue;
+    auto claimed = steering.claim(families[i], tap, addresses);
+    if (claimed) claimed = steering.set_up_family(families[i]);
+    if (claimed) continue;
+    steering.undo(families[i]);
+    steering.refused_[i] = std::move(claimed).error();
+  }
+  if (!steering.has(Family::v4) && !steering.has(Family::v6)) return *steering.refused_[0];
+  return steering;
+}
+
+Steering::Steering(Steering&& other) noexcept
+    : route_(std::exchange(other.route_, nullptr)),
+      nft_(other.nft_),
+      bits_(other.bits_),
+      table_(other.table_),
+      refused_(std::move(other.refused_)) {}
+
+Steering::~Steering() {
+  if (route_ == nullptr) return;
+  for (const Family family : families)
+    if (has(family)) undo(family);
+}
+
+Result<> Steering::follow_addresses(std::span<const Address> addresses) {
+  for (const Family family : families) {
+    if (!has(family)) continue;
+    nft::Batch batch(family, nft_name(table_));
+    batch.set_addresses(address_set, addresses);
+    NH_TRY(batch.commit(*nft_));
+  }
+  return Ok{};
+}
+
+Result<std::vector<std::string>> Steering::repair() {
+  std::vector<std::string> missing;
+  for (const Family family : families) {
+    if (!has(family)) continue;
+    // There is no cheaper question than the wish itself: what is there already is refused with EEXIST.
+    NH_LET(route, add_route(*route_, family, table_));
+    if (route) missing.push_back(name_of(family) + " route");
+    NH_LET(rule, add_rule(*route_, family, table_, bits_.to_stand_in));
+    if (rule) missing.push_back(name_of(family) + " rule");
+  }
+  return missing;
+}
+
+}  // namespace nh
