@@ -34,13 +34,22 @@ enum class FlowEnd : std::uint8_t {
 };
 std::string_view end_name(FlowEnd end);  ///< "closed", "reset_by_host", ...
 
+/// Numbers of flows: one source for all paths.
+class FlowIds {
+ public:
+  std::uint64_t next() { return ++last_; }
+
+ private:
+  std::uint64_t last_ = 0;
+};
+
 struct FlowRecord {
   std::uint64_t id = 0;    ///< never used again within the helper's life
   std::uint64_t rule = 0;  ///< the forward's id; 0: none
   Transport transport = Transport::tcp;
   FlowPath path = FlowPath::relay;
   FlowDirection direction = FlowDirection::in;
-  bool open = true;   ///< false: still connecting
+  bool open = true;     ///< false: still connecting
   Endpoint host_peer;   ///< the far end on the host side; port 0 for a Unix socket
   Endpoint host_local;  ///< our end of it: the address that the client dialled
   Endpoint appears;     ///< what the guest sees as its peer
@@ -49,7 +58,8 @@ struct FlowRecord {
   std::uint64_t bytes_to_guest = 0, bytes_to_host = 0;
 };
 
-/// Told of each flow's beginning and end. Neither call may touch the flow's owner.
+/// Told of each flow that opens, and of the end of each, also of one that never opened (the record's `open` is then false).
+/// Neither call may touch the flow's owner.
 class FlowObserver {
  public:
   virtual ~FlowObserver() = default;

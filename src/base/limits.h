@@ -100,6 +100,23 @@ inline constexpr auto udp_idle_answered = 180s;              ///< nf_conntrack_u
 inline constexpr std::size_t udp_batch = 64;                 ///< datagrams taken from one socket in one turn
 inline constexpr std::size_t datagram = 65507;               ///< largest UDP payload over IPv4
 
+// ---- relays ----
+inline constexpr std::size_t relay_flows = 131072;              ///< at once, connecting ones too; listeners pause, clients wait in their queues
+inline constexpr std::size_t relay_buffer = 64 * 1024;          ///< bytes of a copy; a source that has more at once is bulk and takes a pipe
+inline constexpr std::size_t relay_pipe = 1024 * 1024;          ///< bytes of a pipe: pipe-max-size, the most that an unprivileged user gets (pipe(7))
+inline constexpr std::size_t relay_pipes = 32;                  ///< at once: half of pipe-user-pages-soft; without one bytes are copied
+inline constexpr std::size_t relay_idle_pipes = 8;              ///< kept open for the next bulk flow
+inline constexpr std::size_t relay_held = 16 * 1024 * 1024;     ///< copied bytes that wait for slow readers, all flows together; then they wait in the kernel, for one more system call each
+inline constexpr std::size_t relay_visit = 2 * 1024 * 1024;     ///< bytes that one direction moves before others get their turn
+inline constexpr std::size_t relay_turn = 4 * 1024 * 1024;      ///< bytes that all move before the loop looks at everything else
+inline constexpr auto relay_probe_idle = 120s;                  ///< without a segment, then the peer is probed (TCP_KEEPIDLE)
+inline constexpr auto relay_probe_interval = 30s;               ///< between probes (TCP_KEEPINTVL)
+inline constexpr int relay_probes = 6;                          ///< unanswered; then the peer is gone and the other side is reset
+inline constexpr auto relay_last_bytes = 250ms;                 ///< after a reset of one side the other may take what was sent before; without progress for this time it is reset
+inline constexpr std::size_t relay_accepts = 64;                ///< clients of one listener in one turn; the rest wait for the next
+inline constexpr std::size_t relay_waiting = 1024;              ///< clients that wait until stand-ins can be had; further ones wait in the listener's queue
+inline constexpr auto relay_accept_pause = 100ms;               ///< listeners rest when the kernel has no fd or memory left
+
 // ---- forwards ----
 inline constexpr std::size_t forwards = 4096;  ///< rules at once; more are refused
 

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// FdBudget: the file descriptors that relays, their listeners and pipes may use, counted in one place.
+//
+// Theory of operation. The process's limit (RLIMIT_NOFILE) is shared out once. Whoever opens a descriptor for a flow takes it
+// from the budget first and gives it back when it is closed, so that the limit itself is never met by accident: accept(2) that
+// fails with EMFILE leaves the client in the queue and the listener readable, and a loop that asks again spins. Whoever got
+// none stops asking and waits to be woken. That happens when a share of the budget is free again, not at the first
+// descriptor: with one client leaving and one coming, listeners would be paused and resumed for each.
+//
+// Single-threaded. Waiters must leave before they die.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+namespace nh {
+
+class FdBudget {
+ public:
+  class Waiter {
+   public:
+    virtual ~Waiter() = default;
+    /// There are descriptors again; called once for each wait(). May not take any yet: it is called from within give().
+    virtual void fds_free() = 0;
+  };
+
+  /// What the limit leaves after limits::reserved_fds and what `others` may hold (libslirp's flows).
+  static std::size_t capacity_for(std::uint64_t nofile, std::size_t others);
+
+  explicit FdBudget(std::size_t capacity) : capacity_(capacity) {}
+  FdBudget(const FdBudget&) = delete;
+  FdBudget& operator=(const FdBudget&) = delete;
+
+  /// False: there are not so many, nothing is taken.
+  bool take(std::size_t count);
+  void give(std::size_t count);
+  /// Wakes the waiter once there is a share free again; a second wait() of the same is ignored.
+  void wait(Waiter& waiter);
+  void stop_waiting(Waiter& waiter);
+
+  /// Called with true when a take() fails, once until the limit is left; then with false.
+  void on_limit(std::function<void(bool reached)> callback) { on_limit_ = std::move(callback); }
+
+  std::size_t capacity() const { return capacity_; }
+  std::size_t used() const { return used_; }
+
+ private:
+  /// Free descriptors at which waiters are woken: a sixteenth, 64 at most.
+  std::size_t enough() const;
+
+  std::size_t capacity_, used_ = 0;
+  bool reached_ = false;
+  std::vector<Waiter*> waiters_;
+  std::function<void(bool)> on_limit_;
+};
+
+}  // namespace nh

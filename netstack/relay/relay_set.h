@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// RelaySet: all flows on the kernel path, whoever began them.
+//
+// Theory of operation. A flow begins with one socket (begin), gets its second one, whose connect(2) is under way (join), or none
+// (fail). From then on it lives by itself (relay.h). Fairness: a relay moves limits::relay_visit bytes at most, all together
+// limits::relay_turn, then those that have more wait in the ready list until the loop has looked at everything else;
+// next_deadline() is then due and run() goes on. Nothing is lost by that with edge-triggered events: a relay on the list
+// remembers what was ready.
+//
+// Memory: 0.5 KiB of ours for an idle relay at most, epoll bookkeeping and tables included; it holds no buffer and no pipe.
+//
+// Ownership: owns all relays with their sockets; everything in RelaySetup must outlive it. Two descriptors of the budget belong
+// to each flow. Single-threaded; neither sleeps nor blocks.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <list>
+#include <optional>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "netstack/relay/fd_budget.h"
+#include "netstack/relay/flow.h"
+#include "netstack/relay/pump.h"
+#include "netstack/relay/relay.h"
+#include "src/base/limits.h"
+#include "src/loop/epoll_set.h"
+
+namespace nh {
+
+struct RelaySetup {
+  EpollSet* epoll;
+  const Clock* clock;
+  FdBudget* fds;
+  FlowIds* ids;
+  FlowObserver* observer = nullptr;  ///< null: no record is made
+  std::size_t max_flows = limits::relay_flows;
+};
+
+class RelaySet {
+ public:
+  explicit RelaySet(const RelaySetup& setup);
+  /// Closes all without a reset of ours.
+  ~RelaySet();
+  RelaySet(const RelaySet&) = delete;
+  RelaySet& operator=(const RelaySet&) = delete;
+
+  /// How many relays so many descriptors are enough for, pipes left aside.
+  static std::size_t allowed(std::size_t fds);
+
+  /// A place and descriptors for one more flow; false: there are none. begin() uses it up, or unreserve().
+  bool reserve();
+  void unreserve();
+  /// Whether it is the number of flows, not descriptors, that reserve() found wanting.
+  bool is_full() const { return all_.size() + reserved_ >= setup_.max_flows; }
+
+  /// A flow begins, with its `side`'s socket. nullptr: out of epoll watches or memory; the socket is reset. The relay is valid
+  /// until its waiter is told, or join() or fail() is called.
+  Relay* begin(const Relay::Start& start, Relay::Side side, UniqueFd socket, Relay::Waiter* waiter);
+  /// Told to the waiter if the flow ends before join() or fail().
+  void set_ticket(Relay& relay, std::uint64_t ticket) { relay.ticket_ = ticket; }
+  /// The second socket, non-blocking, its connect(2) begun.
+  void join(Relay& relay, UniqueFd socket);
+  /// There will be no second socket; the first is reset.
+  void fail(Relay& relay, FlowEnd why);
+
+  /// Whether a TCP segment of the guest, from `guest` to `appears`, belongs to a stand-in of ours.
+  bool owns(const Endpoint& guest, const Endpoint& appears) const;
+
+  /// Ordered by id; the arguments are those of Rules::FlowQuery. O(flows).
+  std::vector<FlowRecord> list(std::uint64_t after, std::size_t limit, std::optional<std::uint64_t> rule) const;
+  /// Resets both sides; false: there is no such flow.
+  bool kill(std::uint64_t id);
+
+  /// When run() has something to do; Instant::max(): never.
+  Instant next_deadline() const;
+  void run();
+
+  struct Counters {
+    RelayCounters all;
+    std::array<std::uint64_t, 9> ends{};  ///< by FlowEnd
+    std::uint64_t turns = 0;              ///< of run()
+    std::uint64_t visits = 0;             ///< moves of one direction
+  };
+  const Counters& counters() const { return counters_; }
+  /// Of a rule; zeros for an unknown one.
+  RelayCounters of(std::uint64_t rule) const;
+  /// The rule is no more: its counters go with its last flow.
+  void forget_rule(std::uint64_t rule);
+
+  std::size_t size() const { return all_.size(); }
+  const PumpStore& store() const { return store_; }
+
+ private:
+  friend class Relay;
+  struct Rule {
+    RelayCounters counters;
+    bool gone = false;
+  };
+  struct Pair {
+    const Endpoint& guest;
+    const Endpoint& appears;
+  };
+  struct PairHash {
+    using is_transparent = void;
+    std::size_t operator()(const Pair& pair) const noexcept;
+    std::size_t operator()(const Relay* relay) const noexcept;
+  };
+  struct PairEqual {
+    using is_transparent = void;
+    bool operator()(const Relay* a, const Relay* b) const noexcept;
+    bool operator()(const Pair& a, const Relay* b) const noexcept;
+    bool operator()(const Relay* a, const Pair& b) const noexcept;
+  };
+
+  // For Relay.
+  void later(Relay& relay);
+  void linger(Relay& relay);
+  void own(Relay& relay);
+  void opened(Relay& relay);
+  void moved(Relay& relay, Relay::Side from, std::size_t bytes);
+  void ended(Relay& relay, FlowEnd end);
+
+  void run_lingering();
+
+  RelaySetup setup_;
+  PumpStore store_;
+  Counters counters_;
+  std::list<Relay> all_;  // by id
+  std::unordered_map<std::uint64_t, Rule> rules_;
+  std::unordered_set<Relay*, PairHash, PairEqual> owned_;
+  std::vector<Relay*> ready_;  // null: has ended meanwhile
+  struct Lingering {
+    Relay* relay;
+    Instant check;
+  };
+  std::vector<Lingering> lingering_;  // few: dying, their last bytes under way; by `check`
+  std::size_t turn_left_ = limits::relay_turn;
+  std::size_t reserved_ = 0;
+};
+
+/// What a connect(2) that failed with this errno means for the flow.
+FlowEnd flow_end_of(int error);
+
+}  // namespace nh

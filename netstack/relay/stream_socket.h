@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What a relay asks of a connected stream socket beside its bytes. TCP and Unix sockets alike: what the latter do not have is
+// left out.
+#pragma once
+
+#include <cstddef>
+#include <optional>
+
+#include "src/base/address.h"
+#include "src/base/unique_fd.h"
+
+namespace nh {
+
+/// No Nagle delay (a relay would add one to each side's own), urgent bytes kept in their place in the stream (recv(2) stops in
+/// front of them), keep-alive probes (limits::relay_probe_*). A listener hands them on to what it accepts (Linux
+/// sk_clone_lock), so that they cost a connection nothing there. No TCP_USER_TIMEOUT: it also ends a connection whose peer
+/// lives but does not read (tcp_timer.c tcp_probe_timer), which a direct connection would outlast.
+void prepare_stream(int fd);
+
+/// SO_ERROR: the error that waits, 0 if none; the socket forgets it.
+int take_error(int fd);
+/// Bytes that the kernel has taken but not sent yet, for want of a window; 0 for a Unix socket (tcp(7), SIOCOUTQNSD).
+std::size_t unsent(int fd);
+/// Whether the next byte to read is the urgent one (sockatmark(3)).
+bool at_urgent_mark(int fd);
+/// Closes so that the peer sees a reset (socket(7), SO_LINGER); a Unix peer sees the end.
+void reset(UniqueFd fd);
+/// Our end of it; nullopt for a Unix socket.
+std::optional<Endpoint> local_name(int fd);
+
+}  // namespace nh

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "netstack/relay/tcp_forward.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "netstack/relay/client_address.h"
+#include "netstack/relay/stream_socket.h"
+#include "src/base/limits.h"
+#include "src/base/log.h"
+
+namespace nh {
+namespace {
+
+FlowEnd end_of(const Error& error) {
+  if (error.sys_errno != 0) return flow_end_of(error.sys_errno);
+  if (error.code == Code::timeout) return FlowEnd::timed_out;
+  if (error.code == Code::exhausted) return FlowEnd::exhausted;
+  return FlowEnd::failed;
+}
+
+bool out_of_resources(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+}  // namespace
+
+class TcpForward::Listener final : public EpollSet::Handler {
+ public:
+  Listener(TcpForward& owner, std::uint64_t rule, UniqueFd fd, const TcpGoal& goal)
+      : owner_(owner), rule_(rule), goal_(goal), fd_(std::move(fd)) {}
+  ~Listener() override {
+    if (!watched_) return;
+    owner_.setup_.epoll->remove(fd_.get());
+    owner_.setup_.fds->give(1);
+  }
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  Result<> watch() {
+    if (!owner_.setup_.fds->take(1))
+      return Error{.code = Code::exhausted, .what = "no file descriptor is left for a listener"};
+    // What it accepts has the options from it.
+    prepare_stream(fd_.get());
+    if (auto added = owner_.setup_.epoll->add(fd_.get(), EPOLLIN, *this); !added) {
+      owner_.setup_.fds->give(1);
+      return std::move(added).error();
+    }
+    watched_ = true;
+    return Ok{};
+  }
+  void set_goal(const TcpGoal& goal) { goal_ = goal; }
+  void go_on() {
+    if (std::exchange(resting_, false)) owner_.setup_.epoll->modify(fd_.get(), EPOLLIN);
+  }
+
+  void on_ready(int, std::uint32_t) override {
+    for (std::size_t i = 0; i < limits::relay_accepts && !owner_.paused_; ++i)
+      if (!accept_one()) break;
+    if (!owner_.paused_) return;
+    resting_ = true;
+    owner_.setup_.epoll->modify(fd_.get(), 0);
+  }
+
+ private:
+  bool accept_one() {
+    RelaySet& relays = *owner_.setup_.relays;
+    if (!relays.reserve()) {
+      owner_.pause(!relays.is_full());
+      return false;
+    }
+    SockAddr peer;
+    UniqueFd client(accept4(fd_.get(), peer.get(), &peer.length, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (client) {
+      ++owner_.counters_.accepted;
+      owner_.serve(rule_, goal_, std::move(client), peer);
+      return true;
+    }
+    const int error = errno;
+    relays.unreserve();
+    if (error == EAGAIN) return false;
+    if (out_of_resources(error)) {
+      log::rate_limited(log::Level::warning, "forward accept", sys_error(error, "accepting a forward's client").message());
+      owner_.pause(false);
+      return false;
+    }
+    // The rest are errors of one client (accept(2), "Error handling"): the next one may be well.
+    ++owner_.counters_.aborted;
+    return true;
+  }
+
+  TcpForward& owner_;
+  std::uint64_t rule_;
+  TcpGoal goal_;
+  UniqueFd fd_;
+  bool watched_ = false, resting_ = false;
+};
+
+TcpForward::TcpForward(const TcpForwardSetup& setup) : setup_(setup) {}
+
+TcpForward::~TcpForward() {
+  setup_.fds->stop_waiting(*this);
+  for (const std::uint64_t ticket : tickets_) setup_.stand_ins->cancel(ticket);
+}
+
+Result<> TcpForward::check(const TcpGoal& goal) const {
+  const auto* guest = std::get_if<GuestGoal>(&goal);
+  if (guest == nullptr || guest->v4 || (guest->v6 && setup_.plan.v6)) return Ok{};
+  return Error{.code = Code::invalid, .what = "the guest has no address of this family", .field = "guest_addr"};
+}
+
+Result<> TcpForward::add(std::uint64_t listener, std::uint64_t rule, UniqueFd socket, const TcpGoal& goal) {
+  NH_BUG_IF(listeners_.contains(listener));
+  NH_TRY(check(goal));
+  auto made = std::make_unique<Listener>(*this, rule, std::move(socket), goal);
+  NH_TRY(made->watch());
+  listeners_.emplace(listener, std::move(made));
+  return Ok{};
+}
+
+void TcpForward::remove(std::uint64_t listener) {
+  listeners_.erase(listener);
+}
+
+void TcpForward::set_goal(std::uint64_t listener, const TcpGoal& goal) {
+  NH_BUG_IF(!check(goal));
+  if (const auto found = listeners_.find(listener); found != listeners_.end()) found->second->set_goal(goal);
+}
+
+void TcpForward::set_guest_addresses(const std::vector<Address>& addresses) {
+  guest_addresses_ = {addresses.begin(), addresses.end()};
+}
+
+void TcpForward::pause(bool until_fds_are_free) {
+  if (std::exchange(paused_, true)) return;
+  ++counters_.pauses;
+  if (until_fds_are_free)
+    setup_.fds->wait(*this);
+  else
+    resume_at_ = setup_.clock->now() + limits::relay_accept_pause;
+}
+
+void TcpForward::resume() {
+  paused_ = false;
+  resume_at_ = Instant::max();
+  for (const auto& [number, listener] : listeners_) listener->go_on();
+}
+
+void TcpForward::fds_free() {
+  resume();
+}
+
+void TcpForward::expire() {
+  if (resume_at_ <= setup_.clock->now()) resume();
+}
+
+void TcpForward::serve(std::uint64_t rule, const TcpGoal& goal, UniqueFd client, const SockAddr& peer) {
+  if (const auto* guest = std::get_if<GuestGoal>(&goal)) return lead_to_guest(rule, *guest, std::move(client), peer);
+  lead_to_host(rule, *std::get_if<HostGoal>(&goal), std::move(client), peer);
+}
+
+void TcpForward::lead_to_guest(std::uint64_t rule, const GuestGoal& goal, UniqueFd client, const SockAddr& peer) {
+  const auto from = peer.endpoint();  // none: a Unix socket
+  const bool can_v6 = goal.v6 && setup_.plan.v6;
+  const bool v6 = can_v6 && (!goal.v4 || (from && from->address.is_v6()));
+  const Endpoint guest{v6 ? *goal.v6 : *goal.v4, goal.port};
+  const Family family = guest.address.family();
+  const Endpoint appears =
+      from ? as_seen_by_guest(*from, family, setup_.plan, guest_addresses_) : Endpoint{setup_.plan.net(family)->gateway, 0};
+  Relay* relay = setup_.relays->begin({.rule = rule,
+                                       .direction = FlowDirection::in,
+                                       .host_peer = from ? *from : Endpoint{},
+                                       .appears = appears,
+                                       .guest = guest},
+                                      Relay::host, std::move(client), this);
+  if (relay == nullptr) return;
+  const std::uint64_t ticket = setup_.stand_ins->open(appears, guest, [this, relay](Result<UniqueFd> stand_in) {
+    tickets_.erase(relay->ticket());
+    answered(*relay, std::move(stand_in));
+  });
+  // 0: the answer has come from within open(), and the relay may be gone.
+  if (ticket == 0) return;
+  tickets_.insert(ticket);
+  setup_.relays->set_ticket(*relay, ticket);
+  if (setup_.stand_ins->state() == StandIns::State::preparing && tickets_.size() >= limits::relay_waiting) pause(false);
+}
+
+void TcpForward::answered(Relay& relay, Result<UniqueFd> stand_in) {
+  if (!stand_in) return setup_.relays->fail(relay, end_of(stand_in.error()));
+  prepare_stream(stand_in->get());
+  setup_.relays->join(relay, std::move(stand_in).value());
+}
+
+void TcpForward::flow_abandoned(std::uint64_t ticket) {
+  tickets_.erase(ticket);
+  setup_.stand_ins->cancel(ticket);
+}
+
+void TcpForward::lead_to_host(std::uint64_t rule, const HostGoal& goal, UniqueFd client, const SockAddr& peer) {
+  const auto from = peer.endpoint();
+  Relay* relay = setup_.relays->begin({.rule = rule,
+                                       .direction = FlowDirection::out,
+                                       .host_peer = goal.path.empty() ? goal.at : Endpoint{},
+                                       .appears = local_name(client.get()).value_or(Endpoint{}),
+                                       .guest = from ? *from : Endpoint{},
+                                       .stand_in = false},
+                                      Relay::guest, std::move(client), this);
+  if (relay == nullptr) return;
+  auto service = dial(goal);
+  if (!service) return setup_.relays->fail(*relay, end_of(service.error()));
+  setup_.relays->join(*relay, std::move(service).value());
+}
+
+Result<UniqueFd> TcpForward::dial(const HostGoal& goal) const {
+  SockAddr to;
+  if (!goal.path.empty()) {
+    if (setup_.dial_unix) return setup_.dial_unix(goal.path);
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    if (goal.path.size() >= sizeof name.sun_path) return sys_error(ENAMETOOLONG, "connecting to " + goal.path);
+    std::copy(goal.path.begin(), goal.path.end(), name.sun_path);
+    to.length = sizeof name;
+    std::copy_n(reinterpret_cast<const char*>(&name), sizeof name, reinterpret_cast<char*>(&to.storage));
+  } else {
+    to = SockAddr(goal.at);
+  }
+  UniqueFd fd(socket(to.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return sys_error("opening a socket to a host service");
+  prepare_stream(fd.get());
+  if (connect(fd.get(), to.get(), to.length) != 0 && errno != EINPROGRESS)
+    return sys_error("connecting to " + (goal.path.empty() ? goal.at.text() : goal.path));
+  return fd;
+}
+
+}  // namespace nh

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// RelayRig: relays and forwards over loopback for tests, with stand-ins that connect in the same namespace.
+#pragma once
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "netstack/relay/stream_socket.h"
+#include "netstack/relay/tcp_forward.h"
+#include "src/loop/loop.h"
+#include "tests/support/frames.h"
+#include "tests/support/host_socket.h"
+
+namespace nh::test {
+
+/// Connects in this namespace, from any port of 127.0.0.1 or ::1. Answers at once, or when the test says so.
+class FakeStandIns final : public StandIns {
+ public:
+  State state() const override { return present; }
+  std::string reason() const override { return {}; }
+  void on_change(std::function<void()>) override {}
+  std::uint64_t open(const Endpoint& from, const Endpoint& to, Done done) override {
+    appears.push_back(from);
+    if (present == State::off) {
+      done(Error{.code = Code::gone, .what = "off"});
+      return 0;
+    }
+    if (!later) {
+      done(dial(to));
+      return 0;
+    }
+    waiting.emplace(++last_ticket_, Waiting{to, std::move(done)});
+    return last_ticket_;
+  }
+  std::uint64_t listen(Kind, const Endpoint&, Done) override { return 0; }
+  std::uint64_t open_udp(const Endpoint&, const Endpoint&, Done) override { return 0; }
+  void cancel(std::uint64_t ticket) override { cancelled += waiting.erase(ticket); }
+
+  void answer_all() {
+    for (auto& [ticket, entry] : std::exchange(waiting, {})) entry.done(dial(entry.to));
+  }
+  static Result<UniqueFd> dial(const Endpoint& to) {
+    const SockAddr address(to);
+    UniqueFd fd(socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    if (!fd) return sys_error("a stand-in");
+    if (connect(fd.get(), address.get(), address.length) != 0 && errno != EINPROGRESS) return sys_error("a stand-in");
+    return fd;
+  }
+
+  struct Waiting {
+    Endpoint to;
+    Done done;
+  };
+  State present = State::ready;
+  bool later = false;
+  std::map<std::uint64_t, Waiting> waiting;
+  std::size_t cancelled = 0;
+  std::vector<Endpoint> appears;
+
+ private:
+  std::uint64_t last_ticket_ = 0;
+};
+
+struct FlowLog final : FlowObserver {
+  void flow_opened(const FlowRecord& flow) override { opened.push_back(flow); }
+  void flow_closed(const FlowRecord& flow, FlowEnd end) override {
+    closed.push_back(flow);
+    ends.push_back(end);
+  }
+  std::vector<FlowRecord> opened, closed;
+  std::vector<FlowEnd> ends;
+};
+
+/// A client of a forward and the service's end of the same flow.
+struct Joined {
+  UniqueFd client, service;
+};
+
+class RelayRig {
+ public:
+  explicit RelayRig(std::size_t fds = 4096, std::size_t flows = limits::relay_flows)
+      : budget(fds),
+        relays({.epoll = &epoll, .clock = &loop.clock(), .fds = &budget, .ids = &ids, .observer = &log, .max_flows = flows}),
+        forward({.epoll = &epoll,
+                 .clock = &loop.clock(),
+                 .fds = &budget,
+                 .relays = &relays,
+                 .stand_ins = &stand_ins,
+                 .plan = plan()}) {
+    relay_deadline_ = loop.deadline([this] { return relays.next_deadline(); }, [this] { relays.run(); });
+    forward_deadline_ = loop.deadline([this] { return forward.next_deadline(); }, [this] { forward.expire(); });
+  }
+
+  /// Turns the loop until it is true. False after a generous deadline.
+  bool until(const std::function<bool()>& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!condition()) {
+      if (std::chrono::steady_clock::now() > deadline) return false;
+      loop.turn(false);
+      ++turns;
+    }
+    return true;
+  }
+
+  static UniqueFd listening(const std::string& address, std::uint16_t port = 0) {
+    const SockAddr name(at(address, port));
+    UniqueFd fd(socket(name.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const int on = 1;
+    setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    REQUIRE(bind(fd.get(), name.get(), name.length) == 0);
+    REQUIRE(listen(fd.get(), 4096) == 0);
+    return fd;
+  }
+  /// A service, and a forward (listener and rule `number`) that leads to it.
+  void serve(std::uint64_t number = 1, const std::string& address = "127.0.0.1") {
+    service = listening(address);
+    const Endpoint to = local_name(service.get()).value();
+    GuestGoal goal;
+    goal.port = to.port;
+    (to.address.is_v4() ? goal.v4 : goal.v6) = to.address;
+    host = open_forward(number, goal);
+  }
+  Endpoint open_forward(std::uint64_t number, const TcpGoal& goal) {
+    UniqueFd fd = listening("127.0.0.1");
+    const Endpoint name = local_name(fd.get()).value();
+    REQUIRE(forward.add(number, number, std::move(fd), goal).ok());
+    return name;
+  }
+  UniqueFd dial() const { return FakeStandIns::dial(host).value(); }
+  UniqueFd accept_service() const {
+    return UniqueFd(accept4(service.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+  }
+  Joined join() {
+    Joined joined;
+    joined.client = dial();
+    const std::uint64_t before = relays.counters().all.flows_opened;
+    REQUIRE(until([&] {
+      if (!joined.service) joined.service = accept_service();
+      return joined.service && relays.counters().all.flows_opened > before;
+    }));
+    return joined;
+  }
+
+  Loop loop;
+  EpollSet epoll = EpollSet::create(loop).value();
+  FdBudget budget;
+  FlowIds ids;
+  FlowLog log;
+  FakeStandIns stand_ins;
+  RelaySet relays;
+  TcpForward forward;
+  UniqueFd service;
+  Endpoint host;
+  std::size_t turns = 0;
+
+ private:
+  Timer relay_deadline_, forward_deadline_;
+};
+
+/// Bytes that tell where in the stream they belong.
+inline std::uint8_t byte_at(std::size_t offset) {
+  return static_cast<std::uint8_t>((offset * 2654435761U) >> 13 ^ offset);
+}
+
+/// One end's writing and checking of such a stream.
+class Stream {
+ public:
+  Stream(int from, int to, std::size_t size, std::size_t chunk)
+      : from_(from), to_(to), size_(size), chunk_(chunk), buffer_(chunk) {}
+
+  /// Writes what goes in, reads what is there.
+  void step() {
+    write_some();
+    read_some();
+  }
+  void write_some() {
+    while (sent_ < size_) {
+      const std::size_t count = std::min(chunk_, size_ - sent_);
+      for (std::size_t i = 0; i < count; ++i) buffer_[i] = byte_at(sent_ + i);
+      const ssize_t taken = send(from_, buffer_.data(), count, MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (taken <= 0) return;
+      sent_ += static_cast<std::size_t>(taken);
+    }
+  }
+  void read_some() {
+    for (;;) {
+      const ssize_t got = recv(to_, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+      if (got == 0) ended_ = true;
+      if (got < 0 && errno != EAGAIN) error_ = errno;
+      if (got <= 0) return;
+      for (ssize_t i = 0; i < got; ++i) equal_ = equal_ && buffer_[static_cast<std::size_t>(i)] == byte_at(got_++);
+    }
+  }
+  std::size_t sent() const { return sent_; }
+  std::size_t got() const { return got_; }
+  bool equal() const { return equal_; }
+  bool ended() const { return ended_; }
+  int error() const { return error_; }
+  bool complete() const { return got_ == size_; }
+
+ private:
+  int from_, to_;
+  std::size_t size_, chunk_, sent_ = 0, got_ = 0;
+  std::vector<std::uint8_t> buffer_;
+  bool equal_ = true, ended_ = false;
+  int error_ = 0;
+};
+
+}  // namespace nh::test
