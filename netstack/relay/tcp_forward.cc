@@ -203,13 +203,13 @@ void TcpForward::flow_abandoned(std::uint64_t ticket) {
 
 void TcpForward::lead_to_host(std::uint64_t rule, const HostGoal& goal, UniqueFd client, const SockAddr& peer) {
   const auto from = peer.endpoint();
-  Relay* relay = setup_.relays->begin({.rule = rule,
-                                       .direction = FlowDirection::out,
-                                       .host_peer = goal.path.empty() ? goal.at : Endpoint{},
-                                       .appears = local_name(client.get()).value_or(Endpoint{}),
-                                       .guest = from ? *from : Endpoint{},
-                                       .stand_in = false},
-                                      Relay::guest, std::move(client), this);
+  const Relay::Start start{.rule = rule,
+                           .direction = FlowDirection::out,
+                           .host_peer = goal.path.empty() ? goal.at : Endpoint{},
+                           .appears = local_name(client.get()).value_or(Endpoint{}),
+                           .guest = from ? *from : Endpoint{},
+                           .stand_in = false};
+  Relay* relay = setup_.relays->begin(start, Relay::guest, std::move(client), this);
   if (relay == nullptr) return;
   auto service = dial(goal);
   if (!service) return setup_.relays->fail(*relay, end_of(service.error()));

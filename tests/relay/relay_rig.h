@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <functional>
 #include <map>
 #include <string>
@@ -31,6 +32,10 @@ class FakeStandIns final : public StandIns {
     appears.push_back(from);
     if (present == State::off) {
       done(Error{.code = Code::gone, .what = "off"});
+      return 0;
+    }
+    if (error != 0) {
+      done(sys_error(error, "a stand-in"));
       return 0;
     }
     if (!later) {
@@ -61,6 +66,7 @@ class FakeStandIns final : public StandIns {
   };
   State present = State::ready;
   bool later = false;
+  int error = 0;  // what each answer is, if it is not 0
   std::map<std::uint64_t, Waiting> waiting;
   std::size_t cancelled = 0;
   std::vector<Endpoint> appears;
@@ -165,9 +171,14 @@ class RelayRig {
   Timer relay_deadline_, forward_deadline_;
 };
 
-/// Bytes that tell where in the stream they belong.
-inline std::uint8_t byte_at(std::size_t offset) {
-  return static_cast<std::uint8_t>((offset * 2654435761U) >> 13 ^ offset);
+/// Bytes that tell where in the stream they belong, from any offset at least `chunk` of them in a row: they come again only after
+/// a prime number of them, which no buffer's size divides.
+inline const std::uint8_t* bytes_at(std::size_t offset, std::size_t chunk) {
+  constexpr std::size_t period = 65521;
+  static std::vector<std::uint8_t> bytes;
+  for (std::size_t i = bytes.size(); i < period + chunk; ++i)
+    bytes.push_back(i < period ? static_cast<std::uint8_t>((i * 2654435761U) >> 13 ^ i) : bytes[i - period]);
+  return bytes.data() + offset % period;
 }
 
 /// One end's writing and checking of such a stream.
@@ -184,8 +195,7 @@ class Stream {
   void write_some() {
     while (sent_ < size_) {
       const std::size_t count = std::min(chunk_, size_ - sent_);
-      for (std::size_t i = 0; i < count; ++i) buffer_[i] = byte_at(sent_ + i);
-      const ssize_t taken = send(from_, buffer_.data(), count, MSG_NOSIGNAL | MSG_DONTWAIT);
+      const ssize_t taken = send(from_, bytes_at(sent_, chunk_), count, MSG_NOSIGNAL | MSG_DONTWAIT);
       if (taken <= 0) return;
       sent_ += static_cast<std::size_t>(taken);
     }
@@ -196,7 +206,9 @@ class Stream {
       if (got == 0) ended_ = true;
       if (got < 0 && errno != EAGAIN) error_ = errno;
       if (got <= 0) return;
-      for (ssize_t i = 0; i < got; ++i) equal_ = equal_ && buffer_[static_cast<std::size_t>(i)] == byte_at(got_++);
+      const auto size = static_cast<std::size_t>(got);
+      equal_ = equal_ && std::memcmp(buffer_.data(), bytes_at(got_, chunk_), size) == 0;
+      got_ += size;
     }
   }
   std::size_t sent() const { return sent_; }

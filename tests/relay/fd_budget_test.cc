@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "netstack/relay/fd_budget.h"
+
+#include "src/base/limits.h"
+#include "tests/support/catch.h"
+
+using namespace nh;
+
+namespace {
+struct Waiter final : FdBudget::Waiter {
+  void fds_free() override { ++woken; }
+  int woken = 0;
+};
+}  // namespace
+
+TEST_CASE("the budget is what the limit leaves", "[fd_budget]") {
+  CHECK(FdBudget::capacity_for(1024, 100) == 1024 - limits::reserved_fds - 100);
+  CHECK(FdBudget::capacity_for(limits::reserved_fds, 1) == 0);
+}
+
+TEST_CASE("what is not there is not given, and what was taken comes back", "[fd_budget]") {
+  FdBudget budget(5);
+  CHECK(budget.take(4));
+  CHECK_FALSE(budget.take(2));
+  CHECK(budget.used() == 4);
+  CHECK(budget.take(1));
+  budget.give(5);
+  CHECK(budget.used() == 0);
+}
+
+TEST_CASE("who waits is woken once, when a share is free again", "[fd_budget]") {
+  FdBudget budget(320);
+  std::vector<bool> told;
+  budget.on_limit([&](bool reached) { told.push_back(reached); });
+  Waiter waiter, left;
+  CHECK(budget.take(320));
+  for (int i = 0; i < 3; ++i) {
+    CHECK_FALSE(budget.take(1));
+    budget.wait(waiter);
+    budget.wait(left);
+  }
+  budget.stop_waiting(left);
+  CHECK(told == std::vector{true});
+  budget.give(19);
+  CHECK(waiter.woken == 0);
+  budget.give(1);
+  CHECK(waiter.woken == 1);
+  CHECK(told == std::vector{true, false});
+  budget.give(300);
+  CHECK(waiter.woken == 1);
+  CHECK(left.woken == 0);
+}
