@@ -9,10 +9,12 @@ namespace nh {
 
 /// How the kernel is to treat a frame that we hand over (linux/virtio_net.h).
 struct Offload {
-  /// Payload bytes of each segment when the frame is many TCP segments in one; 0: an ordinary frame.
+  /// Payload bytes of each segment when the frame is many TCP segments or UDP datagrams in one; 0: an ordinary frame.
   std::uint16_t segment_size = 0;
   /// The transport checksum field holds the pseudo-header's sum only; the kernel completes it where it must.
   bool partial_checksum = false;
+  /// It is UDP datagrams (UDP_SEGMENT, udp(7)) that are in one frame, not TCP segments.
+  bool datagrams = false;
 };
 
 enum class Taken : std::uint8_t {
@@ -31,6 +33,8 @@ class FrameDevice {
   virtual Taken write(Bytes frame, const Offload& offload) = 0;
   /// True if frames with Offload other than the default are understood.
   virtual bool offloads() const = 0;
+  /// True if frames of many UDP datagrams are, too. It may turn false when the first one is written: older kernels refuse it.
+  virtual bool datagram_runs() const { return false; }
   /// For poll(2): readable when read() has a frame, writable when write() takes one.
   virtual int poll_fd() const = 0;
 };

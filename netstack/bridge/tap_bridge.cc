@@ -57,6 +57,7 @@ void TapBridge::on_ready(int, std::uint32_t events) {
 
 void TapBridge::end_of_batch() {
   tap_was_ready_ = std::exchange(tap_ready_, false);
+  parts_.udp_forward->flush();
   if (fed_ || parts_.slirp->wants_service()) return serve();
   // Forwards and DNS may have filled the TAP.
   watch_output();
@@ -127,6 +128,7 @@ void TapBridge::set_guest_state(const std::vector<Address>& addresses, const Mac
     if (verdict.action == GuardAction::pass) packet(verdict.packet);
     if (verdict.action == GuardAction::unknown_source) parts_.guard->count(DropReason::ip_source);
   }
+  parts_.udp_forward->flush();
   if (fed_) serve();
 }
 

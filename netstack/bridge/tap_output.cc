@@ -28,6 +28,15 @@ void TapOutput::send_to_guest(Bytes frame) {
   merge_or_write(frame);
 }
 
+bool TapOutput::send_run_to_guest(Bytes frame, std::uint16_t segment) {
+  if (!device_.datagram_runs()) return false;
+  const std::uint64_t lost = counters_.lost;
+  write(frame, {.segment_size = segment, .partial_checksum = true, .datagrams = true});
+  if (device_.datagram_runs()) return true;
+  counters_.lost = lost;  // the caller sends it in another way
+  return false;
+}
+
 void TapOutput::merge_or_write(Bytes frame) {
   if (!device_.offloads()) return write(frame, {});
   SegmentMerger::Offer offer = merger_.offer(frame);

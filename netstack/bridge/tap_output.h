@@ -34,6 +34,8 @@ class TapOutput final : public FrameSink {
 
   void set_dns_redirect(const DnsRedirect& redirect) { redirect_ = redirect; }
   void send_to_guest(Bytes frame) override;
+  bool takes_runs() const override { return device_.datagram_runs(); }
+  bool send_run_to_guest(Bytes frame, std::uint16_t segment) override;
   /// Writes what waits to be merged. At the end of each turn.
   void flush();
   /// The device is writable again.

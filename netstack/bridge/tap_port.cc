@@ -24,7 +24,7 @@ struct VnetHeader {
 };
 static_assert(sizeof(VnetHeader) == 10);
 constexpr std::uint8_t needs_checksum = 1, data_valid = 2;  // VIRTIO_NET_HDR_F_NEEDS_CSUM, _DATA_VALID
-constexpr std::uint8_t gso_tcp4 = 1, gso_tcp6 = 4;          // VIRTIO_NET_HDR_GSO_TCPV4, _TCPV6
+constexpr std::uint8_t gso_tcp4 = 1, gso_tcp6 = 4, gso_udp = 5;  // VIRTIO_NET_HDR_GSO_TCPV4, _TCPV6, _UDP_L4
 
 // Fills in the checksum that the guest's kernel left to the "hardware": the field at checksum_start + checksum_offset already
 // holds the pseudo-header's sum. False if the header points outside the frame, which a kernel never does.
@@ -51,11 +51,11 @@ VnetHeader header_for(Bytes frame, const Offload& offload) {
   const std::size_t ip = v6 ? ipv6_header : ipv4_header;
   header.flags = needs_checksum;
   header.checksum_start = static_cast<std::uint16_t>(ethernet_header + ip);
-  header.checksum_offset = 16;  // of a TCP header (RFC 9293 3.1)
+  header.checksum_offset = offload.datagrams ? 6 : 16;  // of a UDP or TCP header (RFC 768, RFC 9293 3.1)
   if (offload.segment_size != 0) {
-    header.gso_type = v6 ? gso_tcp6 : gso_tcp4;
+    header.gso_type = offload.datagrams ? gso_udp : v6 ? gso_tcp6 : gso_tcp4;
     header.gso_size = offload.segment_size;
-    header.header_size = static_cast<std::uint16_t>(ethernet_header + ip + tcp_header);
+    header.header_size = static_cast<std::uint16_t>(ethernet_header + ip + (offload.datagrams ? udp_header : tcp_header));
   }
   return header;
 }
@@ -63,7 +63,7 @@ VnetHeader header_for(Bytes frame, const Offload& offload) {
 }  // namespace
 
 TapPort::TapPort(UniqueFd tap, bool vnet_header)
-    : tap_(std::move(tap)), vnet_header_(vnet_header), buffer_(new std::uint8_t[limits::frame_size]) {}
+    : tap_(std::move(tap)), vnet_header_(vnet_header), datagram_runs_(vnet_header), buffer_(new std::uint8_t[limits::frame_size]) {}
 
 Result<MutableBytes> TapPort::read() {
   VnetHeader header{};
@@ -90,6 +90,8 @@ Taken TapPort::write(Bytes frame, const Offload& offload) {
     const ssize_t put = vnet_header_ ? writev(tap_.get(), parts, 2) : writev(tap_.get(), parts + 1, 1);
     if (put >= 0) return Taken::yes;
     if (errno == EINTR) continue;
+    // The only thing about such a frame that a kernel finds invalid is that it does not know the kind.
+    if (errno == EINVAL && offload.datagrams) datagram_runs_ = false;
     return errno == EAGAIN ? Taken::later : Taken::lost;
   }
 }

@@ -21,11 +21,13 @@ class TapPort final : public FrameDevice {
   Result<MutableBytes> read() override;
   Taken write(Bytes frame, const Offload& offload) override;
   bool offloads() const override { return vnet_header_; }
+  bool datagram_runs() const override { return datagram_runs_; }
   int poll_fd() const override { return tap_.get(); }
 
  private:
   UniqueFd tap_;
   bool vnet_header_;
+  bool datagram_runs_;  ///< until the kernel refuses one: it knows them since Linux 6.2
   std::unique_ptr<std::uint8_t[]> buffer_;
 };
 

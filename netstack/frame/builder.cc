@@ -133,6 +133,12 @@ void send_fragments(FrameSink& sink, const LinkPath& link, const Endpoint& from,
   }
 }
 
+// The beginning of an IP packet that an ICMP error quotes, as much as it may hold.
+Bytes quote_of(Bytes whole, bool v4) {
+  const std::size_t most = v4 ? 576 - ipv4_header - icmp_header : 1280 - ipv6_header - icmp_header;
+  return whole.first(std::min(whole.size(), most));
+}
+
 bool is_icmp_error(const Packet& packet) {
   const Bytes message = packet.l4();
   if (message.empty()) return true;  // cannot be told apart: no answer
@@ -174,7 +180,67 @@ IcmpCode icmp_code(Family family, Unreachable kind) {
   return v4 ? IcmpCode{3, 1} : IcmpCode{1, 3};
 }
 
+void send_icmp_error(FrameSink& sink, const LinkPath& link, const Address& from, const Address& to, IcmpCode code,
+                     std::uint32_t rest, Bytes quote) {
+  const bool v4 = from.is_v4();
+  const std::size_t length = icmp_header + quote.size();
+  const std::uint8_t protocol = v4 ? protocol::icmp : protocol::icmpv6;
+  std::array<std::uint8_t, ethernet_header + 1280> scratch;
+  std::uint8_t* const icmp = put_headers(scratch.data(), link, {from, to, protocol, length, next_id()});
+  icmp[0] = code.type;
+  icmp[1] = code.code;
+  put16(icmp + 2, 0);
+  put32(icmp + 4, rest);
+  std::uint8_t* const end = put(icmp + icmp_header, quote);
+  const std::uint64_t pseudo = v4 ? 0 : checksum_pseudo(from, to, protocol, static_cast<std::uint32_t>(length));
+  put16(icmp + 2, checksum_finish(checksum_add(Bytes(icmp, length), pseudo)));
+  sink.send_to_guest(Bytes(scratch.data(), static_cast<std::size_t>(end - scratch.data())));
+}
+
+void send_error_about(FrameSink& sink, const LinkPath& link, const SentDatagram& datagram, const Address& reporter,
+                      IcmpCode code, std::uint32_t rest) {
+  NH_BUG_IF(datagram.from.address.family() != datagram.to.address.family() ||
+            reporter.family() != datagram.to.address.family());
+  const Bytes payload = quote_of(datagram.payload, reporter.is_v4());
+  std::array<std::uint8_t, ethernet_header + 1280 + ipv6_header + udp_header> quoted;
+  std::uint8_t* at = put_headers(
+      quoted.data(), link,
+      {datagram.from.address, datagram.to.address, protocol::udp, udp_header + payload.size(), next_id()});
+  at = put(put(at, udp_part(datagram.from, datagram.to, payload)), payload);
+  const Bytes packet(quoted.data() + ethernet_header, static_cast<std::size_t>(at - quoted.data()) - ethernet_header);
+  send_icmp_error(sink, link, reporter, datagram.from.address, code, rest, quote_of(packet, reporter.is_v4()));
+}
+
 }  // namespace
+
+bool send_udp_run(FrameSink& sink, const LinkPath& link, const Endpoint& from, const Endpoint& to, MutableBytes buffer,
+                  std::uint16_t segment) {
+  NH_BUG_IF(from.address.family() != to.address.family() || buffer.size() <= udp_run_headroom ||
+            buffer.size() > udp_run_headroom + udp_run_bytes || segment == 0);
+  const std::size_t unused = from.address.is_v4() ? ipv6_header - ipv4_header : 0;
+  const auto length = static_cast<std::uint32_t>(buffer.size() - udp_run_headroom + udp_header);
+  std::uint8_t* const udp =
+      put_headers(buffer.data() + unused, link, {from.address, to.address, protocol::udp, length, next_id()});
+  put16(udp, from.port);
+  put16(udp + 2, to.port);
+  put16(udp + 4, length);
+  const std::uint64_t pseudo = checksum_pseudo(from.address, to.address, protocol::udp, length);
+  put16(udp + 6, checksum_finish(pseudo) ^ 0xffffu);
+  return sink.send_run_to_guest(buffer.subspan(unused), segment);
+}
+
+void send_unreachable(FrameSink& sink, const LinkPath& link, const SentDatagram& datagram, const Address& reporter,
+                      Unreachable kind) {
+  send_error_about(sink, link, datagram, reporter, icmp_code(reporter.family(), kind), 0);
+}
+
+void send_too_big(FrameSink& sink, const LinkPath& link, const SentDatagram& datagram, const Address& reporter,
+                  std::uint32_t mtu) {
+  constexpr std::uint8_t fragmentation_needed = 4;
+  const IcmpCode code = reporter.is_v4() ? IcmpCode{icmp_type::unreachable, fragmentation_needed}
+                                         : IcmpCode{icmpv6_type::too_big, 0};
+  send_error_about(sink, link, datagram, reporter, code, reporter.is_v4() ? std::min(mtu, 0xffffu) : mtu);
+}
 
 void send_udp(FrameSink& sink, const LinkPath& link, const Endpoint& from, const Endpoint& to,
               Bytes payload, unsigned mtu) {
@@ -196,28 +262,9 @@ void send_udp(FrameSink& sink, const LinkPath& link, const Endpoint& from, const
 bool send_unreachable(FrameSink& sink, const Packet& offending, const Address& from,
                       Unreachable kind) {
   if (!may_be_answered(offending) || from.family() != offending.source.family()) return false;
-  const bool v4 = from.is_v4();
-  const std::size_t most = v4 ? 576 - ipv4_header - icmp_header : 1280 - ipv6_header - icmp_header;
-  const Bytes whole = Bytes(offending.frame).subspan(offending.ip_offset);
-  const Bytes quote = whole.first(std::min(whole.size(), most));
-  const std::size_t length = icmp_header + quote.size();
-  const std::uint8_t protocol = v4 ? protocol::icmp : protocol::icmpv6;
-
-  Scratch scratch;
   const LinkPath link{offending.mac_destination, offending.mac_source};
-  std::uint8_t* const icmp =
-      put_headers(scratch.data(), link, {from, offending.source, protocol, length, next_id()});
-  const IcmpCode code = icmp_code(from.family(), kind);
-  icmp[0] = code.type;
-  icmp[1] = code.code;
-  put16(icmp + 2, 0);
-  put32(icmp + 4, 0);
-  std::uint8_t* const end = put(icmp + icmp_header, quote);
-  const std::uint64_t pseudo =
-      v4 ? 0
-         : checksum_pseudo(from, offending.source, protocol, static_cast<std::uint32_t>(length));
-  put16(icmp + 2, checksum_finish(checksum_add(Bytes(icmp, length), pseudo)));
-  sink.send_to_guest(Bytes(scratch.data(), static_cast<std::size_t>(end - scratch.data())));
+  const Bytes whole = Bytes(offending.frame).subspan(offending.ip_offset);
+  send_icmp_error(sink, link, from, offending.source, icmp_code(from.family(), kind), 0, quote_of(whole, from.is_v4()));
   return true;
 }
 

@@ -23,7 +23,7 @@ Instant due(const std::list<UdpFlow>& flows, Duration idle) {
 std::size_t UdpFlowTable::Hash::operator()(const UdpClient& client) const noexcept {
   const std::size_t remote = std::hash<Endpoint>()(client.remote);
   return mix(mix(remote, std::hash<Address>()(client.local)),
-             static_cast<std::size_t>(client.rule ^ (std::uint64_t{client.scope} << 32)));
+             static_cast<std::size_t>(client.listener ^ (std::uint64_t{client.scope} << 32)));
 }
 
 std::size_t UdpFlowTable::Hash::operator()(const UdpPair& pair) const noexcept {
@@ -53,8 +53,10 @@ UdpFlow* UdpFlowTable::open(const UdpClient& client, UdpPair pair, Instant now) 
   NH_BUG_IF(by_client_.contains(client));
   if (size() >= max_flows_) return nullptr;
   if ((pair.appears.port == 0 || by_pair_.contains(pair)) && !find_free_port(pair)) return nullptr;
-  UdpFlow& flow =
-      unanswered_.emplace_back(UdpFlow{.client = client, .pair = pair, .last_used = now});
+  UdpFlow& flow = unanswered_.emplace_back();
+  flow.client = client;
+  flow.pair = pair;
+  flow.opened = flow.last_used = now;
   flow.place = std::prev(unanswered_.end());
   by_client_.emplace(client, &flow);
   by_pair_.emplace(pair, &flow);
@@ -73,14 +75,6 @@ void UdpFlowTable::forget(UdpFlow& flow) {
   by_client_.erase(flow.client);
   by_pair_.erase(flow.pair);
   (flow.answered ? answered_ : unanswered_).erase(flow.place);
-}
-
-void UdpFlowTable::forget_rule(std::uint64_t rule) {
-  for (std::list<UdpFlow>* flows : {&unanswered_, &answered_})
-    for (auto flow = flows->begin(); flow != flows->end();) {
-      UdpFlow& present = *flow++;
-      if (present.client.rule == rule) forget(present);
-    }
 }
 
 UdpFlow* UdpFlowTable::idle(Instant now) {

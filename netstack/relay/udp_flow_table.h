@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The flows of UDP forwards: which client of which rule appears with which address towards which
+// The flows of UDP forwards: which client of which listener appears with which address towards which
 // guest endpoint. Found from both sides in constant time; the oldest is at the front of its list,
-// so that expiry costs O(expired).
+// so that expiry costs O(expired). A flow costs some 500 bytes (measured: 10,000 of them).
 #pragma once
 
 #include <cstdint>
 #include <list>
+#include <memory>
 #include <unordered_map>
 
+#include "netstack/relay/udp_stand_in.h"
 #include "src/base/address.h"
 #include "src/base/clock.h"
 
@@ -16,7 +18,7 @@ namespace nh {
 /// What the host side sees of a flow. The local address counts: a client may use several of a
 /// wildcard socket's.
 struct UdpClient {
-  std::uint64_t rule = 0;
+  std::uint64_t listener = 0;
   Endpoint remote;
   Address local;            ///< the host address that the client had used
   std::uint32_t scope = 0;  ///< interface of a link-local remote
@@ -32,8 +34,11 @@ struct UdpPair {
 struct UdpFlow {
   UdpClient client;
   UdpPair pair;
+  std::uint64_t id = 0;
+  std::unique_ptr<UdpStandIn> stand_in;  ///< null: its datagrams are frames on the TAP
   bool answered = false;
-  Instant last_used{};
+  Instant opened{}, last_used{};
+  std::uint64_t bytes_to_guest = 0, bytes_to_host = 0;
   std::list<UdpFlow>::iterator place{};  ///< the table's own
 };
 
@@ -48,7 +53,12 @@ class UdpFlowTable {
   /// A datagram went by; an answer makes it an answered flow, which may be idle for longer.
   void used(UdpFlow& flow, Instant now, bool answer);
   void forget(UdpFlow& flow);
-  void forget_rule(std::uint64_t rule);
+  /// Calls `what` with each flow, in no order; it may forget that one.
+  template <class What>
+  void for_each(What what) {
+    for (std::list<UdpFlow>* flows : {&unanswered_, &answered_})
+      for (auto at = flows->begin(); at != flows->end();) what(*at++);
+  }
   /// A flow that has been idle too long, or nullptr.
   UdpFlow* idle(Instant now);
   Instant next_deadline() const;

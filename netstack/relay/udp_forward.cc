@@ -3,157 +3,340 @@
 
 #include <sys/epoll.h>
 
+#include <algorithm>
 #include <unordered_map>
 #include <unordered_set>
 
-#include "netstack/frame/builder.h"
+#include "netstack/frame/datagram_run.h"
 #include "netstack/relay/client_address.h"
+#include "netstack/relay/udp_errors.h"
 #include "netstack/relay/udp_flow_table.h"
-#include "netstack/relay/udp_socket.h"
+#include "netstack/relay/udp_send_queue.h"
 
 namespace nh {
+namespace {
 
-struct UdpForward::State {
-  UdpForwardSetup setup;
-  UdpFlowTable flows;
-  std::unordered_set<Address> guest_addresses;
-  std::unordered_map<std::uint64_t, std::unique_ptr<Rule>> rules;
-  std::unique_ptr<UdpBatch> batch;  // made with the first rule
-  Counters total;
+// Calls `what` with each datagram of a payload that may be several.
+template <class What>
+void for_each_datagram(const ReceivedDatagram& received, What what) {
+  const std::size_t size = received.payload.size();
+  const std::size_t step = received.segment == 0 ? size : received.segment;
+  std::size_t at = 0;
+  do {
+    what(received.payload.subspan(at, std::min(step, size - at)));
+    at += step;
+  } while (at < size);
+}
 
-  explicit State(const UdpForwardSetup& given) : setup(given), flows(given.max_flows) {}
-  void forget(UdpFlow& flow, std::uint64_t Counters::*why);
+}  // namespace
+
+// Buffers of some MiB, of which only what is touched costs; made with the first listener.
+struct UdpForwardBuffers {
+  UdpBatch batch;
+  DatagramRun run;
+  UdpSendQueue queue;
+  UdpErrors errors;
+  UdpStandInShared shared;
+
+  UdpForwardBuffers(const UdpForwardSetup& setup, UdpSendQueue::Losses& losses)
+      : run(*setup.sink, setup.plan.mtu),
+        queue(losses),
+        errors(*setup.clock, *setup.sink, setup.plan.mtu),
+        shared{.epoll = setup.epoll, .stand_ins = setup.stand_ins, .batch = &batch, .queue = &queue} {}
 };
 
-struct UdpForward::Rule final : EpollSet::Handler {
-  Rule(State& owner, std::uint64_t number, const ForwardSpec& what, UdpSocket&& bound)
-      : state(owner), id(number), spec(what), socket(std::move(bound)) {}
-  ~Rule() override {
+struct UdpForward::State final : UdpSendQueue::Losses {
+  explicit State(const UdpForwardSetup& given) : setup(given), flows(given.max_flows) {}
+
+  Result<> check(const ForwardSpec& spec) const;
+  UdpFlow* open(Listener& listener, const UdpClient& client, Instant now);
+  std::optional<FlowEnd> open_stand_in(Listener& listener, UdpFlow& flow);
+  void answer(UdpFlow& flow, Bytes payload);
+  void forget(UdpFlow& flow, std::uint64_t Counters::* why, FlowEnd end);
+  FlowRecord record(const UdpFlow& flow) const;
+  void tell_opened(const UdpFlow& flow) {
+    if (setup.observer != nullptr) setup.observer->flow_opened(record(flow));
+  }
+  LinkPath link_to(const Address& guest) const {
+    return {AddressPlan::gateway_mac(setup.plan.net(guest.family())->gateway), setup.neighbours->of(guest)};
+  }
+  void lost(std::uint64_t owner, std::size_t datagrams) override;
+
+  UdpForwardSetup setup;
+  FlowIds own_ids;
+  std::unordered_set<Address> guest_addresses;
+  Counters total;
+  std::unordered_map<std::uint64_t, std::unique_ptr<Listener>> listeners;
+  std::unique_ptr<UdpForwardBuffers> buffers;
+  UdpFlowTable flows;  // last: its stand-ins use what stands above
+};
+
+struct UdpForward::Listener final : EpollSet::Handler {
+  Listener(State& owner, std::uint64_t number, const ForwardSpec& what, UdpSocket&& bound)
+      : state(owner), id(number), rule(number), spec(what), socket(std::move(bound)) {}
+  ~Listener() override {
     if (watched) state.setup.epoll->remove(socket.fd());
   }
-  Rule(const Rule&) = delete;
-  Rule& operator=(const Rule&) = delete;
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
 
   void on_ready(int, std::uint32_t events) override;
-  void carry(const ReceivedDatagram& datagram, Instant now);
+  void carry(const ReceivedDatagram& received, Instant now);
+  void take_errors();
+  void tell(const SendError& error);
   Endpoint guest_endpoint(Family client) const;
-  // Counts for this rule and for all.
-  void count(std::uint64_t Counters::*what, std::uint64_t by = 1) {
+  // Counts for this listener and for all.
+  void count(std::uint64_t Counters::* what, std::uint64_t by = 1) {
     counters.*what += by;
     state.total.*what += by;
   }
 
   State& state;
-  std::uint64_t id;
+  std::uint64_t id, rule;
   ForwardSpec spec;
   UdpSocket socket;
   Counters counters;
   bool watched = false;
 };
 
-void UdpForward::State::forget(UdpFlow& flow, std::uint64_t Counters::*why) {
-  rules.at(flow.client.rule)->count(why);
-  --rules.at(flow.client.rule)->counters.flows;
+// ---- flows ----
+
+UdpFlow* UdpForward::State::open(Listener& listener, const UdpClient& client, Instant now) {
+  const Endpoint guest = listener.guest_endpoint(client.remote.address.family());
+  const bool by_stand_in = guest.address.is_loopback();
+  const Endpoint appears = as_seen_by_guest(client.remote, guest.address.family(), setup.plan, guest_addresses);
+  const bool full = by_stand_in && total.stand_ins >= setup.max_stand_ins;
+  UdpFlow* const flow = full ? nullptr : flows.open(client, {guest, appears}, now);
+  if (flow == nullptr) {
+    listener.count(&Counters::dropped_table_full);
+    return nullptr;
+  }
+  flow->id = (setup.ids != nullptr ? *setup.ids : own_ids).next();
+  ++listener.counters.flows;
+  listener.count(&Counters::flows_opened);
+  if (by_stand_in)
+    if (const auto failed = open_stand_in(listener, *flow)) {
+      forget(*flow, &Counters::flows_failed, *failed);
+      return nullptr;
+    }
+  if (!flow->stand_in || flow->stand_in->is_open()) tell_opened(*flow);
+  return flow;
+}
+
+std::optional<FlowEnd> UdpForward::State::open_stand_in(Listener& listener, UdpFlow& flow) {
+  listener.count(&Counters::stand_ins);
+  UdpStandIn::Events events;
+  events.opened = [this, &flow] { tell_opened(flow); };
+  events.answer = [this, &flow](Bytes payload) { answer(flow, payload); };
+  events.end = [this, &flow](FlowEnd end) {
+    const bool refused = flow.stand_in->is_open();
+    forget(flow, refused ? &Counters::refused : &Counters::flows_failed, end);
+  };
+  flow.stand_in = std::make_unique<UdpStandIn>(buffers->shared, listener.id, std::move(events));
+  return flow.stand_in->open(flow.pair.appears, flow.pair.guest);
+}
+
+void UdpForward::State::answer(UdpFlow& flow, Bytes payload) {
+  flows.used(flow, setup.clock->now(), true);
+  flow.bytes_to_host += payload.size();
+  Listener& listener = *listeners.at(flow.client.listener);
+  listener.count(&Counters::datagrams_to_clients);
+  listener.count(&Counters::bytes_to_clients, payload.size());
+  buffers->queue.put(listener.id,
+                     {.fd = listener.socket.fd(),
+                      .family = listener.socket.family(),
+                      .remote = flow.client.remote,
+                      .scope = flow.client.scope,
+                      .local = flow.client.local},
+                     payload);
+}
+
+void UdpForward::State::forget(UdpFlow& flow, std::uint64_t Counters::* why, FlowEnd end) {
+  Listener& listener = *listeners.at(flow.client.listener);
+  listener.count(why);
+  --listener.counters.flows;
+  if (flow.stand_in) {
+    --listener.counters.stand_ins;
+    --total.stand_ins;
+  }
+  if (setup.observer != nullptr) setup.observer->flow_closed(record(flow), end);
   flows.forget(flow);
 }
 
-Endpoint UdpForward::Rule::guest_endpoint(Family client) const {
+FlowRecord UdpForward::State::record(const UdpFlow& flow) const {
+  const Listener& listener = *listeners.at(flow.client.listener);
+  return {.id = flow.id,
+          .rule = listener.rule,
+          .transport = Transport::udp,
+          .path = flow.stand_in ? FlowPath::relay : FlowPath::frames,
+          .direction = FlowDirection::in,
+          .open = !flow.stand_in || flow.stand_in->is_open(),
+          .host_peer = flow.client.remote,
+          .host_local = {flow.client.local, listener.socket.bound().port},
+          .appears = flow.pair.appears,
+          .guest = flow.pair.guest,
+          .opened = flow.opened,
+          .bytes_to_guest = flow.bytes_to_guest,
+          .bytes_to_host = flow.bytes_to_host};
+}
+
+// The queue tells no direction: what is lost there was counted as an answer, but for the few datagrams of stand-ins.
+void UdpForward::State::lost(std::uint64_t owner, std::size_t datagrams) {
+  const auto found = listeners.find(owner);
+  if (found != listeners.end()) found->second->count(&Counters::dropped_send, datagrams);
+}
+
+// ---- clients to guest ----
+
+Endpoint UdpForward::Listener::guest_endpoint(Family client) const {
   if (spec.guest_address) return {*spec.guest_address, spec.guest_port.value()};
   const AddressPlan::Net* net = state.setup.plan.net(client);
   return {net != nullptr ? net->guest : state.setup.plan.v4.guest, spec.guest_port.value()};
 }
 
-void UdpForward::Rule::on_ready(int, std::uint32_t) {
+void UdpForward::Listener::on_ready(int, std::uint32_t events) {
+  if ((events & EPOLLERR) != 0) take_errors();
   const Instant now = state.setup.clock->now();
-  std::size_t count = UdpBatch::size;
-  for (std::size_t taken = 0; taken < limits::udp_batch && count == UdpBatch::size;
-       taken += count) {
-    count = socket.receive(*state.batch);
-    for (std::size_t i = 0; i < count; ++i) carry(socket.datagram(*state.batch, i), now);
+  UdpForwardBuffers& buffers = *state.buffers;
+  static_assert(limits::udp_batch == UdpBatch::size);
+  const std::size_t count = socket.receive(buffers.batch);
+  for (std::size_t i = 0; i < count; ++i) carry(socket.datagram(buffers.batch, i), now);
+  buffers.run.flush();
+  buffers.queue.flush();
+}
+
+void UdpForward::Listener::carry(const ReceivedDatagram& received, Instant now) {
+  const std::size_t largest = received.segment == 0 ? received.payload.size() : received.segment;
+  if (received.remote.port == 0 || largest > limits::datagram) return count(&Counters::dropped_receive);
+  const UdpClient client{id, received.remote, received.local, received.scope};
+  UdpFlow* flow = state.flows.find(client);
+  if (flow == nullptr)
+    flow = state.open(*this, client, now);
+  else
+    state.flows.used(*flow, now, false);
+  if (flow == nullptr) return;
+
+  const Endpoint& guest = flow->pair.guest;
+  const LinkPath link = flow->stand_in ? LinkPath{} : state.link_to(guest.address);
+  for_each_datagram(received, [&](Bytes payload) {
+    if (!flow->stand_in)
+      state.buffers->run.add(link, flow->pair.appears, guest, payload);
+    else if (!flow->stand_in->send(payload))
+      return count(&Counters::dropped_waiting);
+    flow->bytes_to_guest += payload.size();
+    count(&Counters::datagrams_to_guest);
+    count(&Counters::bytes_to_guest, payload.size());
+  });
+}
+
+// ---- errors about answers ----
+
+void UdpForward::Listener::take_errors() {
+  for (std::size_t taken = 0; taken < limits::udp_errors; ++taken) {
+    const auto error = socket.next_error(state.buffers->batch);
+    if (!error) return;
+    tell(*error);
   }
 }
 
-void UdpForward::Rule::carry(const ReceivedDatagram& datagram, Instant now) {
-  if (datagram.remote.port == 0 || datagram.payload.size() > limits::datagram)
-    return count(&Counters::dropped_receive);
-  const UdpClient client{id, datagram.remote, datagram.local, datagram.scope};
-  UdpFlow* flow = state.flows.find(client);
-  if (flow == nullptr) {
-    const Endpoint guest = guest_endpoint(datagram.remote.address.family());
-    const Endpoint appears = as_seen_by_guest(datagram.remote, guest.address.family(),
-                                              state.setup.plan, state.guest_addresses);
-    flow = state.flows.open(client, {guest, appears}, now);
-    if (flow == nullptr) return count(&Counters::dropped_table_full);
-    ++counters.flows;
-    count(&Counters::flows_opened);
-  } else {
-    state.flows.used(*flow, now, false);
+void UdpForward::Listener::tell(const SendError& error) {
+  UdpFlow* const flow = state.flows.find(UdpClient{id, error.remote, error.local, error.scope});
+  if (flow == nullptr) return;
+  // The guest's kernel answers for a stand-in that is gone just as the client's does for a closed port.
+  if (flow->stand_in) {
+    if (error.error == ECONNREFUSED) state.forget(*flow, &Counters::refused, FlowEnd::refused);
+    return;
   }
-  const Endpoint& guest = flow->pair.guest;
-  const LinkPath link{
-      AddressPlan::gateway_mac(state.setup.plan.net(guest.address.family())->gateway),
-      state.setup.neighbours->of(guest.address)};
-  count(&Counters::datagrams_to_guest);
-  count(&Counters::bytes_to_guest, datagram.payload.size());
-  send_udp(*state.setup.sink, link, flow->pair.appears, guest, datagram.payload,
-           state.setup.plan.mtu);
+  const UdpPair& pair = flow->pair;
+  const Address& reporter =
+      error.by_remote ? pair.appears.address : state.setup.plan.net(pair.guest.address.family())->gateway;
+  const SentDatagram datagram{pair.guest, pair.appears, error.payload};
+  const auto told =
+      state.buffers->errors.tell(state.link_to(pair.guest.address), datagram, reporter, error.error, error.mtu);
+  if (told == UdpErrors::Told::yes) count(&Counters::errors_told);
+  if (told == UdpErrors::Told::too_many) count(&Counters::errors_suppressed);
 }
+
+// ---- listeners ----
 
 UdpForward::UdpForward(const UdpForwardSetup& setup) : state_(std::make_unique<State>(setup)) {}
 UdpForward::~UdpForward() = default;
 
-Result<Endpoint> UdpForward::add(std::uint64_t rule, const ForwardSpec& spec) {
-  NH_BUG_IF(spec.transport != Transport::udp || state_->rules.contains(rule));
+Result<> UdpForward::State::check(const ForwardSpec& spec) const {
   NH_TRY(spec.check());
-  if (spec.guest_address && state_->setup.plan.net(spec.guest_address->family()) == nullptr)
-    return Error{.code = Code::invalid,
-                 .what = "guest_address " + spec.guest_address->text() +
-                         " cannot be reached: IPv6 is off in the guest",
+  if (!spec.guest_address) return Ok{};
+  const std::string guest = "guest_address " + spec.guest_address->text();
+  if (setup.plan.net(spec.guest_address->family()) == nullptr)
+    return Error{.code = Code::invalid, .what = guest + " cannot be reached: IPv6 is off in the guest", .field = "guest_address"};
+  if (spec.guest_address->is_loopback() && setup.stand_ins == nullptr)
+    return Error{.code = Code::unsupported,
+                 .what = guest + " cannot be reached: there is no agent to open sockets in the guest",
                  .field = "guest_address"};
+  return Ok{};
+}
+
+Result<Endpoint> UdpForward::add(std::uint64_t listener, const ForwardSpec& spec) {
+  NH_TRY(state_->check(spec));
   NH_LET(socket, UdpSocket::bind({spec.host_address, spec.host_port}));
+  return add(listener, spec, std::move(socket));
+}
+
+Result<Endpoint> UdpForward::add(std::uint64_t listener, const ForwardSpec& spec, UdpSocket socket) {
+  NH_BUG_IF(spec.transport != Transport::udp || state_->listeners.contains(listener));
+  NH_TRY(state_->check(spec));
   const Endpoint bound = socket.bound();
-  if (!state_->batch) state_->batch = std::make_unique<UdpBatch>();
-  auto added = std::make_unique<Rule>(*state_, rule, spec, std::move(socket));
+  if (!state_->buffers) state_->buffers = std::make_unique<UdpForwardBuffers>(state_->setup, *state_);
+  auto added = std::make_unique<Listener>(*state_, listener, spec, std::move(socket));
   NH_TRY(state_->setup.epoll->add(added->socket.fd(), EPOLLIN, *added));
   added->watched = true;
-  state_->rules.emplace(rule, std::move(added));
+  state_->listeners.emplace(listener, std::move(added));
   return bound;
 }
 
-void UdpForward::remove(std::uint64_t rule) {
-  state_->flows.forget_rule(rule);
-  state_->rules.erase(rule);
+Result<> UdpForward::assign(std::uint64_t listener, std::uint64_t rule, const ForwardSpec& spec) {
+  NH_BUG_IF(spec.transport != Transport::udp);
+  NH_TRY(state_->check(spec));
+  Listener& present = *state_->listeners.at(listener);
+  present.rule = rule;
+  present.spec = spec;
+  return Ok{};
 }
+
+void UdpForward::remove(std::uint64_t listener) {
+  if (!state_->listeners.contains(listener)) return;
+  state_->buffers->queue.flush();
+  state_->flows.for_each([this, listener](UdpFlow& flow) {
+    if (flow.client.listener == listener) state_->forget(flow, &Counters::flows_killed, FlowEnd::killed);
+  });
+  state_->listeners.erase(listener);
+}
+
+// ---- guest to clients ----
 
 bool UdpForward::take(const Packet& packet) {
   if (!packet.is_udp() || state_->flows.size() == 0) return false;
   UdpFlow* const flow = state_->flows.find(UdpPair{packet.from(), packet.to()});
-  if (flow == nullptr) return false;
-  state_->flows.used(*flow, state_->setup.clock->now(), true);
-  Rule& rule = *state_->rules.at(flow->client.rule);
-  const Bytes payload = packet.payload();
-  if (rule.socket.send(flow->client.remote, flow->client.scope, flow->client.local, payload)) {
-    rule.count(&Counters::datagrams_to_clients);
-    rule.count(&Counters::bytes_to_clients, payload.size());
-  } else {
-    rule.count(&Counters::dropped_send);
-  }
+  if (flow == nullptr || flow->stand_in) return false;
+  state_->answer(*flow, packet.payload());
   return true;
+}
+
+void UdpForward::flush() {
+  if (state_->buffers) state_->buffers->queue.flush();
 }
 
 bool UdpForward::take_icmp_error(const Packet& packet) {
   if (!packet.icmp_error || packet.quoted_protocol != protocol::udp) return false;
   UdpFlow* const flow = state_->flows.find(UdpPair{packet.quoted_to, packet.quoted_from});
-  if (flow == nullptr) return false;
-  // "Fragmentation needed" says that the packet was too large, not that nobody takes it (RFC 1191
-  // 4).
+  if (flow == nullptr || flow->stand_in) return false;
+  const bool v4 = packet.protocol == protocol::icmp;
+  const std::uint8_t type = v4 ? icmp_type::unreachable : icmpv6_type::unreachable;
+  // "Fragmentation needed" says that the packet was too large, not that nobody takes it (RFC 1191 4).
   constexpr std::uint8_t fragmentation_needed = 4;
   const std::uint8_t code = packet.l4()[1];
-  const bool unreachable =
-      packet.protocol == protocol::icmp
-          ? packet.icmp_type == icmp_type::unreachable && code != fragmentation_needed
-          : packet.icmp_type == icmpv6_type::unreachable;
-  if (unreachable) state_->forget(*flow, &Counters::refused);
+  if (packet.icmp_type != type || (v4 && code == fragmentation_needed)) return true;
+  const std::uint8_t port_unreachable = v4 ? 3 : 4;  // RFC 792, RFC 4443 3.1
+  state_->forget(*flow, &Counters::refused, code == port_unreachable ? FlowEnd::refused : FlowEnd::unreachable);
   return true;
 }
 
@@ -161,14 +344,35 @@ void UdpForward::set_guest_addresses(const std::vector<Address>& addresses) {
   state_->guest_addresses = std::unordered_set<Address>(addresses.begin(), addresses.end());
 }
 
-Instant UdpForward::next_deadline() const {
-  return state_->flows.next_deadline();
-}
+// ---- time, lists, counters ----
+
+Instant UdpForward::next_deadline() const { return state_->flows.next_deadline(); }
 
 void UdpForward::expire() {
   const Instant now = state_->setup.clock->now();
   while (UdpFlow* const flow = state_->flows.idle(now))
-    state_->forget(*flow, &Counters::flows_expired);
+    state_->forget(*flow, &Counters::flows_expired, FlowEnd::timed_out);
+}
+
+std::vector<FlowRecord> UdpForward::list(std::uint64_t after, std::size_t limit, std::optional<std::uint64_t> rule) const {
+  std::vector<const UdpFlow*> found;
+  state_->flows.for_each([&](const UdpFlow& flow) {
+    if (flow.id > after && (!rule || state_->listeners.at(flow.client.listener)->rule == *rule)) found.push_back(&flow);
+  });
+  const auto end = found.begin() + static_cast<std::ptrdiff_t>(std::min(limit, found.size()));
+  std::partial_sort(found.begin(), end, found.end(), [](const UdpFlow* a, const UdpFlow* b) { return a->id < b->id; });
+  std::vector<FlowRecord> records;
+  std::transform(found.begin(), end, std::back_inserter(records), [this](const UdpFlow* flow) { return state_->record(*flow); });
+  return records;
+}
+
+bool UdpForward::kill(std::uint64_t id) {
+  UdpFlow* found = nullptr;
+  state_->flows.for_each([&](UdpFlow& flow) {
+    if (flow.id == id) found = &flow;
+  });
+  if (found != nullptr) state_->forget(*found, &Counters::flows_killed, FlowEnd::killed);
+  return found != nullptr;
 }
 
 UdpForward::Counters UdpForward::counters() const {
@@ -177,9 +381,9 @@ UdpForward::Counters UdpForward::counters() const {
   return all;
 }
 
-UdpForward::Counters UdpForward::of(std::uint64_t rule) const {
-  const auto found = state_->rules.find(rule);
-  return found == state_->rules.end() ? Counters{} : found->second->counters;
+UdpForward::Counters UdpForward::of(std::uint64_t listener) const {
+  const auto found = state_->listeners.find(listener);
+  return found == state_->listeners.end() ? Counters{} : found->second->counters;
 }
 
 }  // namespace nh

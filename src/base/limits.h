@@ -96,8 +96,14 @@ inline constexpr std::size_t reserved_fds = 64;
 // ---- UDP forwards ----
 inline constexpr std::size_t udp_forward_flows = 16384;      ///< clients of all UDP forwards; the datagram of a new one is dropped and counted
 inline constexpr auto udp_idle_unanswered = 30s;             ///< nf_conntrack_udp_timeout
-inline constexpr auto udp_idle_answered = 180s;              ///< nf_conntrack_udp_timeout_stream, 120 s; RFC 4787 REQ-5 asks for 2 min at least
-inline constexpr std::size_t udp_batch = 64;                 ///< datagrams taken from one socket in one turn
+inline constexpr auto udp_idle_answered = 120s;              ///< nf_conntrack_udp_timeout_stream; RFC 4787 REQ-5 asks for 2 min at least
+inline constexpr std::size_t udp_batch = 64;                 ///< reads of one socket in one turn; further datagrams wait for the next
+/// Bytes asked for as SO_RCVBUF and SO_SNDBUF, of which the kernel gives net.core.rmem_max and wmem_max at most: a burst that
+/// comes while others have their turn. 3,600 datagrams of full size; beyond it the kernel drops.
+inline constexpr int udp_socket_buffer = 4 * 1024 * 1024;
+inline constexpr std::size_t udp_stand_ins = 1024;           ///< clients of services on the guest's loopback, one fd each; the datagram of a new one is dropped and counted
+inline constexpr std::size_t udp_waiting_bytes = 1024 * 1024;  ///< of all datagrams that wait for their stand-in; more are dropped and counted
+inline constexpr std::size_t udp_errors = 64;                ///< ICMP errors taken from one socket in one turn; the rest wait for the next
 inline constexpr std::size_t datagram = 65507;               ///< largest UDP payload over IPv4
 
 // ---- relays ----

@@ -49,10 +49,16 @@ void add_udp(HelperInfo::Numbers& numbers, const UdpForward::Counters& udp) {
   numbers.emplace_back("udp_forwards.datagrams_to_clients", udp.datagrams_to_clients);
   numbers.emplace_back("udp_forwards.bytes_to_clients", udp.bytes_to_clients);
   numbers.emplace_back("udp_forwards.flows", udp.flows);
+  numbers.emplace_back("udp_forwards.stand_ins", udp.stand_ins);
   numbers.emplace_back("udp_forwards.flows_opened", udp.flows_opened);
   numbers.emplace_back("udp_forwards.flows_expired", udp.flows_expired);
+  numbers.emplace_back("udp_forwards.flows_killed", udp.flows_killed);
+  numbers.emplace_back("udp_forwards.flows_failed", udp.flows_failed);
   numbers.emplace_back("udp_forwards.refused", udp.refused);
+  numbers.emplace_back("udp_forwards.errors_told", udp.errors_told);
+  numbers.emplace_back("udp_forwards.errors_suppressed", udp.errors_suppressed);
   numbers.emplace_back("udp_forwards.dropped_table_full", udp.dropped_table_full);
+  numbers.emplace_back("udp_forwards.dropped_waiting", udp.dropped_waiting);
   numbers.emplace_back("udp_forwards.dropped_receive", udp.dropped_receive);
   numbers.emplace_back("udp_forwards.dropped_send", udp.dropped_send);
 }

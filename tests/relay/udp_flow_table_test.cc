@@ -8,8 +8,8 @@
 namespace nh::test {
 namespace {
 
-UdpClient client(std::uint16_t port, std::uint64_t rule = 1) {
-  return {rule, at("192.0.2.7", port), addr("192.0.2.1")};
+UdpClient client(std::uint16_t port, std::uint64_t listener = 1) {
+  return {listener, at("192.0.2.7", port), addr("192.0.2.1")};
 }
 UdpPair pair_of(std::uint16_t port) {
   return {at("10.0.2.100", 53), at("192.0.2.7", port)};
@@ -39,8 +39,8 @@ TEST_CASE("a pair that is taken gets another port, and there are enough of them"
   CHECK(second->pair.appears.port != 5000);
   // The ports from 1024 on are the ones to choose from: all 64512 can be had, and then no more.
   std::size_t opened = 2;
-  for (std::uint64_t rule = 3;
-       table.open(client(5000, rule), pair_of(5000), clock.now()) != nullptr; ++rule)
+  for (std::uint64_t listener = 3;
+       table.open(client(5000, listener), pair_of(5000), clock.now()) != nullptr; ++listener)
     ++opened;
   CHECK(opened == 64512);
 }
@@ -51,7 +51,7 @@ TEST_CASE("a full table opens nothing") {
   CHECK(table.open(client(1), pair_of(1), clock.now()) != nullptr);
   CHECK(table.open(client(2), pair_of(2), clock.now()) != nullptr);
   CHECK(table.open(client(3), pair_of(3), clock.now()) == nullptr);
-  table.forget_rule(1);
+  table.for_each([&table](UdpFlow& flow) { table.forget(flow); });
   CHECK(table.size() == 0);
   CHECK(table.open(client(3), pair_of(3), clock.now()) != nullptr);
 }

@@ -12,9 +12,22 @@
 namespace nh::test {
 namespace {
 
+struct Observer final : FlowObserver {
+  void flow_opened(const FlowRecord& flow) override { opened.push_back(flow); }
+  void flow_closed(const FlowRecord& flow, FlowEnd end) override { closed.emplace_back(flow.id, end); }
+  std::vector<FlowRecord> opened;
+  std::vector<std::pair<std::uint64_t, FlowEnd>> closed;
+};
+
 struct Fixture {
   explicit Fixture(std::size_t max_flows = 100, unsigned mtu = 1500)
-      : forward({&epoll, &clock, &sink, &neighbours, plan(mtu), max_flows}) {}
+      : forward({.epoll = &epoll,
+                 .clock = &clock,
+                 .sink = &sink,
+                 .neighbours = &neighbours,
+                 .plan = plan(mtu),
+                 .max_flows = max_flows,
+                 .observer = &observer}) {}
 
   Endpoint add(std::uint64_t rule, const std::string& spec) {
     auto bound = forward.add(rule, ForwardSpec::parse(spec).value());
@@ -33,13 +46,18 @@ struct Fixture {
   bool answer(const Datagram& to, std::string_view what) {
     return take(udp(to.to, to.from, text(what)));
   }
-  bool take(Frame frame) { return forward.take(parse_packet(frame).packet); }
+  bool take(Frame frame) {
+    const bool taken = forward.take(parse_packet(frame).packet);
+    forward.flush();
+    return taken;
+  }
 
   Loop loop;
   EpollSet epoll = EpollSet::create(loop).value();
   ManualClock clock;
   FrameRecorder sink;
   Neighbours neighbours{guest_mac};
+  Observer observer;
   UdpForward forward;
 };
 
@@ -177,6 +195,67 @@ TEST_CASE(
   CHECK(received(client).payload == payload);
 }
 
+TEST_CASE("the largest datagrams go both ways, in both families, with right checksums") {
+  const bool v4 = GENERATE(true, false);
+  Fixture f;
+  const Endpoint bound = f.add(1, v4 ? "0:5300/udp" : "[::1]:0:5300/udp");
+  const HostSocket client = HostSocket::udp(v4 ? "127.0.0.1" : "::1");
+  std::vector<std::uint8_t> payload(limits::datagram);
+  std::iota(payload.begin(), payload.end(), std::uint8_t{0});
+  client.send_to(bound, payload);
+  const Datagram got = f.received(1);
+  CHECK(got.payload == payload);
+  CHECK(got.frames == (v4 ? 45 : 46));  // of 1480 and 1448 bytes
+  REQUIRE(f.take(udp(got.to, got.from, payload)));
+  CHECK(received(client).payload == payload);
+}
+
+TEST_CASE("a burst of answers reaches its clients whole and in order, whatever the sizes") {
+  Fixture f;
+  const Endpoint bound = f.add(1, "0:5300/udp");
+  const HostSocket clients[] = {HostSocket::udp("127.0.0.1"), HostSocket::udp("127.0.0.1")};
+  for (const HostSocket& client : clients) client.send_to(bound, text("go"));
+  f.received(2);
+  const std::vector<Datagram> asked = f.sink.datagrams();
+  // Runs of equal sizes, shorter and longer ones between them, empty ones, a change of client in the middle.
+  const std::size_t sizes[] = {100, 100, 100, 40, 100, 100, 0, 0, 3000, 3000, 10, 10, 11, 1};
+  std::vector<std::vector<std::uint8_t>> sent;
+  for (std::size_t round = 0; round < 10; ++round)
+    for (const std::size_t size : sizes) {
+      sent.emplace_back(size, static_cast<std::uint8_t>(sent.size()));
+      for (const Datagram& question : asked) {
+        Frame frame = udp(question.to, question.from, sent.back());
+        REQUIRE(f.forward.take(parse_packet(frame).packet));
+      }
+    }
+  f.forward.flush();
+  for (const Datagram& question : asked) {
+    const HostSocket& client = question.from.port == clients[0].port() ? clients[0] : clients[1];
+    for (const auto& expected : sent) REQUIRE(received(client).payload == expected);
+    CHECK_FALSE(client.receive());
+  }
+  CHECK(f.forward.counters().dropped_send == 0);
+}
+
+TEST_CASE("a datagram that a sender has put together with others arrives as several") {
+  Fixture f;
+  const Endpoint bound = f.add(1, "0:5300/udp");
+  const HostSocket client = HostSocket::udp("127.0.0.1");
+  const int segment = 300;
+  REQUIRE(setsockopt(client.fd(), IPPROTO_UDP, 103 /* UDP_SEGMENT of linux/udp.h */, &segment, sizeof segment) == 0);
+  std::vector<std::uint8_t> payload(1000);
+  std::iota(payload.begin(), payload.end(), std::uint8_t{0});
+  client.send_to(bound, payload);
+  f.received(4);
+  std::vector<std::uint8_t> joined;
+  for (const Datagram& datagram : f.sink.datagrams()) {
+    CHECK(datagram.payload.size() <= 300);
+    joined.insert(joined.end(), datagram.payload.begin(), datagram.payload.end());
+  }
+  CHECK(joined == payload);
+  CHECK(f.forward.of(1).datagrams_to_guest == 4);
+}
+
 TEST_CASE("datagrams without a byte go both ways") {
   Fixture f;
   const Endpoint bound = f.add(1, "0:5300/udp");
@@ -186,14 +265,6 @@ TEST_CASE("datagrams without a byte go both ways") {
   CHECK(got.payload.empty());
   REQUIRE(f.answer(got, ""));
   CHECK(received(client).payload.empty());
-}
-
-TEST_CASE("the largest datagram of IPv4 is carried") {
-  Fixture f;
-  const Endpoint bound = f.add(1, "0:5300/udp");
-  const HostSocket client = HostSocket::udp("127.0.0.1");
-  client.send_to(bound, std::vector<std::uint8_t>(limits::datagram, 'x'));
-  CHECK(f.received(1).payload.size() == limits::datagram);
 }
 
 TEST_CASE("a full table drops new clients, counts them, and keeps the old ones") {
@@ -239,6 +310,7 @@ TEST_CASE("idle flows are forgotten, answered ones later") {
   CHECK(f.forward.counters().flows == 0);
   CHECK(f.forward.counters().flows_expired == 2);
   CHECK_FALSE(f.answer(answered, "late"));
+  CHECK(f.observer.closed == std::vector<std::pair<std::uint64_t, FlowEnd>>{{1, FlowEnd::timed_out}, {2, FlowEnd::timed_out}});
 }
 
 TEST_CASE("a guest's ICMP error ends the flow it quotes, fragmentation needed does not") {
@@ -264,6 +336,8 @@ TEST_CASE("a guest's ICMP error ends the flow it quotes, fragmentation needed do
   CHECK((v4 ? error(3, 3) : error(1, 4)));
   CHECK(f.forward.counters().flows == 0);
   CHECK(f.forward.of(1).refused == 1);
+  REQUIRE(f.observer.closed.size() == 1);
+  CHECK(f.observer.closed[0].second == FlowEnd::refused);
   CHECK_FALSE((v4 ? error(3, 3) : error(1, 4)));  // nothing of ours any more
 }
 
@@ -298,6 +372,138 @@ TEST_CASE("a removed rule frees its port and forgets its flows, others stay") {
   CHECK(HostSocket::udp("127.0.0.1", bound.port));
   CHECK(f.forward.of(1).datagrams_to_guest == 0);
   CHECK(f.forward.counters().datagrams_to_guest == 2);
+}
+
+TEST_CASE("a client that is gone is told to the guest as its kernel would have been") {
+  const bool v4 = GENERATE(true, false);
+  const bool wildcard = GENERATE(true, false);
+  CAPTURE(v4, wildcard);
+  Fixture f;
+  const std::uint16_t port = f.add(1, wildcard ? "[::]:0:5300/udp" : v4 ? "0:5300/udp" : "[::1]:0:5300/udp").port;
+  HostSocket client = HostSocket::udp(v4 ? "127.0.0.1" : "::1");
+  client.send_to(at(v4 ? "127.0.0.1" : "::1", port), text("x"));
+  const Datagram got = f.received(1);
+  client.reset();
+  REQUIRE(f.answer(got, "anybody there?"));
+  REQUIRE(until([&] {
+    f.epoll.dispatch();
+    return f.sink.frames.size() == 2;
+  }));
+  Frame frame = f.sink.frames[1];
+  Frame checked = frame;
+  fix_checksums(checked);
+  CHECK(checked == frame);
+  Packet error = parse_packet(frame).packet;
+  CHECK(error.icmp_error);
+  CHECK(error.l4()[0] == (v4 ? 3 : 1));
+  CHECK(error.l4()[1] == (v4 ? 3 : 4));  // port unreachable
+  CHECK(error.source == got.from.address);
+  CHECK(error.destination == got.to.address);
+  CHECK(error.mac_destination == guest_mac);
+  REQUIRE(read_quote(error));
+  CHECK(error.quoted_protocol == protocol::udp);
+  CHECK(error.quoted_from == got.to);
+  CHECK(error.quoted_to == got.from);
+  CHECK(f.forward.of(1).errors_told == 1);
+  // The error belongs to that client alone: others are served as before, and so is it when it comes back.
+  const HostSocket other = HostSocket::udp(v4 ? "127.0.0.1" : "::1");
+  other.send_to(at(v4 ? "127.0.0.1" : "::1", port), text("y"));
+  REQUIRE(until([&] {
+    f.epoll.dispatch();
+    return f.sink.datagrams().size() == 2;
+  }));
+  REQUIRE(f.answer(f.sink.datagrams()[1], "z"));
+  CHECK(received(other).text() == "z");
+  CHECK(f.forward.counters().flows == 2);
+}
+
+TEST_CASE("errors to the guest are limited to so many a second") {
+  constexpr std::size_t beyond = 50;
+  Fixture f;
+  const Endpoint bound = f.add(1, "0:5300/udp");
+  HostSocket client = HostSocket::udp("127.0.0.1");
+  client.send_to(bound, text("x"));
+  const Datagram got = f.received(1);
+  client.reset();
+  for (std::size_t i = 0; i < limits::icmp_errors_per_second + beyond; ++i) {
+    REQUIRE(f.answer(got, "?"));
+    f.epoll.dispatch();
+  }
+  REQUIRE(until([&] {
+    f.epoll.dispatch();
+    return f.forward.counters().errors_suppressed > 0;
+  }));
+  CHECK(f.forward.counters().errors_told == limits::icmp_errors_per_second);
+  CHECK(f.sink.frames.size() == 1 + limits::icmp_errors_per_second);
+}
+
+TEST_CASE("flows are listed by id and rule, and killed") {
+  Fixture f;
+  const Endpoint one = f.add(1, "0:5300/udp");
+  const Endpoint two = f.add(2, "0:5301/udp");
+  std::vector<HostSocket> clients;
+  for (std::size_t i = 0; i < 5; ++i) {
+    clients.push_back(HostSocket::udp("127.0.0.1"));
+    clients.back().send_to(i % 2 == 0 ? one : two, text("x"));
+    f.received(i + 1);
+  }
+  REQUIRE(f.answer(f.sink.datagrams()[0], "four"));
+  const std::vector<FlowRecord> all = f.forward.list(0, 100, std::nullopt);
+  REQUIRE(all.size() == 5);
+  for (std::size_t i = 0; i < 5; ++i) CHECK(all[i].id == i + 1);
+  const FlowRecord& first = all[0];
+  CHECK(first.rule == 1);
+  CHECK(first.transport == Transport::udp);
+  CHECK(first.path == FlowPath::frames);
+  CHECK(first.open);
+  CHECK(first.host_peer == clients[0].name());
+  CHECK(first.host_local == one);
+  CHECK(first.appears == Endpoint{addr("10.0.2.2"), clients[0].port()});
+  CHECK(first.guest == at("10.0.2.100", 5300));
+  CHECK(first.bytes_to_guest == 1);
+  CHECK(first.bytes_to_host == 4);
+  CHECK(f.observer.opened.size() == 5);
+  CHECK(f.forward.list(3, 100, std::nullopt).size() == 2);
+  CHECK(f.forward.list(0, 2, std::nullopt).back().id == 2);
+  CHECK(f.forward.list(0, 100, 2).size() == 2);
+  CHECK(f.forward.kill(1));
+  CHECK_FALSE(f.forward.kill(1));
+  CHECK(f.forward.list(0, 1, std::nullopt).at(0).id == 2);
+  CHECK(f.observer.closed.back() == std::pair<std::uint64_t, FlowEnd>{1, FlowEnd::killed});
+}
+
+TEST_CASE("a listener that changes its rule keeps its socket and its flows; new clients go the new way") {
+  Fixture f;
+  const Endpoint bound = f.add(1, "0:5300/udp");
+  const HostSocket before = HostSocket::udp("127.0.0.1"), after = HostSocket::udp("127.0.0.1");
+  before.send_to(bound, text("x"));
+  const Datagram old = f.received(1);
+  REQUIRE(f.forward.assign(1, 7, ForwardSpec::parse("0:10.0.2.50:99/udp").value()));
+  REQUIRE(f.answer(old, "still"));
+  CHECK(received(before).text() == "still");
+  before.send_to(bound, text("y"));
+  CHECK(f.received(2).to == old.to);
+  after.send_to(bound, text("z"));
+  CHECK(f.received(3).to == at("10.0.2.50", 99));
+  CHECK(f.forward.list(0, 10, 7).size() == 2);
+  CHECK_FALSE(f.forward.assign(1, 8, ForwardSpec::parse("0:127.0.0.1:99/udp").value()));
+  CHECK(f.forward.list(0, 10, 7).size() == 2);
+}
+
+TEST_CASE("a socket that somebody else has bound is taken over") {
+  Fixture f;
+  UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  const SockAddr address(at("127.0.0.1", 0));
+  REQUIRE(bind(fd.get(), address.get(), address.length) == 0);
+  auto adopted = UdpSocket::adopt(std::move(fd));
+  REQUIRE(adopted);
+  const auto bound = f.forward.add(1, ForwardSpec::parse("0:5300/udp").value(), std::move(adopted).value());
+  REQUIRE(bound);
+  const HostSocket client = HostSocket::udp("127.0.0.1");
+  client.send_to(*bound, text("x"));
+  REQUIRE(f.answer(f.received(1), "y"));
+  CHECK(received(client).text() == "y");
+  CHECK_FALSE(UdpSocket::adopt(UniqueFd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))));
 }
 
 TEST_CASE(
