@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "src/base/limits.h"
 #include "src/netlink/link.h"
@@ -123,43 +124,55 @@ void GuestSide::on_state(const InterfaceState& state) {
 }
 
 void GuestSide::steer() {
-  if (!steering_ && (v4_.open() || v6_.open())) set_up();
-  bool news = !told_;
-  if (steering_) {
-    news = prove(Family::v4, v4_) || news;
-    news = prove(Family::v6, v6_) || news;
-    if (!v4_.done && !v6_.done && !v4_.open() && !v6_.open()) steering_.reset();
+  const auto known = [this] { return std::tie(v4_.done, v4_.refusal, v6_.done, v6_.refusal); };
+  const std::tuple<bool, std::string, bool, std::string> before = known();
+  prove(Family::v4, v4_);
+  prove(Family::v6, v6_);
+  if (steering_ && !v4_.done && !v6_.done) {
+    steering_.reset();
+    routing_.take_events();  // our own; they are no reason to try again
   }
-  if (news) tell_steering();
+  if (!told_ || known() != before) tell_steering();
 }
 
 void GuestSide::set_up() {
-  if (!nftables_) {
-    v4_.refusal = v6_.refusal = no_nftables_;
-    return;
-  }
-  auto made = nh::Steering::set_up(route_, *nftables_, tap_, usable_addresses());
-  if (!made) {
-    v4_.refusal = v6_.refusal = made.error().message();
-    return;
-  }
-  steering_.emplace(std::move(*made));
-  if (const auto& refusal = steering_->refusal(Family::v4)) v4_.refusal = refusal->message();
-  if (const auto& refusal = steering_->refusal(Family::v6)) v6_.refusal = refusal->message();
+  const auto give_up = [](Proof& proof, const Error* refusal) {
+    proof.given_up = refusal != nullptr;
+    if (refusal != nullptr) proof.refusal = refusal->message();
+  };
+  const Error missing{.code = Code::unsupported, .sys_errno = 0, .what = no_nftables_};
+  auto made = nftables_ ? nh::Steering::set_up(route_, *nftables_, tap_, usable_addresses()) : Result<nh::Steering>(missing);
+  if (made) steering_.emplace(std::move(*made));
+  const auto refusal_of = [&](Family family) -> const Error* {
+    if (!steering_) return &made.error();
+    const auto& refusal = steering_->refusal(family);
+    return refusal ? &*refusal : nullptr;
+  };
+  give_up(v4_, refusal_of(Family::v4));
+  give_up(v6_, refusal_of(Family::v6));
 }
 
-bool GuestSide::prove(Family family, Proof& proof) {
-  if (!proof.open()) return false;
+void GuestSide::prove(Family family, Proof& proof) {
+  if (!proof.open()) return;
   // A link-local address cannot be told without its interface, and no forward leads there.
   const std::vector<Address> addresses = usable_addresses();
   const auto found = std::find_if(addresses.begin(), addresses.end(), [family](const Address& address) {
     return address.family() == family && !address.is_link_local();
   });
-  if (found == addresses.end()) return false;
+  if (found == addresses.end()) {
+    proof.refusal.clear();
+    return;
+  }
+  if (auto routed = has_way_out(family); !routed) {
+    proof.refusal = std::move(routed).error().message();
+    return;
+  }
+  if (!steering_) set_up();
+  if (!proof.open()) return;
   const auto proved = prove_steering(*found, mark());
   proof.done = proved.ok();
-  if (!proved) proof.refusal = proved.error().message();
-  return true;
+  proof.refusal = proved ? "" : proved.error().message();
+  if (!proved) retry_at_ = clock_.now() + limits::steering_retry_pause;
 }
 
 void GuestSide::tell_steering() {
@@ -186,6 +199,12 @@ void GuestSide::on_event() {
 
 void GuestSide::repair() {
   repaired_ = clock_.now();
+  if (v4_.open() || v6_.open()) {
+    if (repaired_ >= retry_at_)
+      steer();
+    else
+      repair_at_ = retry_at_;
+  }
   if (!steering_) return;
   std::string trouble;
   if (const auto missing = steering_->repair(); !missing) {

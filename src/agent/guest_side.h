@@ -3,9 +3,10 @@
 //
 // Theory of operation. open() makes every netlink socket and opens every file that is needed, before the agent is confined;
 // afterwards only Internet sockets are made. Nothing in the guest is changed before Steer. Then the steering is set up
-// (netlink/steering.h) and proved by a connection, for each family as soon as the TAP has an address of it; what the helper is
-// told is what was proved. If nothing is left that could be proved, the steering is taken back. From then on rules that the
-// guest removes are put back, rate-limited, and a note says so. The end of the object takes back what was done.
+// (netlink/steering.h) and proved by a connection, for each family as soon as the TAP has an address of it and the guest a
+// route to the outside; what the helper is told is what was proved. If nothing could be proved, the steering is taken back; a
+// change of addresses or routes is a reason to try again. From then on rules that the guest removes are put back, rate-limited,
+// and a note says so. The end of the object takes back what was done.
 #pragma once
 
 #include <array>
@@ -43,7 +44,7 @@ class GuestSide {
   void on_state(const InterfaceState& state);
 
   /// Readable when there is an event; -1: nothing is followed.
-  int event_fd() const { return steering_ && repair_at_ == Instant::max() ? routing_.fd() : -1; }
+  int event_fd() const { return wanted_ && repair_at_ == Instant::max() ? routing_.fd() : -1; }
   void on_event();
   Instant deadline() const { return std::min(repair_at_, look_at_); }
   void on_deadline();
@@ -51,15 +52,15 @@ class GuestSide {
  private:
   struct Proof {
     bool done = false;
+    bool given_up = false;  ///< no change of the guest's can help
     std::string refusal;
-    bool open() const { return !done && refusal.empty(); }
+    bool open() const { return !done && !given_up; }
   };
 
   GuestSide(int tap, NlSocket route, RoutingMonitor routing) : tap_(tap), route_(std::move(route)), routing_(std::move(routing)) {}
   void steer();
   void set_up();
-  /// True: something new is known.
-  bool prove(Family family, Proof& proof);
+  void prove(Family family, Proof& proof);
   void tell_steering();
   void repair();
   void look();
@@ -82,7 +83,7 @@ class GuestSide {
   std::optional<nh::Steering> steering_;
   Proof v4_, v6_;
   std::string last_trouble_;
-  Instant repair_at_ = Instant::max(), repaired_ = Instant::min(), look_at_ = Instant::max();
+  Instant repair_at_ = Instant::max(), repaired_ = Instant::min(), retry_at_ = Instant::min(), look_at_ = Instant::max();
   std::optional<ListenerList> listeners_;  ///< as last told
   std::set<std::uint64_t> own_sockets_;    ///< cookies of those that are no program's
   MonotonicClock clock_;

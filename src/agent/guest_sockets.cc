@@ -118,13 +118,16 @@ void reset_at_close(int fd) {
   setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
+Address foreign_client(Family family) {
+  if (family == Family::v4) return Address::v4(0xc0000201);
+  constexpr std::array<std::uint8_t, 16> documentation{0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1};
+  return Address::from_bytes(documentation);
+}
+
 Result<> prove(const Address& guest, std::uint32_t mark) {
   const MonotonicClock clock;
   const Instant deadline = clock.now() + limits::steering_proof;
-  const Address client = guest.is_v4()
-                             ? Address::v4(0xc0000201)
-                             : Address::from_bytes(std::array<std::uint8_t, 16>{0x20, 0x01, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0,
-                                                                                0, 0, 0, 0, 0, 1});
+  const Address client = foreign_client(guest.family());
   NH_LET(listener, guest_socket(GuestSocketKind::tcp_listener, {.address = guest, .port = 0}));
   SockAddr at;
   if (getsockname(listener.get(), at.get(), &at.length) != 0) return sys_error("looking at a listener");
@@ -145,6 +148,13 @@ Result<> prove(const Address& guest, std::uint32_t mark) {
 }
 
 }  // namespace
+
+Result<> has_way_out(Family family) {
+  NH_LET(fd, make(family, SOCK_DGRAM));
+  const SockAddr to({.address = foreign_client(family), .port = 9});
+  if (connect(fd.get(), to.get(), to.length) != 0) return sys_error("the guest's way out");
+  return Ok{};
+}
 
 Result<> prove_steering(const Address& guest, std::uint32_t mark) {
   auto proved = prove(guest, mark);

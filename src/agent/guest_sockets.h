@@ -27,6 +27,9 @@ Result<UniqueFd> udp_stand_in(const Endpoint& appears, const Endpoint& guest, st
 enum class GuestSocketKind : std::uint8_t { tcp_listener, udp };
 Result<UniqueFd> guest_socket(GuestSocketKind kind, const Endpoint& at);
 
+/// Does the guest have a route to a foreign address? Without one its answers go nowhere, and no packet is sent to find out.
+Result<> has_way_out(Family family);
+
 /// Makes a connection from a foreign address to `guest`, an address of the TAP, through the steering, and sends a byte each way;
 /// within limits::steering_proof. 192.0.2.1 and 2001:db8::1 (RFC 5737, RFC 3849) play the client: no packet to them can
 /// arrive anywhere.

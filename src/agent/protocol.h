@@ -78,13 +78,13 @@ struct Note {
 struct Batch {
   Family family = Family::v4;
   std::uint32_t count = 0;
-  std::optional<Error> error;
+  std::optional<Error> error = {};
 };
 /// The answer to a question with a seq: a descriptor (for Localnet none), or an error.
 struct Answer {
   std::uint32_t seq = 0;
   bool has_fd = false;
-  std::optional<Error> error;
+  std::optional<Error> error = {};
 };
 /// What programs of the guest listen on now.
 struct Ports {

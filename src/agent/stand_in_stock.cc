@@ -84,6 +84,12 @@ void AgentStandIns::set_state(State state, std::string reason) {
   if (changed && on_change_) on_change_();
 }
 
+Error AgentStandIns::not_served() const {
+  return {.code = Code::unsupported,
+          .sys_errno = 0,
+          .what = "no stand-in" + (reason_.empty() ? " of this family: the guest has no address" : ": " + reason_)};
+}
+
 // ---- what the agent says ----
 
 void AgentStandIns::on_steering(const agent::Steering& steering, std::vector<UniqueFd> fds) {
@@ -98,8 +104,10 @@ void AgentStandIns::on_steering(const agent::Steering& steering, std::vector<Uni
       port_range_fd_ = std::move(fds[1]);
       port_range_read_ = Instant::min();
     }
-    const auto words = [](const char* family, bool on, const std::string& why) {
-      return on ? std::string() : family + std::string(why.empty() ? "the guest's TAP has no address yet" : why);
+    // A family that the guest simply does not have is worth no words while the other one works.
+    const auto words = [any](const char* family, bool on, const std::string& why) {
+      if (on || (any && why.empty())) return std::string();
+      return family + std::string(why.empty() ? "the guest's TAP has no address" : why);
     };
     std::string why = words("IPv4: ", steering.v4, steering.v4_reason);
     const std::string v6 = words("IPv6: ", steering.v6, steering.v6_reason);
@@ -107,7 +115,7 @@ void AgentStandIns::on_steering(const agent::Steering& steering, std::vector<Uni
     set_state(any ? State::ready : State::off, why + v6);
   }
   for (const Family family : {Family::v4, Family::v6})
-    if (!serves(family)) fail_waiting({.code = Code::unsupported, .sys_errno = 0, .what = reason_}, family);
+    if (!serves(family)) fail_waiting(not_served(), family);
   serve_waiting();
 }
 
@@ -200,7 +208,7 @@ std::uint64_t AgentStandIns::begin(Waiting waiting) {
   if (!link_.alive())
     result = Error{.code = Code::gone, .sys_errno = 0, .what = reason_.empty() ? "the guest agent is lost" : reason_};
   else if (!ordinary && (state_ == State::off || (state_ == State::ready && !serves(waiting.appears.address.family()))))
-    result = Error{.code = Code::unsupported, .sys_errno = 0, .what = reason_};
+    result = not_served();
   else if (waiting_.size() >= limits::stand_in_waiting)
     result = Error{.code = Code::exhausted, .sys_errno = 0, .what = "too many connections wait for a stand-in"};
   else

@@ -103,6 +103,7 @@ class AgentStandIns final : public StandIns, private AgentListener {
   void count(const Result<UniqueFd>& result);
   void let_port_go(Waiting& waiting);
   std::optional<PortRange> port_range();
+  Error not_served() const;
   void set_state(State state, std::string reason);
   void arm();
 

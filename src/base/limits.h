@@ -47,6 +47,8 @@ inline constexpr std::uint32_t steering_tables = 64;
 inline constexpr auto steering_proof = 500ms;
 /// Time between two repairs of rules that the guest removed: bounds what a guest that does so without end can cost.
 inline constexpr auto steering_repair_pause = 250ms;
+/// Time between two attempts to prove the steering, when the first one failed and addresses or routes changed since.
+inline constexpr auto steering_retry_pause = 2s;
 /// Blank stand-ins of a family that the helper keeps; below half of it more are asked for. Of this order are the connects of
 /// one burst; each costs two descriptors' worth of kernel memory (about 3 KiB).
 inline constexpr std::size_t stand_in_stock = 64;

@@ -30,11 +30,44 @@ State full_state() {
   return state;
 }
 
+Error trouble() {
+  return {.code = Code::exhausted, .sys_errno = 24, .what = "making a socket"};
+}
+
+Ports full_ports() {
+  Ports ports;
+  ports.list.more = true;
+  for (std::size_t i = 0; i < limits::guest_listeners; ++i)
+    ports.list.listeners.push_back(
+        {.udp = i % 2 == 0,
+         .at = {.address = Address::any(i % 2 == 0 ? Family::v4 : Family::v6), .port = static_cast<std::uint16_t>(i)}});
+  return ports;
+}
+
 std::vector<FromAgent> one_of_each() {
   return {Failure{.code = Code::denied, .sys_errno = 13, .what = "opening", .field = "tap-name"},
           TapOpened{.info = {.name = "tap0", .vnet_hdr = true, .offload = true, .mac = {{2, 0, 0, 0, 0, 1}}}},
           Outcome{.ra_guard_needed = true, .ipv6_left_out = false, .warnings = {"one", "two"}}, full_state(),
-          LinkGone{}};
+          LinkGone{},
+          Steering{.v4 = true, .v6 = false, .v4_reason = "", .v6_reason = "no IPv6"},
+          Note{.text = "a note"},
+          Batch{.family = Family::v6, .count = 3, .error = trouble()},
+          Answer{.seq = 5, .has_fd = true, .error = std::nullopt},
+          Answer{.seq = 6, .has_fd = false, .error = trouble()},
+          full_ports()};
+}
+
+std::vector<ToAgent> one_of_each_question() {
+  const Endpoint v4{.address = Address::v4(0x0a000264), .port = 80};
+  const Endpoint v6{.address = Address::loopback(Family::v6), .port = 65535};
+  return {Refresh{.seq = 9},
+          Steer{},
+          WantBatch{.family = Family::v6, .count = max_batch},
+          OpenBound{.seq = 1, .appears = v6},
+          OpenUdp{.seq = 2, .appears = v4, .guest = v4},
+          Listen{.seq = 3, .kind = GuestSocketKind::udp, .at = v4},
+          Localnet{.seq = 4},
+          FollowPorts{.on = true}};
 }
 
 TEST_CASE("every message comes out as it went in") {
@@ -56,6 +89,43 @@ TEST_CASE("every message comes out as it went in") {
   auto refresh = decode_to_agent(encode(ToAgent(Refresh{.seq = 9})));
   REQUIRE(refresh);
   CHECK(std::get<Refresh>(*refresh).seq == 9);
+}
+
+TEST_CASE("what steering says comes out as it went in, and tells how many descriptors come with it") {
+  const auto steering = round_trip(Steering{.v4 = false, .v6 = true, .v4_reason = "why", .v6_reason = ""});
+  CHECK((!steering.v4 && steering.v6 && steering.v4_reason == "why" && steering.v6_reason.empty()));
+  CHECK(round_trip(Note{.text = "a note"}).text == "a note");
+  const auto batch = round_trip(Batch{.family = Family::v6, .count = 3, .error = trouble()});
+  CHECK((batch.family == Family::v6 && batch.count == 3 && batch.error && batch.error->message() == trouble().message()));
+  const auto answer = round_trip(Answer{.seq = 7, .has_fd = true, .error = std::nullopt});
+  CHECK((answer.seq == 7 && answer.has_fd && !answer.error));
+  CHECK(round_trip(full_ports()).list == full_ports().list);
+  CHECK(fds_of(steering) == 2);
+  CHECK(fds_of(Steering{}) == 0);
+  CHECK(fds_of(batch) == 3);
+  CHECK(fds_of(answer) == 1);
+  CHECK(fds_of(TapOpened{}) == 1);
+  CHECK(fds_of(Note{}) == 0);
+}
+
+TEST_CASE("every question comes out as it went in, and not if it is shorter or longer") {
+  for (const ToAgent& question : one_of_each_question()) {
+    auto bytes = encode(question);
+    const auto decoded = decode_to_agent(bytes);
+    REQUIRE(decoded);
+    CHECK(decoded->index() == question.index());
+    CHECK(encode(*decoded) == bytes);
+    for (std::size_t size = 0; size < bytes.size(); ++size) CHECK(!decode_to_agent(Bytes(bytes).first(size)));
+    bytes.push_back(0);
+    CHECK(!decode_to_agent(bytes));
+  }
+}
+
+TEST_CASE("questions that cannot be meant are invalid") {
+  CHECK(!decode_to_agent(encode(ToAgent(WantBatch{.family = Family::v4, .count = 0}))));
+  CHECK(!decode_to_agent(encode(ToAgent(WantBatch{.family = Family::v4, .count = max_batch + 1}))));
+  CHECK(!decode_to_agent(encode(ToAgent(OpenUdp{
+      .seq = 1, .appears = {}, .guest = {.address = Address::loopback(Family::v6), .port = 1}}))));
 }
 
 TEST_CASE("what is too long is cut, and still decodes") {
@@ -99,9 +169,12 @@ TEST_CASE("values out of their range are invalid") {
   constexpr std::size_t mtu = 4 + 4 + 6, count = mtu + 4 + 2, address = count + 4;
   CHECK(spoilt(state, mtu + 2, 1));       // above 65535
   CHECK(spoilt(state, count + 1, 1));     // 257 addresses
-  CHECK(spoilt(state, address, 5));       // family
-  CHECK(spoilt(state, address + 1, 33));  // prefix
-  CHECK(spoilt(state, address + 18, 1));  // bytes after an IPv4 address
+  CHECK(spoilt(state, address, 5));        // family
+  CHECK(spoilt(state, address + 17, 33));  // prefix
+  CHECK(spoilt(state, address + 16, 1));   // bytes after an IPv4 address
+  CHECK(spoilt(Batch{.count = 1}, 5, 33));                         // more than a batch
+  CHECK(spoilt(Answer{.seq = 1, .has_fd = true}, 9, 1));           // both a descriptor and an error
+  CHECK(spoilt(Ports{}, 6, 0xff));                                 // more ports than are followed
 }
 
 TEST_CASE("control characters of an untrusted agent do not reach the log") {
@@ -118,6 +191,12 @@ TEST_CASE("no bytes whatsoever crash the decoder") {
     for (int flips = 0; flips < 4; ++flips)
       bytes[(static_cast<std::size_t>(next()) << 8 | next()) % bytes.size()] = next();
     (void)decode_from_agent(bytes).ok();
+    (void)decode_to_agent(bytes).ok();
+  }
+  const auto questions = one_of_each_question();
+  for (int i = 0; i < 20000; ++i) {
+    auto bytes = encode(questions[static_cast<std::size_t>(i) % questions.size()]);
+    for (int flips = 0; flips < 3; ++flips) bytes[next() % bytes.size()] = next();
     (void)decode_to_agent(bytes).ok();
   }
 }
