@@ -10,7 +10,7 @@
 namespace nh {
 namespace {
 
-constexpr std::size_t ip_size_max = 65535;
+constexpr std::size_t ip_length_max = 65535;  // what the header's length field can say
 constexpr std::uint32_t fragment_unit = 8;
 
 std::size_t ip_header_size(const Address& source) {
@@ -20,8 +20,10 @@ std::size_t ip_header_size(const Address& source) {
 // Empty, torn between units, or reaching beyond what an IP packet can hold.
 bool is_malformed(const Packet& piece) {
   const std::size_t size = piece.l4().size();
+  // The length field of IPv4 counts the header (RFC 791 3.1), that of IPv6 does not (RFC 8200 3).
+  const std::size_t counted = piece.source.is_v4() ? ipv4_header : 0;
   return size == 0 || (piece.more_fragments && size % fragment_unit != 0) ||
-         ip_header_size(piece.source) + piece.fragment_offset + size > ip_size_max;
+         counted + piece.fragment_offset + size > ip_length_max;
 }
 
 }  // namespace

@@ -138,8 +138,10 @@ std::optional<FlowEnd> UdpForward::State::open_stand_in(Listener& listener, UdpF
 
 void UdpForward::State::answer(UdpFlow& flow, Bytes payload) {
   flows.used(flow, setup.clock->now(), true);
-  flow.bytes_to_host += payload.size();
   Listener& listener = *listeners.at(flow.client.listener);
+  // 20 bytes more fit into IPv6; they are carried neither way.
+  if (payload.size() > limits::datagram) return listener.count(&Counters::dropped_send);
+  flow.bytes_to_host += payload.size();
   listener.count(&Counters::datagrams_to_clients);
   listener.count(&Counters::bytes_to_clients, payload.size());
   buffers->queue.put(listener.id,

@@ -16,11 +16,20 @@ struct FakeDevice final : FrameDevice {
   bool can_offload = true;
 
   Result<MutableBytes> read() override { return MutableBytes(); }
-  Taken write(Bytes frame, const Offload&) override {
+  bool knows_runs = true, takes_run = true;
+  Offload last;
+
+  Taken write(Bytes frame, const Offload& offload) override {
+    last = offload;
+    if (offload.datagrams && !takes_run) {
+      knows_runs = false;
+      return Taken::lost;
+    }
     if (answer == Taken::yes) written.emplace_back(frame.begin(), frame.end());
     return answer;
   }
   bool offloads() const override { return can_offload; }
+  bool datagram_runs() const override { return knows_runs; }
   int poll_fd() const override { return -1; }
 };
 
@@ -109,4 +118,22 @@ TEST_CASE("router advertisements are kept from a guest that could not be told to
   output.send_to_guest(advertisement());
   CHECK(device.written.size() == (guarded ? 0u : 1u));
   CHECK(output.counters().advertisements_dropped == (guarded ? 1u : 0u));
+}
+
+TEST_CASE("a run of datagrams goes as one frame, until the device says that it does not know them", "[output]") {
+  FakeDevice device;
+  TapOutput output(device);
+  const std::vector<std::uint8_t> frame(300, 'x');
+  CHECK(output.takes_runs());
+  CHECK(output.send_run_to_guest(frame, 100));
+  CHECK(device.written.size() == 1);
+  CHECK(device.last.segment_size == 100);
+  CHECK(device.last.datagrams);
+  CHECK(device.last.partial_checksum);
+  device.takes_run = false;
+  CHECK_FALSE(output.send_run_to_guest(frame, 100));
+  CHECK_FALSE(output.takes_runs());
+  CHECK_FALSE(output.send_run_to_guest(frame, 100));
+  CHECK(device.written.size() == 1);
+  CHECK(output.counters().lost == 0);
 }

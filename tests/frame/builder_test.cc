@@ -141,6 +141,35 @@ TEST_CASE("unreachable quotes the packet and tells the kind") {
   CHECK(error.quoted_to == offending.to());
 }
 
+TEST_CASE("an error about a datagram that is no longer there quotes it") {
+  const bool v4 = GENERATE(true, false);
+  const std::size_t size = GENERATE(std::size_t{0}, std::size_t{20}, std::size_t{3000});
+  const std::vector<std::uint8_t> payload = bytes_of(size);
+  const SentDatagram sent{at(v4 ? "10.0.2.100" : "fd00::100", 5000), at(v4 ? "192.0.2.7" : "2001:db8::7", 99), payload};
+  const Address router = addr(v4 ? "10.0.2.2" : "fd00::2");
+  FrameRecorder sink;
+  send_unreachable(sink, link_path, sent, router, Unreachable::port);
+  send_too_big(sink, link_path, sent, router, 1400);
+  REQUIRE(sink.frames.size() == 2);
+  for (Frame& frame : sink.frames) {
+    CHECK(checksums_right(frame));
+    CHECK(frame.size() <= ethernet_header + (v4 ? 576u : 1280u));
+    Packet error = parsed(frame);
+    CHECK(error.source == router);
+    CHECK(error.destination == sent.from.address);
+    CHECK(error.mac_destination == guest_mac);
+    REQUIRE(read_quote(error));
+    CHECK(error.quoted_from == sent.from);
+    CHECK(error.quoted_to == sent.to);
+  }
+  const Packet port = parsed(sink.frames[0]), big = parsed(sink.frames[1]);
+  CHECK(int{port.l4()[0]} == (v4 ? 3 : 1));
+  CHECK(int{port.l4()[1]} == (v4 ? 3 : 4));
+  CHECK(int{big.l4()[0]} == (v4 ? 3 : 2));
+  CHECK(int{big.l4()[1]} == (v4 ? 4 : 0));
+  CHECK(big.l4()[6] * 256 + big.l4()[7] == 1400);
+}
+
 TEST_CASE("a long packet is quoted as far as the standards allow") {
   const bool v4 = GENERATE(true, false);
   Frame frame = v4 ? udp(at("10.0.2.100", 5000), at("192.0.2.7", 99), bytes_of(3000))
