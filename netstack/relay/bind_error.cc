@@ -43,10 +43,10 @@ Error bind_error(int err, Transport transport, const Endpoint& endpoint,
                     "sysctl net.ipv4.ip_unprivileged_port_start=" + std::to_string(endpoint.port);
     }
   } else if (err == EADDRNOTAVAIL) {
-    error.field = "host_address";
+    error.field = "host_addr";
     error.what += ": no such address on this host";
   } else if (err == EAFNOSUPPORT || err == EINVAL) {
-    error.field = "host_address";
+    error.field = "host_addr";
   }
   return error;
 }

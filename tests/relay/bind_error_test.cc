@@ -45,7 +45,7 @@ TEST_CASE("a port in use and an address that is not there name their fields") {
   CHECK(taken.field == "host_port");
   const Error absent = bind_error(EADDRNOTAVAIL, Transport::tcp, at("192.0.2.1", 8080));
   CHECK(absent.code == Code::missing);
-  CHECK(absent.field == "host_address");
+  CHECK(absent.field == "host_addr");
   CHECK(absent.message().find("192.0.2.1:8080/tcp") != std::string::npos);
 }
 
