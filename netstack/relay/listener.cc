@@ -11,7 +11,9 @@
 namespace nh {
 namespace {
 
-bool set_number(int fd, int level, int name, int value) { return setsockopt(fd, level, name, &value, sizeof value) == 0; }
+bool set_number(int fd, int level, int name, int value) {
+  return setsockopt(fd, level, name, &value, sizeof value) == 0;
+}
 
 Error interface_error(int err, const std::string& name) {
   Error error = sys_error(err, "listening on interface " + name);
@@ -34,11 +36,14 @@ Endpoint bound_endpoint(int fd) {
   return endpoint ? *endpoint : Endpoint{};
 }
 
-Result<Listener> open_listener(Transport transport, const Endpoint& endpoint, const std::string& interface, Wildcard wildcard) {
+Result<Listener> open_listener(Transport transport, const Endpoint& endpoint, const std::string& interface,
+                               Wildcard wildcard) {
   const bool v6 = endpoint.address.is_v6(), tcp = transport == Transport::tcp;
   const int type = (tcp ? SOCK_STREAM : SOCK_DGRAM) | SOCK_CLOEXEC | SOCK_NONBLOCK;
   Listener made{.fd = UniqueFd(socket(v6 ? AF_INET6 : AF_INET, type, 0)), .bound = {}};
   const int fd = made.fd.get();
+  if (!made.fd && errno == EAFNOSUPPORT && !interface.empty() && endpoint.address == Address::any(Family::v6))
+    return open_listener(transport, {Address::any(Family::v4), endpoint.port}, interface);
   if (!made.fd) return bind_error(errno, transport, endpoint);
   const bool only = !endpoint.address.is_unspecified() || wildcard == Wildcard::v6_only;
   if (v6 && !set_number(fd, IPPROTO_IPV6, IPV6_V6ONLY, only ? 1 : 0)) return bind_error(errno, transport, endpoint);

@@ -19,7 +19,8 @@ struct Listener {
 enum class Wildcard : std::uint8_t { dual, v6_only };
 
 /// Bound, and listening if it is TCP. With an `interface` only packets that come by it are taken (SO_BINDTODEVICE, without a
-/// privilege since Linux 5.7). Errors: those of bind_error; missing with the field host_interface: there is none of the name.
+/// privilege since Linux 5.7), at [::] those of both families, of IPv4 alone on a host without IPv6. Errors: those of bind_error;
+/// missing with the field host_interface: there is none of the name.
 Result<Listener> open_listener(Transport transport, const Endpoint& endpoint, const std::string& interface = {},
                                Wildcard wildcard = Wildcard::dual);
 

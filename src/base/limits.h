@@ -126,7 +126,8 @@ inline constexpr std::size_t relay_waiting = 1024;              ///< clients tha
 inline constexpr auto relay_accept_pause = 100ms;               ///< listeners rest when the kernel has no fd or memory left
 
 // ---- forwards ----
-inline constexpr std::size_t forwards = 4096;  ///< rules at once; more are refused
+inline constexpr std::size_t forwards = 4096;  ///< listeners of all rules, a descriptor each; a rule that does not fit is refused
+inline constexpr std::size_t udp_reverse_flows = 1024;  ///< clients in the guest of UDP reverse rules, a descriptor each; a new one's datagram is dropped and counted
 
 // ---- DNS ----
 inline constexpr std::size_t dns_queries = 1024;         ///< under way; the newest is dropped and counted

@@ -27,13 +27,25 @@ std::vector<Address> addresses_of(const TapState& state) {
   return addresses;
 }
 
+void log_rule(const RuleEntry& rule) {
+  constexpr std::size_t lines = 16;  // of a range; control commands list the rest
+  std::size_t said = 0;
+  for (const ListenerEntry& listener : rule.listeners) {
+    if (said++ == lines) return log::info("forwarding " + rule.spec.text() + ": " + std::to_string(rule.listeners.size()) + " ports in all");
+    const std::string host = listener.host_path.empty() ? listener.host.text() : listener.host_path;
+    const bool reverse = rule.spec.kind == RuleSpec::Kind::reverse;
+    log::info("forwarding " + std::string(transport_name(listener.transport)) + " " + (reverse ? listener.guest.text() + " of the guest" : host) + " to " +
+              (reverse ? host + " of the host" : listener.guest.text()) + (listener.reason.empty() || reverse ? "" : " by libslirp: " + listener.reason));
+  }
+}
+
 }  // namespace
 
 Helper::Helper(const Options& options, const UniqueFd& signals, std::uint64_t nofile, Attachment attachment)
     : options_(options), signals_(signals), nofile_(nofile), attachment_(std::move(attachment)) {}
 
 Helper::~Helper() {
-  if (forwards_) forwards_->clear();
+  if (rules_) rules_->clear();
 }
 
 Result<std::unique_ptr<Helper>> Helper::start(const Options& options, const UniqueFd& signals, std::uint64_t nofile) {
@@ -164,16 +176,16 @@ Result<> Helper::finish_attachment() {
 }
 
 Result<> Helper::add_forwards() {
-  forwards_.emplace(attachment_.plan, *slirp_, *udp_forward_);
-  for (const ForwardSpec& spec : options_.forwards) {
-    auto entry = forwards_->add(spec);
-    if (!entry) {
-      Error error = std::move(entry).error().in("--forward " + spec.text());
-      return error;
-    }
-    log::info("forwarding " + std::string(transport_name(spec.transport)) + " " + entry->bound.text() + " to " +
-              Endpoint{entry->guest, spec.guest_port.value()}.text());
-  }
+  udp_reverse_.emplace(UdpReverseSetup{.epoll = &*flows_, .clock = &loop_.clock(), .ids = &flow_ids_});
+  udp_reverse_deadline_ = loop_.deadline([this] { return udp_reverse_->next_deadline(); }, [this] { udp_reverse_->expire(); });
+  slirp_path_.emplace(*slirp_);
+  udp_path_.emplace(*udp_forward_, *udp_reverse_, attachment_.plan);
+  rules_.emplace(RuleTableSetup{.rules = {.plan = attachment_.plan, .to_loopback = options_.forward_to_loopback},
+                                .listeners = {.general = &*slirp_path_, .datagrams = &*udp_path_, .inherited = options_.listeners}});
+  forwards_.emplace(*rules_);
+  auto added = rules_->add(options_.forwards);
+  if (!added) return std::move(added).error().in("--forward");
+  for (const RuleEntry& rule : *added) log_rule(rule);
   return Ok{};
 }
 
@@ -254,9 +266,11 @@ Result<> Helper::confine() {
                            .inspectable = options_.personality == Personality::slirp4netns,
                            .directories = {{.fd = attachment_.target.path_directory.get()}},
                            .agent = attachment_.agent ? attachment_.agent->pid() : 0};
+  for (const int directory : rules_->directory_fds()) wanted.directories.push_back({.fd = directory, .writable = true});
   if (control_) wanted.directories.push_back({.fd = control_->directory_fd(), .writable = true});
   NH_LET(confined, confine_helper(wanted));
   confinement_ = std::move(confined);
+  if (options_.sandbox || options_.seccomp) rules_->confined();
   return Ok{};
 }
 

@@ -21,8 +21,10 @@
 #include "src/control/control_server.h"
 #include "src/control/info.h"
 #include "src/helper/attachment.h"
+#include "src/helper/forward_adapters.h"
 #include "src/helper/forward_table.h"
 #include "src/helper/options.h"
+#include "src/helper/rule_table.h"
 
 namespace nh {
 
@@ -74,10 +76,15 @@ class Helper {
   std::optional<UdpForward> udp_forward_;
   std::unique_ptr<DnsForwarder> dns_;
   std::optional<TapBridge> bridge_;
+  FlowIds flow_ids_;
+  std::optional<UdpReverse> udp_reverse_;
+  std::optional<SlirpPath> slirp_path_;
+  std::optional<UdpPath> udp_path_;
+  std::optional<RuleTable> rules_;
   std::optional<ForwardTable> forwards_;
   std::unique_ptr<ControlServer> control_;
   Watch signal_watch_, exit_watch_, sync_watch_, target_watch_;
-  Timer path_timer_, udp_deadline_, dns_deadline_;
+  Timer path_timer_, udp_deadline_, udp_reverse_deadline_, dns_deadline_;
 };
 
 }  // namespace nh

@@ -13,7 +13,7 @@ constexpr std::string_view prefix = "org.netns-helper.";
 enum class Kind : std::uint8_t {
   flag,   // "true" or "false"
   value,  // once
-  list,   // separated by commas; further ones under KEY.SUFFIX
+  list,   // separated by semicolons if there is one, else by commas; further ones under KEY.SUFFIX
   name    // TAPNAME
 };
 
@@ -40,6 +40,7 @@ constexpr Row table[] = {
     {"api-socket", Kind::value, AnnotationReach::all},
     {"dns", Kind::list, AnnotationReach::all},
     {"forward", Kind::list, AnnotationReach::all},
+    {"forward-to-loopback", Kind::flag, AnnotationReach::all},
     {"outbound-addr", Kind::value, AnnotationReach::all},
     {"outbound-addr6", Kind::value, AnnotationReach::all},
 };
@@ -70,13 +71,16 @@ Result<> add_words(const Row& row, const std::string& key, std::string_view valu
     words.push_back(option + "=" + std::string(value));
     return Ok{};
   }
+  // A rule of --forward may have commas of its own; a semicolon ends it, the last one too.
+  const char separator = value.find(';') != value.npos ? ';' : ',';
+  if (separator == ';' && value.back() == ';') value.remove_suffix(1);
   while (true) {
-    const auto comma = value.find(',');
-    const std::string_view one = value.substr(0, comma);
+    const auto end = value.find(separator);
+    const std::string_view one = value.substr(0, end);
     if (one.empty()) return refused(key, "must not be empty");
     words.push_back(option + "=" + std::string(one));
-    if (comma == value.npos) return Ok{};
-    value.remove_prefix(comma + 1);
+    if (end == value.npos) return Ok{};
+    value.remove_prefix(end + 1);
   }
 }
 

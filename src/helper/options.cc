@@ -24,7 +24,7 @@ struct Raw {
   std::string ready_fd, exit_fd, sync_fd, bwrap_info_fd, block_fd;
   std::vector<std::string> dns, forwards;
   bool no_configure = false, leave_lo = false, no_ipv6 = false, no_dns = false;
-  bool allow_host_loopback = false, allow_link_local = false, sandbox = false, seccomp = false, log_json = false, version = false;
+  bool allow_host_loopback = false, allow_link_local = false, forward_to_loopback = false, sandbox = false, seccomp = false, log_json = false, version = false;
 };
 
 void declare(CLI::App& app, Raw& raw) {
@@ -67,7 +67,8 @@ void declare(CLI::App& app, Raw& raw) {
   option("--outbound-addr6", raw.outbound6, "IPv6 source of outgoing connections", "ADDR|IF");
 
   group = "Forward";
-  option("--forward", raw.forwards, "[HOST_ADDR:]HOST_PORT:[GUEST_ADDR:]GUEST_PORT[/tcp|/udp]; repeatable", "SPEC");
+  option("--forward", raw.forwards, "[HOST:]PORTS[:[GUEST:]PORTS][/tcp|/udp|/both], unix:, fd:, auto or reverse:; repeatable", "RULE");
+  flag("--forward-to-loopback", raw.forward_to_loopback, "Rules without a guest address lead to the guest's loopback");
   option("--api-socket", raw.api_socket, "Control socket", "PATH");
 
   group = "Confine";
@@ -183,9 +184,10 @@ Result<> fill_reach(const Raw& raw, Options& options) {
 
 Result<> fill_life(const Raw& raw, Options& options) {
   for (const std::string& text : raw.forwards) {
-    NH_LET(spec, of_option("forward", ForwardSpec::parse(text)));
-    options.forwards.push_back(spec);
+    NH_LET(spec, of_option("forward", RuleSpec::parse(text)));
+    options.forwards.push_back(std::move(spec));
   }
+  options.forward_to_loopback = raw.forward_to_loopback;
   options.api_socket = raw.api_socket;
   options.sandbox = raw.sandbox;
   options.seccomp = raw.seccomp;
@@ -222,6 +224,7 @@ std::vector<int> named_descriptors(const Options& options) {
   std::vector<int> named{options.ready_fd,     options.exit_fd,       options.sync_fd,
                          options.block_fd,     options.bwrap_info_fd, options.target_pidfd,
                          options.held_fd};
+  for (const ListenFd& listener : options.listeners) named.push_back(listener.fd);
   const bool process = options.attach == TargetKind::pid;
   // PATH|FD: digits alone are a descriptor.
   for (const std::string& text : {process ? std::string() : options.target, options.userns})

@@ -7,9 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "netstack/relay/forward_spec.h"
+#include "netstack/relay/rule_spec.h"
 #include "src/base/address.h"
 #include "src/base/log.h"
+#include "src/linux/listen_fds.h"
 #include "src/linux/target.h"
 
 namespace nh {
@@ -46,7 +47,9 @@ struct Options {
   std::string outbound_v4, outbound_v6;  ///< an address or an interface's name; empty: the kernel chooses
   bool outbound_may_come = false;        ///< the host need not have that address at the start
 
-  std::vector<ForwardSpec> forwards;
+  std::vector<RuleSpec> forwards;
+  bool forward_to_loopback = false;  ///< rules without a guest address lead to the guest's loopback
+  std::vector<ListenFd> listeners;   ///< inherited, for rules of the kind fd:NAME
   std::string api_socket;
 
   bool sandbox = false;  ///< empty root, no capability: confine/confine.h

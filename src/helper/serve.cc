@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "src/helper/serve.h"
 
+#include <algorithm>
 #include <csignal>
 
 #include "src/helper/bwrap_fds.h"
 #include "src/helper/helper.h"
 #include "src/linux/inherited_fds.h"
+#include "src/linux/listen_fds.h"
 #include "src/linux/nofile.h"
 #include "src/loop/signals.h"
 
@@ -34,7 +36,17 @@ Result<> move_descriptors(Options& options) {
   return Ok{};
 }
 
+// Whatever an option names is that, and no listener. slirp4netns knows none.
+void take_listeners(Options& options) {
+  std::vector<ListenFd> inherited = take_listen_fds();
+  if (options.personality != Personality::native) return;
+  const std::vector<int> named = named_descriptors(options);
+  std::erase_if(inherited, [&](const ListenFd& one) { return std::find(named.begin(), named.end(), one.fd) != named.end(); });
+  options.listeners = std::move(inherited);
+}
+
 Result<Ending> run(Options options) {
+  take_listeners(options);
   NH_TRY(move_descriptors(options));
   NH_TRY(close_all_but(named_descriptors(options)));
   NH_LET(signals, take_signals({SIGTERM, SIGINT}));

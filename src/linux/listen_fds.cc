@@ -35,8 +35,9 @@ Result<const ListenFd*> find(const std::vector<ListenFd>& inherited, std::string
   const auto index = parse_unsigned(name, 0, most_fds, "host_fd");
   if (index && *index < inherited.size()) return &inherited[*index];
   return fault(Code::missing, name,
-               inherited.empty() ? "cannot be had: no listener was inherited (LISTEN_FDS, sd_listen_fds(3))"
-                                 : "is neither a name in LISTEN_FDNAMES nor an index below " + std::to_string(inherited.size()));
+               inherited.empty()
+                   ? "cannot be had: no listener was inherited (LISTEN_FDS, sd_listen_fds(3))"
+                   : "is neither a name in LISTEN_FDNAMES nor an index below " + std::to_string(inherited.size()));
 }
 
 bool option_is(int fd, int name, int wanted) {
@@ -71,7 +72,8 @@ Result<UniqueFd> copy_of_listener(const std::vector<ListenFd>& inherited, std::s
     return fault(Code::invalid, name, "is no stream socket that listens");
   UniqueFd copy(fcntl(found->fd, F_DUPFD_CLOEXEC, 0));
   const int flags = copy ? fcntl(copy.get(), F_GETFL) : -1;
-  if (flags < 0 || fcntl(copy.get(), F_SETFL, flags | O_NONBLOCK) != 0) return sys_error("copying the inherited listener " + found->name);
+  if (flags < 0 || fcntl(copy.get(), F_SETFL, flags | O_NONBLOCK) != 0)
+    return sys_error("copying the inherited listener " + found->name);
   return copy;
 }
 

@@ -29,6 +29,9 @@ TEST_CASE("annotations become words of the command line", "[oci]") {
   CHECK(words({{"org.netns-helper.forward", "8080:80,[::1]:53:53/udp"},
                {"org.netns-helper.forward.0", "22:22"}})
             .value() == Words{"--forward=8080:80", "--forward=[::1]:53:53/udp", "--forward=22:22"});
+  CHECK(words({{"org.netns-helper.forward", "80,443:1080,1443/tcp;auto:!22"}}).value() ==
+        Words{"--forward=80,443:1080,1443/tcp", "--forward=auto:!22"});
+  CHECK(words({{"org.netns-helper.forward", "80,443;"}}).value() == Words{"--forward=80,443"});
   CHECK(words({{"org.netns-helper.tap-name", "--pid"}, {"org.netns-helper.mtu", "1"}}).value() ==
         Words{"--mtu=1", "--", "--pid"});
 }
@@ -40,7 +43,7 @@ TEST_CASE("every annotation is an option that the command line knows", "[oci]") 
       {"no-dns", "true"},           {"no-ipv6", "true"},       {"sandbox", "true"},
       {"seccomp", "true"},          {"tap-name", "net0"},      {"allow-host-loopback", "true"},
       {"allow-link-local", "true"}, {"api-socket", "/s"},      {"dns", "192.0.2.1,192.0.2.2"},
-      {"forward", "1:2"},           {"outbound-addr", "eth0"}, {"outbound-addr6", "eth0"},
+      {"forward", "1:2"},           {"forward-to-loopback", "true"}, {"outbound-addr", "eth0"}, {"outbound-addr6", "eth0"},
   };
   for (const auto& [key, value] : values) {
     auto added = words({{std::string("org.netns-helper.") + key, value}});
@@ -63,6 +66,8 @@ TEST_CASE("an annotation that is no option, or no value of it, is refused by its
       {"org.netns-helper.forwards", "1"},
       {"org.netns-helper.forward", ""},
       {"org.netns-helper.forward", "1:1,"},
+      {"org.netns-helper.forward", ";"},
+      {"org.netns-helper.forward", "1:1;;"},
       {"org.netns-helper.no-dns", "1"},
       {"org.netns-helper.mtu", std::string("1\0", 2)},
   };

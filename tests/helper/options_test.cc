@@ -44,7 +44,7 @@ TEST_CASE("every option arrives", "[options]") {
   const Options options =
       options_of({"--netns", "/run/netns/a", "--userns", "/run/u", "--leave-lo", "--mtu", "9000", "--mac", "02:00:00:00:00:07", "--cidr", "10.1.0.0/16",
                   "--cidr6", "fd01::/64", "--dns", "192.0.2.1", "--dns", "2001:db8::1", "tap7", "--allow-host-loopback", "--allow-link-local",
-                  "--outbound-addr", "eth0", "--outbound-addr6", "::1", "--forward", "8080:80", "--forward", "[::1]:53:53/udp", "--api-socket", "/run/s",
+                  "--outbound-addr", "eth0", "--outbound-addr6", "::1", "--forward", "8080:80", "--forward", "[::1]:53:53/udp", "--forward", "auto:!22/both", "--forward-to-loopback", "--api-socket", "/run/s",
                   "--ready-fd", "1", "--exit-fd", "0", "--log-level", "debug", "--log-json", "--sandbox", "--seccomp"});
   CHECK(options.attach == TargetKind::netns_path);
   CHECK(options.userns == "/run/u");
@@ -59,7 +59,9 @@ TEST_CASE("every option arrives", "[options]") {
   CHECK(options.allow_link_local);
   CHECK(options.outbound_v4 == "eth0");
   CHECK(options.outbound_v6 == "::1");
-  CHECK(options.forwards.size() == 2);
+  CHECK(options.forwards.size() == 3);
+  CHECK(options.forwards[2].kind == RuleSpec::Kind::automatic);
+  CHECK(options.forward_to_loopback);
   CHECK(options.sandbox);
   CHECK(options.seccomp);
   CHECK(options.api_socket == "/run/s");
@@ -88,7 +90,7 @@ TEST_CASE("a command line that breaks a rule is refused with its name", "[option
       {{"--pid", "1", "--cidr6", "fd00::/64", "--no-ipv6"}, "--no-ipv6"},
       {{"--pid", "1", "--dns", "one.one"}, "--dns"},
       {{"--pid", "1", "--dns", "192.0.2.1", "--no-dns"}, "--no-dns"},
-      {{"--pid", "1", "--forward", "80"}, "--forward"},
+      {{"--pid", "1", "--forward", "http"}, "--forward"},
       {{"--pid", "1", "--ready-fd", "999"}, "--ready-fd"},
       {{"--pid", "1", "--ready-fd", "1", "--exit-fd", "1"}, "--exit-fd"},
       {{"--pid", "1", "--ready-fd", "-1"}, "--ready-fd"},
@@ -134,6 +136,10 @@ TEST_CASE("only the descriptors that are named stay open", "[options]") {
   CHECK(named({"--netns", "/run/5"}).empty());
   CHECK(named({"--tap-fd", "5"}) == std::vector<int>{5});
   CHECK(named({"--tap-socket", "5"}) == std::vector<int>{5});
+  Options options = options_of({"--pid", "5"});
+  options.listeners = {{.fd = 3, .name = "web"}};
+  const auto fds = named_descriptors(options);
+  CHECK(std::count(fds.begin(), fds.end(), 3) == 1);
 }
 
 TEST_CASE("help and version need no target", "[options]") {

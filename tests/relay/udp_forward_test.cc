@@ -525,7 +525,7 @@ TEST_CASE(
   error = f.forward.add(1, ForwardSpec::parse("192.0.2.1:0:80/udp").value());
   REQUIRE_FALSE(error);
   CHECK(error.error().code == Code::missing);
-  CHECK(error.error().field == "host_address");
+  CHECK(error.error().field == "host_addr");
   Fixture without_v6(100, 1000);
   error = without_v6.forward.add(1, ForwardSpec::parse("0:[fd00::100]:80/udp").value());
   REQUIRE_FALSE(error);

@@ -126,9 +126,10 @@ std::vector<std::string> helper_command(const NetworkPlan& plan, const std::stri
   if (plan.confine_helper) command.insert(command.end(), {"--sandbox", "--seccomp"});
   const bool own_addresses = plan.addresses == NetworkPlan::Addresses::private_30;
   if (own_addresses) command.emplace_back("--no-configure");
-  for (ForwardSpec spec : plan.publish) {
+  for (RuleSpec spec : plan.publish) {
     // The helper's idea of the guest's address is another one.
-    if (own_addresses && !spec.guest_address && spec.host_address.is_v4())
+    const bool host_v6 = spec.host_address && spec.host_address->is_v6();
+    if (own_addresses && spec.kind == RuleSpec::Kind::forward && !spec.guest_address && !host_v6)
       spec.guest_address = guest_network(plan).addresses.front();
     command.push_back("--forward=" + spec.text());
   }

@@ -72,8 +72,8 @@ Result<> fill_helper_options(const RawOptions& raw, NetworkPlan& network) {
   if (!raw.api_socket.empty()) words.push_back("--api-socket=" + raw.api_socket);
   words.insert(words.end(), raw.helper_options.begin(), raw.helper_options.end());
   for (const std::string& text : raw.publish) {
-    NH_LET(spec, of_option("publish", ForwardSpec::parse(text)));
-    network.publish.push_back(spec);
+    NH_LET(spec, of_option("publish", RuleSpec::parse(text)));
+    network.publish.push_back(std::move(spec));
   }
   network.helper_path = raw.helper;
   if (!raw.confine_helper.empty()) {

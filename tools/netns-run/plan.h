@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "netstack/relay/forward_spec.h"
+#include "netstack/relay/rule_spec.h"
 #include "src/base/address.h"
 #include "src/linux/id_map.h"
 #include "src/linux/namespace_set.h"
@@ -81,7 +81,7 @@ struct NetworkPlan {
   std::optional<Cidr> cidr6 = Cidr::of(Address::parse("fd00::").value(), 64);  ///< nullopt: no IPv6
   unsigned mtu = 1500;
   bool dns = true;
-  std::vector<ForwardSpec> publish;
+  std::vector<RuleSpec> publish;
   std::string helper_path;                  ///< empty: beside ourselves, then PATH
   std::vector<std::string> helper_options;  ///< more words for netns-helper's command line: --outbound-addr=..., --dns=...
   bool confine_helper = true;               ///< --sandbox and --seccomp of netns-helper(1)
