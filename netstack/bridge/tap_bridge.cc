@@ -146,6 +146,7 @@ void TapBridge::packet(Packet& packet) {
     return;
   }
   if (packet.is_udp() && parts_.udp_forward->take(packet)) return;
+  if (packet.is_tcp() && !opens_flow(packet) && parts_.relays->owns(packet.from(), packet.to())) return stray(packet);
   switch (reachability_.judge(packet)) {
     case Reach::outside:
     case Reach::gateway_service:
@@ -182,6 +183,25 @@ void TapBridge::to_slirp(const Packet& packet) {
 void TapBridge::feed(Bytes frame) {
   fed_ = true;
   parts_.slirp->input(frame);
+}
+
+// The guest has forgotten that this connection is steered (conntrack -F, a table that was reloaded). libslirp would reset what
+// it does not know. Written back, the segment finds the stand-in (netlink/steering.h, "pre"), whose answer marks the
+// connection again: one is enough. Without those rules a guest that forwards would send it here again, so they are counted.
+void TapBridge::stray(const Packet& packet) {
+  ++counters_.strays;
+  const Instant now = loop_.clock().now();
+  if (now - stray_window_ >= std::chrono::seconds(1)) {
+    stray_window_ = now;
+    strays_in_window_ = 0;
+  }
+  if (++strays_in_window_ > limits::strays_per_second) return;
+  std::vector<std::uint8_t> frame(packet.frame.begin(), packet.frame.end());
+  const AddressPlan::Net* net = plan_.net(packet.source.family());
+  const MacAddress from = AddressPlan::gateway_mac((net == nullptr ? plan_.v4 : *net).gateway);
+  std::copy(packet.mac_source.bytes.begin(), packet.mac_source.bytes.end(), frame.begin());
+  std::copy(from.bytes.begin(), from.bytes.end(), frame.begin() + 6);
+  parts_.output->send_to_guest(frame);
 }
 
 void TapBridge::dns(Packet& packet) {

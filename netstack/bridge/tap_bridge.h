@@ -23,6 +23,7 @@
 #include "netstack/frame/neighbours.h"
 #include "netstack/guard/frame_guard.h"
 #include "netstack/policy/reachability.h"
+#include "netstack/relay/relay_set.h"
 #include "netstack/relay/udp_forward.h"
 #include "netstack/slirp/slirp_stack.h"
 #include "src/loop/epoll_set.h"
@@ -46,6 +47,7 @@ struct BridgeParts {
   Neighbours* neighbours;
   SlirpStack* slirp;
   UdpForward* udp_forward;
+  const RelaySet* relays;
   DnsForwarder* dns;
   std::optional<DnsRedirect> redirect;  ///< the same that `output` has; nullopt without DNS
 };
@@ -57,6 +59,7 @@ class TapBridge final : private EpollSet::Handler {
     std::uint64_t refused_loopback = 0, refused_link_local = 0, refused_virtual = 0, ignored = 0;
     std::uint64_t errors_sent = 0, errors_suppressed = 0;  ///< ICMP errors of ours; the rate limit
     std::uint64_t turns = 0;  ///< in which libslirp was served
+    std::uint64_t strays = 0;  ///< segments of relays that came by the TAP, and were written back
   };
   struct Hooks {
     /// Asks for the guest's present addresses; the answer comes as set_guest_state. Empty: there is no agent.
@@ -87,6 +90,7 @@ class TapBridge final : private EpollSet::Handler {
   void packet(Packet& packet);
   void to_slirp(const Packet& packet);
   void feed(Bytes frame);
+  void stray(const Packet& packet);
   void dns(Packet& packet);
   void refuse(const Packet& packet, std::uint64_t& counter);
   void park(Bytes frame);
@@ -109,6 +113,8 @@ class TapBridge final : private EpollSet::Handler {
   std::vector<std::vector<std::uint8_t>> parked_;
   bool asked_ = false;
   Instant last_question_{};
+  Instant stray_window_{};
+  std::uint32_t strays_in_window_ = 0;
   Instant error_window_{};
   std::uint32_t errors_in_window_ = 0;
   Counters counters_;

@@ -54,7 +54,10 @@ class TcpForward::Listener final : public EpollSet::Handler {
     watched_ = true;
     return Ok{};
   }
-  void set_goal(const TcpGoal& goal) { goal_ = goal; }
+  void assign(std::uint64_t rule, const TcpGoal& goal) {
+    rule_ = rule;
+    goal_ = goal;
+  }
   void go_on() {
     if (std::exchange(resting_, false)) owner_.setup_.epoll->modify(fd_.get(), EPOLLIN);
   }
@@ -127,9 +130,9 @@ void TcpForward::remove(std::uint64_t listener) {
   listeners_.erase(listener);
 }
 
-void TcpForward::set_goal(std::uint64_t listener, const TcpGoal& goal) {
+void TcpForward::assign(std::uint64_t listener, std::uint64_t rule, const TcpGoal& goal) {
   NH_BUG_IF(!check(goal));
-  if (const auto found = listeners_.find(listener); found != listeners_.end()) found->second->set_goal(goal);
+  if (const auto found = listeners_.find(listener); found != listeners_.end()) found->second->assign(rule, goal);
 }
 
 void TcpForward::set_guest_addresses(const std::vector<Address>& addresses) {
@@ -219,7 +222,8 @@ void TcpForward::lead_to_host(std::uint64_t rule, const HostGoal& goal, UniqueFd
 Result<UniqueFd> TcpForward::dial(const HostGoal& goal) const {
   SockAddr to;
   if (!goal.path.empty()) {
-    if (setup_.dial_unix) return setup_.dial_unix(goal.path);
+    if (confined_)
+      return Error{.code = Code::unsupported, .what = "a helper with --sandbox or --seccomp reaches no Unix socket: " + goal.path};
     sockaddr_un name{};
     name.sun_family = AF_UNIX;
     if (goal.path.size() >= sizeof name.sun_path) return sys_error(ENAMETOOLONG, "connecting to " + goal.path);

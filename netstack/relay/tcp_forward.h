@@ -48,8 +48,6 @@ struct TcpForwardSetup {
   RelaySet* relays;
   StandIns* stand_ins;
   AddressPlan plan;
-  /// A non-blocking socket connected to this path; by default connect(2). Where we cannot reach it ourselves.
-  std::function<Result<UniqueFd>(const std::string& path)> dial_unix = {};
 };
 
 class TcpForward final : public Relay::Waiter, public FdBudget::Waiter {
@@ -64,8 +62,11 @@ class TcpForward final : public Relay::Waiter, public FdBudget::Waiter {
   Result<> add(std::uint64_t listener, std::uint64_t rule, UniqueFd socket, const TcpGoal& goal);
   /// Closes the listener; its flows live on. An unknown one is ignored.
   void remove(std::uint64_t listener);
-  /// Where clients that come from now on are led.
-  void set_goal(std::uint64_t listener, const TcpGoal& goal);
+  /// The listener belongs to this rule from now on, and leads here; flows that there are stay as they are. An unknown one is
+  /// ignored.
+  void assign(std::uint64_t listener, std::uint64_t rule, const TcpGoal& goal);
+  /// No Unix socket can be made any longer (an empty root, a syscall filter): clients of such goals are reset.
+  void confined() { confined_ = true; }
   /// Addresses that are local to the guest: a client with one of them appears as the gateway, flows to come only.
   void set_guest_addresses(const std::vector<Address>& addresses);
 
@@ -101,7 +102,7 @@ class TcpForward final : public Relay::Waiter, public FdBudget::Waiter {
   std::unordered_set<Address> guest_addresses_;
   Counters counters_;
   std::unordered_set<std::uint64_t> tickets_;
-  bool paused_ = false;
+  bool paused_ = false, confined_ = false;
   Instant resume_at_ = Instant::max();
 };
 

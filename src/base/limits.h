@@ -76,6 +76,9 @@ inline constexpr std::size_t tap_backlog = 256;
 inline constexpr std::size_t unknown_source_backlog = 32;
 /// Time between two such questions; frames of unknown sources in between are dropped and counted.
 inline constexpr auto unknown_source_pause = 100ms;
+/// TCP segments of relays that came by the TAP and are written back, a second: one heals a flow; the others are dropped, TCP
+/// sends them again.
+inline constexpr std::uint32_t strays_per_second = 1000;
 /// ICMP errors of ours to the guest a second (RFC 1812 4.3.2.8 asks for a limit); the rest are counted only.
 inline constexpr std::uint32_t icmp_errors_per_second = 1000;
 
@@ -147,9 +150,12 @@ inline constexpr auto dns_accept_pause = 100ms;          ///< the TCP listeners 
 
 // ---- control socket ----
 inline constexpr std::size_t control_clients = 32;             ///< at once; more are closed at once, counted
-inline constexpr std::size_t control_request = 64 * 1024;      ///< bytes of one request; then an error and the end
+inline constexpr std::size_t control_request = 256 * 1024;     ///< bytes of one request: all rules that there can be, as strings; then an error and the end
 inline constexpr std::size_t control_depth = 16;               ///< nesting of a request
-inline constexpr std::size_t control_values = 1024;            ///< values in a request
+inline constexpr std::size_t control_values = 8192;            ///< values in a request: some 800 rules as objects; a few ms of parsing
+inline constexpr std::size_t control_members = 256;            ///< members of one object in it, which are compared one with each other
+inline constexpr std::size_t control_flows = 1000;             ///< flows in one reply of flow.list; the client asks again for more
+inline constexpr std::size_t control_events = 1024 * 1024;     ///< bytes of events that wait for a subscriber who does not read; then the end
 inline constexpr auto control_request_time = 5s;               ///< from its first byte to its last; then an error and the end
 inline constexpr auto control_idle = 30s;                      ///< between requests; then the end
 inline constexpr auto control_reply_time = 5s;                 ///< for a client to take a reply; then the end. While one waits nothing is read

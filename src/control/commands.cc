@@ -2,122 +2,36 @@
 #include "src/control/commands.h"
 
 #include <array>
-#include <span>
-#include <variant>
 
 #include "src/base/limits.h"
-#include "src/base/log.h"
-#include "src/control/info_json.h"
+#include "src/control/command_table.h"
 #include "src/control/request.h"
 
 namespace nh {
 namespace {
 
-/// Why a request is refused. `words` are slirp4netns's (without "bad request: "), `rule` is what we
-/// have to add.
-struct Refusal {
-  Code code = Code::invalid;
-  std::string words;
-  std::string rule = {};
-  std::string field = {};
-};
-
-/// Either the value of "return" or a refusal.
-using Outcome = std::variant<Json, Refusal>;
-
-struct Context {
-  ForwardRules& rules;
-  const std::function<HelperInfo()>& info;
-  Dialect dialect;
-};
-
-Refusal bad_argument(std::string_view command, Error error) {
-  return Refusal{.code = error.code,
-                 .words = std::string(command) + ": bad arguments." + error.field,
-                 .rule = std::move(error.what),
-                 .field = std::move(error.field)};
-}
-
-Outcome add_hostfwd(const Context& context, const Json& arguments) {
-  auto spec = parse_forward(arguments, context.dialect);
-  if (!spec) return bad_argument("add_hostfwd", spec.error());
-  auto entry = context.rules.add(*spec);
-  if (!entry) {
-    const Error& error = entry.error();
-    // slirp4netns's words have no room for the reason; whoever reads the log shall find it.
-    if (context.dialect == Dialect::slirp4netns)
-      log::rate_limited(log::Level::warning, "add_hostfwd", "add_hostfwd: " + error.message());
-    const bool port =
-        error.field.empty() && (error.code == Code::in_use || error.code == Code::privileged);
-    return Refusal{.code = error.code,
-                   .words = "add_hostfwd: slirp_add_hostfwd failed",
-                   .rule = error.message(),
-                   .field = port ? "host_port" : wire_name(error.field)};
-  }
-  Json result{{"id", entry->id}};
-  if (spec->host_port == 0) result["host_port"] = entry->bound.port;
-  return result;
-}
-
-Outcome remove_hostfwd(const Context& context, const Json& arguments) {
-  const auto id = parse_forward_id(arguments);
-  if (!id) return bad_argument("remove_hostfwd", id.error());
-  if (context.rules.remove(*id)) return Json::object();
-  return Refusal{.code = Code::missing,
-                 .words = "remove_hostfwd: bad arguments.id",
-                 .rule = "there is no forward " + std::to_string(*id),
-                 .field = "id"};
-}
-
-Outcome list_hostfwd(const Context& context, const Json&) {
-  Json entries = Json::array();
-  for (const ForwardEntry& entry : context.rules.list()) {
-    entries.push_back(Json{{"id", entry.id},
-                           {"proto", std::string(transport_name(entry.spec.transport))},
-                           {"host_addr", entry.bound.address.text()},
-                           {"host_port", entry.bound.port},
-                           {"guest_addr", entry.guest.text()},
-                           {"guest_port", entry.spec.guest_port.value()}});
-  }
-  return Json{{"entries", std::move(entries)}};
-}
-
-Outcome info(const Context& context, const Json&) {
-  return json_of(context.info());
-}
-
-struct Command {
-  std::string_view name;
-  std::span<const std::string_view> arguments;
-  Outcome (*run)(const Context&, const Json& arguments);
-  bool of_slirp4netns;
-};
-
-constexpr std::array<std::string_view, 5> forward_members{"proto", "host_addr", "host_port",
-                                                          "guest_addr", "guest_port"};
-constexpr std::array<std::string_view, 1> id_member{"id"};
 constexpr std::array<std::string_view, 3> request_members{"execute", "arguments", "id"};
 
-constexpr std::array<Command, 4> commands{{
-    {"add_hostfwd", forward_members, add_hostfwd, true},
-    {"list_hostfwd", {}, list_hostfwd, true},
-    {"remove_hostfwd", id_member, remove_hostfwd, true},
-    {"info", {}, info, false},
-}};
+template <class Do>
+void each_command(Do&& act) {
+  for (const Command& command : hostfwd_commands()) act(command);
+  for (const Command& command : native_commands()) act(command);
+}
 
 std::string command_names() {
   std::string names;
-  for (const Command& command : commands)
-    names += (names.empty() ? "" : ", ") + std::string(command.name);
+  each_command([&](const Command& command) { names += (names.empty() ? "" : ", ") + std::string(command.name); });
   return names;
 }
 
 const Command* find_command(const Json& request) {
   const auto execute = request.find("execute");
   if (execute == request.end() || !execute->is_string()) return nullptr;
-  for (const Command& command : commands)
-    if (command.name == execute->get_ref<const std::string&>()) return &command;
-  return nullptr;
+  const Command* found = nullptr;
+  each_command([&](const Command& command) {
+    if (command.name == execute->get_ref<const std::string&>()) found = &command;
+  });
+  return found;
 }
 
 Refusal no_command(const Json& request) {
@@ -133,7 +47,7 @@ Refusal no_command(const Json& request) {
 }
 
 /// Runs one request that is a JSON object.
-Outcome run(const Context& context, const Json& request) {
+Outcome run(const CommandContext& context, const Json& request) {
   const bool native = context.dialect == Dialect::native;
   const Command* command = find_command(request);
   if (command == nullptr) return no_command(request);
@@ -150,7 +64,7 @@ Outcome run(const Context& context, const Json& request) {
     return Refusal{.words = "bad arguments", .rule = "must be an object", .field = "arguments"};
   const Json& arguments = usable ? *given : none;
   if (native) {
-    if (auto known = check_members(arguments, command->arguments); !known)
+    if (auto known = check_members(arguments, command->members); !known)
       return bad_argument(command->name, std::move(known).error());
   }
   return command->run(context, arguments);
@@ -189,9 +103,15 @@ Reply speak_last(Dialect dialect, const Refusal& refusal) {
 
 }  // namespace
 
-Commands::Commands(ForwardRules& rules, std::function<HelperInfo()> info, Dialect dialect)
-    : rules_(rules), info_(std::move(info)), dialect_(dialect) {
-  NH_BUG_IF(!info_);
+Refusal bad_argument(std::string_view command, Error error) {
+  return Refusal{.code = error.code,
+                 .words = std::string(command) + ": bad arguments." + error.field,
+                 .rule = std::move(error.what),
+                 .field = std::move(error.field)};
+}
+
+Commands::Commands(Backend backend, Dialect dialect) : backend_(std::move(backend)), dialect_(dialect) {
+  NH_BUG_IF(!backend_.info || !backend_.stats);
 }
 
 Reply Commands::answer(std::string_view text, bool lone) const {
@@ -211,13 +131,16 @@ Reply Commands::answer(std::string_view text, bool lone) const {
                     .terse = dialect_ == Dialect::slirp4netns || like_slirp4netns,
                     .id = has_id ? &*id : nullptr};
 
-  Outcome outcome = run(Context{rules_, info_, dialect_}, request);
+  Outcome outcome = run(CommandContext{backend_, dialect_}, request);
   if (const auto* refusal = std::get_if<Refusal>(&outcome)) return speak(voice, *refusal);
-  Json reply{{"return", std::get<Json>(std::move(outcome))}};
+  Return result = std::get<Return>(std::move(outcome));
+  Json answer{{"return", std::move(result.value)}};
   // slirp4netns(1) documents return.entries, slirp4netns answers with entries: whoever comes as its
   // client gets both.
-  if (!has_id && command->run == list_hostfwd) reply["entries"] = reply["return"]["entries"];
-  return speak(voice, std::move(reply), false);
+  if (!has_id && command->name == "list_hostfwd") answer["entries"] = answer["return"]["entries"];
+  Reply reply = speak(voice, std::move(answer), false);
+  reply.subscribe = result.subscribe;
+  return reply;
 }
 
 Reply Commands::not_an_object(std::string_view bytes) const {

@@ -3,8 +3,9 @@
 //
 // Theory of operation. A request is one JSON object, {"execute": NAME, "arguments": {...}, "id":
 // ANY}. It is parsed into a type without an invalid state, or refused with the name of the member
-// at fault; only then is the backend called. Text in, text out: no socket and no clock, so that
-// every answer can be tested, and fuzzed, by itself.
+// at fault; only then is the backend called. Text in, text out: no socket, so that every answer can be
+// tested, and fuzzed, by itself. The commands themselves are in hostfwd_commands.cc and
+// native_commands.cc.
 //
 // Two dialects. Native answers are one line, {"return": {...}, "id": ANY} or {"error": {"code",
 // "desc", "field"}, "id": ANY}, and the connection goes on. slirp4netns's answers have its shapes
@@ -21,8 +22,11 @@
 #include <string>
 #include <string_view>
 
-#include "src/control/forward_rules.h"
+#include "src/base/clock.h"
+#include "src/control/event_bus.h"
 #include "src/control/info.h"
+#include "src/control/rules.h"
+#include "src/control/stats.h"
 
 namespace nh {
 
@@ -32,12 +36,20 @@ struct Reply {
   std::string text;      ///< all bytes of the answer, its newline included if it has one
   bool last = false;     ///< the connection ends after it
   bool refused = false;  ///< it is an error
+  std::optional<EventKinds> subscribe = {};  ///< the connection gets these events from here on; none: none
+};
+
+/// What the commands are answered from. The references must outlive whoever holds it; the functions must be callable.
+struct Backend {
+  Rules& rules;
+  std::function<HelperInfo()> info;
+  std::function<Stats()> stats;
+  const Clock& clock;
 };
 
 class Commands {
  public:
-  /// `rules` must outlive this object. `info` must be callable.
-  Commands(ForwardRules& rules, std::function<HelperInfo()> info, Dialect dialect);
+  Commands(Backend backend, Dialect dialect);
 
   /// Answers one request. `lone`: it is the first one of its connection and nothing follows it, not
   /// even a newline.
@@ -56,8 +68,7 @@ class Commands {
   std::size_t max_request() const;
 
  private:
-  ForwardRules& rules_;
-  std::function<HelperInfo()> info_;
+  Backend backend_;
   Dialect dialect_;
 };
 

@@ -6,6 +6,7 @@
 
 #include <array>
 #include <cerrno>
+#include <utility>
 
 #include "src/base/limits.h"
 
@@ -19,20 +20,29 @@ Connection::Connection(UniqueFd fd, const Commands& commands, ControlCounters& c
       framing_(commands.max_request()),
       deadline_(now + limits::control_idle) {}
 
-IoEvents Connection::wants() const {
+bool Connection::hungry() const {
   const auto state = framing_.state();
-  const bool hungry = state == JsonFraming::State::empty || state == JsonFraming::State::incomplete;
-  return output_.empty() && hungry ? POLLIN : POLLOUT;
+  return state == JsonFraming::State::empty || state == JsonFraming::State::incomplete;
+}
+
+IoEvents Connection::wants() const {
+  if (replying_ || !hungry()) return POLLOUT;
+  return sending() || !events_.empty() ? POLLIN | POLLOUT : POLLIN;
 }
 
 void Connection::on_ready(Instant now) {
-  if (!output_.empty()) return send_waiting(now);
-  if (wants() == POLLIN) receive(now);
+  if (overrun_) {
+    ++counters_.events_ended;
+    return hang_up();
+  }
+  if (sending() || !events_.empty()) send_waiting(now);
+  if (ended_ || replying_) return;
+  if (hungry()) receive(now);
   if (!ended_) proceed(now);
 }
 
 void Connection::on_deadline() {
-  if (wants() == POLLOUT) {
+  if (replying_ || !hungry()) {
     ++counters_.unread_ended;
   } else if (framing_.state() == JsonFraming::State::incomplete) {
     ++counters_.slow_ended;
@@ -41,6 +51,19 @@ void Connection::on_deadline() {
     ++counters_.idle_ended;
   }
   if (!ended_) hang_up();
+}
+
+void Connection::take_event(std::string_view line) {
+  if (overrun_ || ended_) return;
+  // What is being sent counts as well: at worst all of it are events.
+  if (events_.size() + (output_.size() - sent_) + line.size() > limits::control_events && !replying_) overrun_ = true;
+  if (events_.size() + line.size() > limits::control_events) overrun_ = true;
+  if (overrun_) {
+    shutdown(fd_.get(), SHUT_RDWR);
+    return;
+  }
+  ++counters_.events_sent;
+  events_ += line;
 }
 
 void Connection::receive(Instant now) {
@@ -89,15 +112,20 @@ void Connection::proceed(Instant now) {
 void Connection::say(const Reply& reply, Instant now) {
   ++counters_.requests;
   if (reply.refused) ++counters_.errors;
+  if (reply.subscribe) subscription_ = *reply.subscribe;
   first_ = false;
   closing_ = closing_ || reply.last;
-  output_ = reply.text;
-  sent_ = 0;
+  replying_ = true;
+  output_ += reply.text;  // behind events that are being sent
   deadline_ = now + limits::control_reply_time;
   send_waiting(now);
 }
 
 void Connection::send_waiting(Instant now) {
+  if (!sending()) {
+    output_ = std::exchange(events_, {});
+    sent_ = 0;
+  }
   const ssize_t size =
       send(fd_.get(), output_.data() + sent_, output_.size() - sent_, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (size < 0) {
@@ -105,13 +133,19 @@ void Connection::send_waiting(Instant now) {
     return;
   }
   sent_ += static_cast<std::size_t>(size);
-  if (sent_ < output_.size()) return;
+  if (sending()) return;
   output_.clear();
+  sent_ = 0;
+  if (!replying_) return;
+  replying_ = false;
   if (closing_) return hang_up();
-  // What already came after this request counts from now on.
-  const bool more = framing_.state() != JsonFraming::State::empty;
-  deadline_ =
-      now + (more ? Duration(limits::control_request_time) : Duration(limits::control_idle));
+  deadline_ = rest_deadline(now);
+}
+
+/// From the end of a reply on. What already came after its request counts from then.
+Instant Connection::rest_deadline(Instant now) const {
+  if (framing_.state() != JsonFraming::State::empty) return now + limits::control_request_time;
+  return subscription_.any() ? Instant::max() : now + limits::control_idle;
 }
 
 void Connection::hang_up() {

@@ -21,10 +21,28 @@ Result<std::unique_ptr<ControlServer>> ControlServer::open(Loop& loop, Setup set
 ControlServer::ControlServer(Loop& loop, Setup setup, ControlSocket socket, const Clock& clock)
     : loop_(loop),
       clock_(clock),
-      commands_(setup.rules, std::move(setup.info), setup.dialect),
+      events_(setup.events),
+      commands_({.rules = setup.rules, .info = std::move(setup.info), .stats = std::move(setup.stats), .clock = clock},
+                setup.dialect),
       socket_(std::move(socket)),
       listener_watch_(loop.watch(socket_.fd(), POLLIN, [this](IoEvents) { on_listener(); })),
       timer_(loop.timer([this] { on_timer(); })) {}
+
+ControlServer::~ControlServer() {
+  for (Client& client : clients_) events_.subscribe(client, {});
+}
+
+void ControlServer::Client::take_event(std::string_view line) {
+  connection.take_event(line);
+  follow();
+}
+
+void ControlServer::Client::follow() {
+  const IoEvents wants = connection.wants();
+  if (wants == waits_for) return;
+  waits_for = wants;
+  watch.set_events(wants);
+}
 
 void ControlServer::on_listener() {
   for (std::size_t taken = 0; taken < limits::control_accepts; ++taken) {
@@ -62,7 +80,7 @@ void ControlServer::admit(UniqueFd fd) {
     return;
   }
   ++counters_.accepted;
-  clients_.push_front({Connection(std::move(fd), commands_, counters_, clock_.now()), {}, POLLIN});
+  clients_.emplace_front(Connection(std::move(fd), commands_, counters_, clock_.now()));
   const auto client = clients_.begin();
   client->watch =
       loop_.watch(client->connection.fd(), POLLIN, [this, client](IoEvents) { on_client(client); });
@@ -91,21 +109,21 @@ void ControlServer::on_timer() {
 
 /// Takes over what the connection wants now, or lets it go.
 void ControlServer::settle(Clients::iterator client) {
-  if (client->connection.ended()) {
+  const Connection& connection = client->connection;
+  if (connection.ended()) {
+    events_.subscribe(*client, {});
     client->watch.reset();  // before its fd
     clients_.erase(client);
     return;
   }
-  const IoEvents wants = client->connection.wants();
-  if (wants == client->waits_for) return;
-  client->waits_for = wants;
-  client->watch.set_events(wants);
+  events_.subscribe(*client, connection.subscription());
+  client->follow();
 }
 
 void ControlServer::arm() {
-  if (clients_.empty() && !paused_) return timer_.disarm();
   Instant nearest = paused_ ? resume_ : Instant::max();
   for (const Client& client : clients_) nearest = std::min(nearest, client.connection.deadline());
+  if (nearest == Instant::max()) return timer_.disarm();
   timer_.arm(nearest - clock_.now());
 }
 
@@ -120,7 +138,10 @@ HelperInfo::Numbers ControlServer::numbers() const {
           {"control.idle_ended", counters_.idle_ended},
           {"control.slow_ended", counters_.slow_ended},
           {"control.unread_ended", counters_.unread_ended},
-          {"control.fds_refused", counters_.fds_refused}};
+          {"control.fds_refused", counters_.fds_refused},
+          {"control.subscribers", events_.subscribers()},
+          {"control.events_sent", counters_.events_sent},
+          {"control.events_ended", counters_.events_ended}};
 }
 
 }  // namespace nh

@@ -3,10 +3,13 @@
 //
 // Owns the listening socket, every Connection and one timer, which is armed for the nearest
 // deadline. Each callback does one bounded piece of work for one client; nothing a client does or
-// leaves undone delays a frame. At most limits::control_clients at once; peers of another user
+// leaves undone delays a frame. Events come to a client from the data path, by the EventBus: they only
+// fill its queue and have the loop look at it. At most limits::control_clients at once; peers of another user
 // (root excepted) are turned away. All of it is freed, and the socket's file removed, when the
 // server is destroyed; that must not happen inside a command.
 #pragma once
+
+#include <poll.h>
 
 #include <functional>
 #include <list>
@@ -26,8 +29,10 @@ class ControlServer {
     std::string path;
     Dialect dialect = Dialect::native;
     bool replace_file = false;         ///< ControlSocket::open
-    ForwardRules& rules;               ///< must outlive the server
+    Rules& rules;                      ///< must outlive the server
+    EventBus& events;                  ///< likewise; no event may be published while the server is destroyed
     std::function<HelperInfo()> info;  ///< must be callable
+    std::function<Stats()> stats;      ///< likewise
   };
 
   /// Listens when it returns. `loop` and `clock` must outlive the server. Errors:
@@ -38,6 +43,7 @@ class ControlServer {
   }
   ControlServer(const ControlServer&) = delete;
   ControlServer& operator=(const ControlServer&) = delete;
+  ~ControlServer();
 
   const ControlCounters& counters() const { return counters_; }
   std::size_t clients() const { return clients_.size(); }
@@ -47,10 +53,17 @@ class ControlServer {
   HelperInfo::Numbers numbers() const;
 
  private:
-  struct Client {
+  /// A connection and its place in the loop.
+  class Client final : public EventBus::Subscriber {
+   public:
+    explicit Client(Connection made) : connection(std::move(made)) {}
+    void take_event(std::string_view line) override;
+    /// Waits for what the connection wants now.
+    void follow();
+
     Connection connection;
     Watch watch;
-    IoEvents waits_for;
+    IoEvents waits_for = POLLIN;
   };
   using Clients = std::list<Client>;
 
@@ -64,6 +77,7 @@ class ControlServer {
 
   Loop& loop_;
   const Clock& clock_;
+  EventBus& events_;
   Commands commands_;
   ControlCounters counters_;
   ControlSocket socket_;

@@ -26,6 +26,8 @@ class CheckedBuilder final : public nlohmann::json_sax<Json> {
   bool end_array() override { return leave(); }
 
   bool key(string_t& name) override {
+    if (open_.back()->size() == bounds_.members)
+      return fail("more than " + std::to_string(bounds_.members) + " members in an object");
     if (open_.back()->contains(name)) {
       error_.field = shown(name);
       return fail("member " + shown(name) + " is given twice");
@@ -95,6 +97,14 @@ class CheckedBuilder final : public nlohmann::json_sax<Json> {
   Error error_;
 };
 
+Error wrong(std::string_view name, const std::string& rule, const Json& value) {
+  return Error{.code = Code::invalid,
+               .what = "must be " + rule + ", not " + kind_of(value),
+               .field = std::string(name)};
+}
+
+}  // namespace
+
 std::string kind_of(const Json& value) {
   switch (value.type()) {
     case Json::value_t::null:
@@ -111,14 +121,6 @@ std::string kind_of(const Json& value) {
       return text_of(value);
   }
 }
-
-Error wrong(std::string_view name, const std::string& rule, const Json& value) {
-  return Error{.code = Code::invalid,
-               .what = "must be " + rule + ", not " + kind_of(value),
-               .field = std::string(name)};
-}
-
-}  // namespace
 
 Result<Json> parse_checked(std::string_view text, JsonBounds bounds) {
   CheckedBuilder builder(bounds);

@@ -22,6 +22,7 @@ using Json = nlohmann::ordered_json;
 struct JsonBounds {
   std::size_t depth = limits::control_depth;
   std::size_t values = limits::control_values;
+  std::size_t members = limits::control_members;  ///< of one object: names are compared one with each other
 };
 
 /// One whole JSON text (RFC 8259, strings in UTF-8) within bounds. Error invalid: `what` says which rule is broken and where;
@@ -32,6 +33,8 @@ Result<Json> parse_checked(std::string_view text, JsonBounds bounds = {});
 /// name; the rule is `what`.
 Result<std::uint64_t> integer_of(const Json& value, std::uint64_t min, std::uint64_t max,
                                  std::string_view name);
+/// What a value is, for a message: "null", "an object", ..., a number itself.
+std::string kind_of(const Json& value);
 /// A JSON string. Error invalid with `field` = name.
 Result<std::string> string_of(const Json& value, std::string_view name);
 

@@ -83,9 +83,9 @@ Result<ForwardSpec> parse_forward(const Json& arguments, Dialect dialect) {
   return spec;
 }
 
-Result<std::uint64_t> parse_forward_id(const Json& arguments) {
-  NH_LET(member, require(arguments, "id"));
-  return integer_of(*member, 1, std::numeric_limits<std::int64_t>::max(), "id");
+Result<std::uint64_t> parse_id(const Json& arguments, const std::string& name) {
+  NH_LET(member, require(arguments, name));
+  return integer_of(*member, 1, std::numeric_limits<std::int64_t>::max(), name);
 }
 
 std::string wire_name(std::string_view spec_field) {

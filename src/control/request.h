@@ -20,8 +20,8 @@ Result<> check_members(const Json& object, std::span<const std::string_view> kno
 /// SOCKET); natively both families, and host_port 0 lets the kernel choose.
 Result<ForwardSpec> parse_forward(const Json& arguments, Dialect dialect);
 
-/// The arguments of remove_hostfwd.
-Result<std::uint64_t> parse_forward_id(const Json& arguments);
+/// The member `name`, which must be there, as an id.
+Result<std::uint64_t> parse_id(const Json& arguments, const std::string& name);
 
 /// The name that the protocol has for a member of ForwardSpec: "host_addr" for "host_address".
 std::string wire_name(std::string_view spec_field);

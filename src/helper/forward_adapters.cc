@@ -1,7 +1,38 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "src/helper/forward_adapters.h"
 
+#include <algorithm>
+
+#include "netstack/relay/listener.h"
+
 namespace nh {
+namespace {
+
+TcpGoal tcp_goal(const Goal& goal) {
+  if (!goal.in_guest()) return HostGoal{.at = goal.host.value_or(Endpoint()), .path = goal.host_path};
+  return GuestGoal{.v4 = goal.v4, .v6 = goal.v6, .port = goal.port};
+}
+
+}  // namespace
+
+Result<> TcpRelayPath::add(std::uint64_t number, std::uint64_t rule, UniqueFd listener, const Goal& goal) {
+  return forward_.add(number, rule, std::move(listener), tcp_goal(goal));
+}
+
+void TcpRelayPath::change(std::uint64_t number, std::uint64_t rule, const Goal& goal) {
+  forward_.assign(number, rule, tcp_goal(goal));
+}
+
+bool TcpRelayPath::paused(std::uint64_t) const { return forward_.paused(); }
+
+RuleCounters TcpRelayPath::of_rule(std::uint64_t rule) const {
+  const RelayCounters counters = relays_.of(rule);
+  return {.flows = counters.flows,
+          .flows_opened = counters.flows_opened,
+          .flows_failed = counters.flows_failed,
+          .bytes_to_guest = counters.bytes_to_guest,
+          .bytes_to_host = counters.bytes_to_host};
+}
 
 ForwardSpec UdpPath::spec_of(const Endpoint& at, const Goal& goal) const {
   const bool guest_itself = goal.v4 == plan_.v4.guest && (!plan_.v6 || goal.v6 == plan_.v6->guest);
@@ -12,12 +43,17 @@ ForwardSpec UdpPath::spec_of(const Endpoint& at, const Goal& goal) const {
                      .guest_port = Port::from(goal.port).value()};
 }
 
-Result<Endpoint> UdpPath::add(std::uint64_t number, std::uint64_t, const Endpoint& at, const std::string& interface,
+Result<Endpoint> UdpPath::add(std::uint64_t number, std::uint64_t rule, const Endpoint& at, const std::string& interface,
                               const Goal& goal) {
-  if (!interface.empty())
-    return Error{.code = Code::unsupported, .what = "UDP cannot listen on one interface", .field = "host_interface"};
-  NH_LET(bound, forward_.add(number, spec_of(at, goal)));
-  entries_[number] = Entry{.goal = goal, .bound = bound};
+  NH_LET(opened, open_listener(Transport::udp, at, interface));
+  NH_LET(socket, UdpSocket::adopt(std::move(opened.fd)));
+  const ForwardSpec spec = spec_of(at, goal);
+  NH_LET(bound, forward_.add(number, spec, std::move(socket)));
+  if (auto assigned = forward_.assign(number, rule, spec); !assigned) {
+    forward_.remove(number);
+    return std::move(assigned).error();
+  }
+  forwards_.insert(number);
   return bound;
 }
 
@@ -26,49 +62,42 @@ Result<> UdpPath::add_reverse(std::uint64_t number, std::uint64_t rule, UniqueFd
 }
 
 Result<> UdpPath::change(std::uint64_t number, std::uint64_t rule, const Goal& goal) {
-  const auto found = entries_.find(number);
-  if (found == entries_.end()) {
-    reverse_.change(number, rule, goal.host.value_or(Endpoint()));
-    return Ok{};
-  }
-  if (found->second.goal == goal) return Ok{};
-  const Endpoint at = found->second.bound;
-  forward_.remove(number);
-  entries_.erase(found);
-  NH_TRY(add(number, rule, at, {}, goal));
+  if (forwards_.contains(number)) return forward_.assign(number, rule, spec_of({}, goal));
+  reverse_.change(number, rule, goal.host.value_or(Endpoint()));
   return Ok{};
 }
 
 void UdpPath::remove(std::uint64_t number) {
-  if (entries_.erase(number) != 0)
+  if (forwards_.erase(number) != 0)
     forward_.remove(number);
   else
     reverse_.remove(number);
 }
 
 RuleCounters UdpPath::of_listener(std::uint64_t number) const {
-  if (!entries_.contains(number)) {
-    const UdpReverse::Counters counters = reverse_.of(number);
+  if (forwards_.contains(number)) {
+    const UdpForward::Counters counters = forward_.of(number);
     return {.flows = counters.flows,
             .flows_opened = counters.flows_opened,
-            .flows_failed = counters.flows_failed,
+            .flows_failed = counters.refused + counters.flows_failed,
             .bytes_to_guest = counters.bytes_to_guest,
-            .bytes_to_host = counters.bytes_to_host};
+            .bytes_to_host = counters.bytes_to_clients};
   }
-  const UdpForward::Counters counters = forward_.of(number);
+  const UdpReverse::Counters counters = reverse_.of(number);
   return {.flows = counters.flows,
           .flows_opened = counters.flows_opened,
-          .flows_failed = counters.refused,
+          .flows_failed = counters.flows_failed,
           .bytes_to_guest = counters.bytes_to_guest,
-          .bytes_to_host = counters.bytes_to_clients};
+          .bytes_to_host = counters.bytes_to_host};
 }
 
 std::vector<FlowRecord> UdpPath::flows(const Rules::FlowQuery& query) const {
-  return reverse_.list(query.after, query.limit, query.rule);
-}
-
-bool UdpPath::kill(std::uint64_t flow) {
-  return reverse_.kill(flow);
+  std::vector<FlowRecord> all = forward_.list(query.after, query.limit, query.rule);
+  const std::vector<FlowRecord> reverse = reverse_.list(query.after, query.limit, query.rule);
+  all.insert(all.end(), reverse.begin(), reverse.end());
+  std::sort(all.begin(), all.end(), [](const FlowRecord& a, const FlowRecord& b) { return a.id < b.id; });
+  if (all.size() > query.limit) all.resize(query.limit);
+  return all;
 }
 
 }  // namespace nh

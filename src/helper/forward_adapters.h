@@ -1,13 +1,34 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The paths of forward_paths.h over the parts that carry: libslirp, UdpForward and UdpReverse.
+// The paths of forward_paths.h over the parts that carry: TcpForward and RelaySet, libslirp, UdpForward and UdpReverse.
 #pragma once
 
-#include <unordered_map>
+#include <unordered_set>
 
+#include "netstack/relay/tcp_forward.h"
 #include "netstack/relay/udp_reverse.h"
 #include "src/helper/forward_paths.h"
 
 namespace nh {
+
+class TcpRelayPath final : public RelayPath {
+ public:
+  /// Both must outlive this.
+  TcpRelayPath(TcpForward& forward, RelaySet& relays) : forward_(forward), relays_(relays) {}
+  Result<> add(std::uint64_t number, std::uint64_t rule, UniqueFd listener, const Goal& goal) override;
+  void change(std::uint64_t number, std::uint64_t rule, const Goal& goal) override;
+  void remove(std::uint64_t number) override { forward_.remove(number); }
+  bool paused(std::uint64_t number) const override;
+  RuleCounters of_rule(std::uint64_t rule) const override;
+  void forget_rule(std::uint64_t rule) override { relays_.forget_rule(rule); }
+  std::vector<FlowRecord> flows(const Rules::FlowQuery& query) const override {
+    return relays_.list(query.after, query.limit, query.rule);
+  }
+  bool kill(std::uint64_t flow) override { return relays_.kill(flow); }
+
+ private:
+  TcpForward& forward_;
+  RelaySet& relays_;
+};
 
 class SlirpPath final : public GeneralPath {
  public:
@@ -22,8 +43,7 @@ class SlirpPath final : public GeneralPath {
 class UdpPath final : public DatagramPath {
  public:
   /// Both must outlive this; `plan` tells which goals are the guest itself.
-  UdpPath(UdpForward& forward, UdpReverse& reverse, const AddressPlan& plan)
-      : forward_(forward), reverse_(reverse), plan_(plan) {}
+  UdpPath(UdpForward& forward, UdpReverse& reverse, const AddressPlan& plan) : forward_(forward), reverse_(reverse), plan_(plan) {}
   Result<Endpoint> add(std::uint64_t number, std::uint64_t rule, const Endpoint& at, const std::string& interface,
                        const Goal& goal) override;
   Result<> add_reverse(std::uint64_t number, std::uint64_t rule, UniqueFd guest_socket, const Goal& goal) override;
@@ -31,19 +51,15 @@ class UdpPath final : public DatagramPath {
   void remove(std::uint64_t number) override;
   RuleCounters of_listener(std::uint64_t number) const override;
   std::vector<FlowRecord> flows(const Rules::FlowQuery& query) const override;
-  bool kill(std::uint64_t flow) override;
+  bool kill(std::uint64_t flow) override { return forward_.kill(flow) || reverse_.kill(flow); }
 
  private:
-  struct Entry {
-    Goal goal;
-    Endpoint bound = {};
-  };
   ForwardSpec spec_of(const Endpoint& at, const Goal& goal) const;
 
   UdpForward& forward_;
   UdpReverse& reverse_;
   AddressPlan plan_;
-  std::unordered_map<std::uint64_t, Entry> entries_;  ///< by listener; those of UdpForward
+  std::unordered_set<std::uint64_t> forwards_;  ///< the listeners of UdpForward
 };
 
 }  // namespace nh

@@ -44,9 +44,7 @@ void log_rule(const RuleEntry& rule) {
 Helper::Helper(const Options& options, const UniqueFd& signals, std::uint64_t nofile, Attachment attachment)
     : options_(options), signals_(signals), nofile_(nofile), attachment_(std::move(attachment)) {}
 
-Helper::~Helper() {
-  if (rules_) rules_->clear();
-}
+Helper::~Helper() = default;
 
 Result<std::unique_ptr<Helper>> Helper::start(const Options& options, const UniqueFd& signals, std::uint64_t nofile) {
   std::vector<std::string> notes;
@@ -69,6 +67,7 @@ Result<std::unique_ptr<Helper>> Helper::start(const Options& options, const Uniq
   helper->watch_lifecycle();
   NH_TRY(helper->confine());
   NH_TRY(helper->tell_ready());
+  helper->forwards_->ready();
   if (options.personality == Personality::slirp4netns) return helper;  // its callers show every line to their users
   // Nobody has to wait for these lines.
   for (const std::string& fault : known_faults(SlirpVersion::parse(SlirpStack::library_version())))
@@ -109,11 +108,20 @@ Result<> Helper::build_stations() {
                                    loop_, *flows_, *output_));
   slirp_ = std::move(slirp);
 
-  udp_forward_.emplace(UdpForwardSetup{.epoll = &*flows_,
-                                       .clock = &loop_.clock(),
-                                       .sink = &*output_,
-                                       .neighbours = &*neighbours_,
-                                       .plan = plan});
+  const FlowLimits limits = FlowLimits::for_descriptors(nofile_);
+  const std::size_t general_fds = limits.tcp + limits.udp + limits.icmp;
+  forwards_.emplace(ForwardEngine::Setup{.loop = &loop_,
+                                         .epoll = &*flows_,
+                                         .sink = &*output_,
+                                         .neighbours = &*neighbours_,
+                                         .slirp = slirp_.get(),
+                                         .agent = attachment_.agent.get(),
+                                         .plan = plan,
+                                         .nofile = nofile_,
+                                         .general_fds = general_fds,
+                                         .to_loopback = options_.forward_to_loopback,
+                                         .inherited = options_.listeners,
+                                         .on_note = [this](const std::string& note) { forwards_note_ = note; }});
   std::optional<DnsRedirect> redirect;
   if (options_.use_dns) {
     NH_LET(dns, DnsForwarder::create(DnsSetup{.epoll = &*flows_,
@@ -129,21 +137,20 @@ Result<> Helper::build_stations() {
     output_->set_dns_redirect(*redirect);
   }
 
-  udp_deadline_ = loop_.deadline([this] { return udp_forward_->next_deadline(); }, [this] { udp_forward_->expire(); });
   if (dns_) dns_deadline_ = loop_.deadline([this] { return dns_->next_deadline(); }, [this] { dns_->expire(); });
 
   TapBridge::Hooks hooks;
   if (attachment_.agent) hooks.ask_addresses = [this] { attachment_.agent->request_refresh(); };
   hooks.on_gone = [this](const Error& error) { on_device_gone(error); };
-  const FlowLimits limits = FlowLimits::for_descriptors(nofile_);
-  slirp_->set_socket_budget(limits.tcp + limits.udp + limits.icmp);
+  slirp_->set_socket_budget(general_fds);
   bridge_.emplace(loop_, *flows_,
                   BridgeParts{.device = device_.get(),
                               .output = &*output_,
                               .guard = &*guard_,
                               .neighbours = &*neighbours_,
                               .slirp = slirp_.get(),
-                              .udp_forward = &*udp_forward_,
+                              .udp_forward = &forwards_->udp(),
+                              .relays = &forwards_->relays(),
                               .dns = dns_.get(),
                               .redirect = redirect},
                   plan,
@@ -161,14 +168,15 @@ Result<> Helper::finish_attachment() {
     // Rare enough to build again what was built for both families.
     bridge_.reset();
     dns_.reset();
-    udp_forward_.reset();
+    forwards_.reset();
     slirp_.reset();
     NH_TRY(build_stations());
   }
   if (attachment_.ra_guard) output_->drop_advertisements();
   neighbours_->set_tap(attachment_.state.mac);
   if (attachment_.agent) {
-    bridge_->set_guest_state(addresses_of(attachment_.state), attachment_.state.mac);
+    set_guest_state(attachment_.state);
+    attachment_.agent->on_note([](const std::string& note) { log::rate_limited(log::Level::info, "agent note", note); });
     attachment_.agent->serve(
         loop_, [this](const TapState& state) { on_guest_state(state); }, [this](const Error& error) { on_agent_lost(error); });
   }
@@ -176,14 +184,7 @@ Result<> Helper::finish_attachment() {
 }
 
 Result<> Helper::add_forwards() {
-  udp_reverse_.emplace(UdpReverseSetup{.epoll = &*flows_, .clock = &loop_.clock(), .ids = &flow_ids_});
-  udp_reverse_deadline_ = loop_.deadline([this] { return udp_reverse_->next_deadline(); }, [this] { udp_reverse_->expire(); });
-  slirp_path_.emplace(*slirp_);
-  udp_path_.emplace(*udp_forward_, *udp_reverse_, attachment_.plan);
-  rules_.emplace(RuleTableSetup{.rules = {.plan = attachment_.plan, .to_loopback = options_.forward_to_loopback},
-                                .listeners = {.general = &*slirp_path_, .datagrams = &*udp_path_, .inherited = options_.listeners}});
-  forwards_.emplace(*rules_);
-  auto added = rules_->add(options_.forwards);
+  auto added = forwards_->rules().add(options_.forwards);
   if (!added) return std::move(added).error().in("--forward");
   for (const RuleEntry& rule : *added) log_rule(rule);
   return Ok{};
@@ -194,8 +195,10 @@ Result<> Helper::open_control_socket() {
   ControlServer::Setup setup{.path = options_.api_socket,
                              .dialect = options_.personality == Personality::native ? Dialect::native : Dialect::slirp4netns,
                              .replace_file = options_.personality == Personality::slirp4netns,
-                             .rules = *forwards_,
-                             .info = [this] { return info(); }};
+                             .rules = forwards_->rules(),
+                             .events = forwards_->events(),
+                             .info = [this] { return info(); },
+                             .stats = [this] { return stats(); }};
   NH_LET(server, ControlServer::open(loop_, std::move(setup)));
   control_ = std::move(server);
   return Ok{};
@@ -266,11 +269,11 @@ Result<> Helper::confine() {
                            .inspectable = options_.personality == Personality::slirp4netns,
                            .directories = {{.fd = attachment_.target.path_directory.get()}},
                            .agent = attachment_.agent ? attachment_.agent->pid() : 0};
-  for (const int directory : rules_->directory_fds()) wanted.directories.push_back({.fd = directory, .writable = true});
+  for (const int directory : forwards_->rules().directory_fds()) wanted.directories.push_back({.fd = directory, .writable = true});
   if (control_) wanted.directories.push_back({.fd = control_->directory_fd(), .writable = true});
   NH_LET(confined, confine_helper(wanted));
   confinement_ = std::move(confined);
-  if (options_.sandbox || options_.seccomp) rules_->confined();
+  if (options_.sandbox || options_.seccomp) forwards_->confined();
   return Ok{};
 }
 
@@ -284,7 +287,13 @@ Result<> Helper::tell_ready() {
 
 void Helper::on_guest_state(const TapState& state) {
   attachment_.state = state;
-  bridge_->set_guest_state(addresses_of(state), state.mac);
+  set_guest_state(state);
+}
+
+void Helper::set_guest_state(const TapState& state) {
+  const std::vector<Address> addresses = addresses_of(state);
+  bridge_->set_guest_state(addresses, state.mac);
+  forwards_->set_guest_addresses(addresses);
 }
 
 void Helper::on_agent_lost(const Error& error) {

@@ -21,10 +21,8 @@
 #include "src/control/control_server.h"
 #include "src/control/info.h"
 #include "src/helper/attachment.h"
-#include "src/helper/forward_adapters.h"
-#include "src/helper/forward_table.h"
+#include "src/helper/forward_engine.h"
 #include "src/helper/options.h"
-#include "src/helper/rule_table.h"
 
 namespace nh {
 
@@ -40,6 +38,7 @@ class Helper {
   /// The signal that ended run(), or 0.
   int ended_by_signal() const { return ended_by_signal_; }
   HelperInfo info() const;
+  Stats stats() const;
 
  private:
   Helper(const Options& options, const UniqueFd& signals, std::uint64_t nofile, Attachment attachment);
@@ -54,6 +53,7 @@ class Helper {
   Result<> confine();
   Result<> tell_ready();
   void on_guest_state(const TapState& state);
+  void set_guest_state(const TapState& state);
   void on_agent_lost(const Error& error);
   void check_path();
 
@@ -62,29 +62,25 @@ class Helper {
   std::uint64_t nofile_;
   Attachment attachment_;
   std::vector<std::string> notes_;
+  std::string forwards_note_;  ///< what does not work of the forwards
   Confinement confinement_;
   UniqueFd exit_fd_, sync_fd_;
   int ended_by_signal_ = 0;
 
   Loop loop_;
+  Instant started_ = loop_.clock().now();
   std::optional<EpollSet> flows_;
   std::unique_ptr<FrameDevice> device_;
   std::optional<TapOutput> output_;
   std::optional<Neighbours> neighbours_;
   std::optional<FrameGuard> guard_;
   std::unique_ptr<SlirpStack> slirp_;
-  std::optional<UdpForward> udp_forward_;
+  std::optional<ForwardEngine> forwards_;
   std::unique_ptr<DnsForwarder> dns_;
   std::optional<TapBridge> bridge_;
-  FlowIds flow_ids_;
-  std::optional<UdpReverse> udp_reverse_;
-  std::optional<SlirpPath> slirp_path_;
-  std::optional<UdpPath> udp_path_;
-  std::optional<RuleTable> rules_;
-  std::optional<ForwardTable> forwards_;
   std::unique_ptr<ControlServer> control_;
   Watch signal_watch_, exit_watch_, sync_watch_, target_watch_;
-  Timer path_timer_, udp_deadline_, udp_reverse_deadline_, dns_deadline_;
+  Timer path_timer_, dns_deadline_;
 };
 
 }  // namespace nh

@@ -43,26 +43,6 @@ void add_bridge(HelperInfo::Numbers& numbers, const TapBridge::Counters& in, con
   numbers.emplace_back("refused.errors_suppressed", in.errors_suppressed);
 }
 
-void add_udp(HelperInfo::Numbers& numbers, const UdpForward::Counters& udp) {
-  numbers.emplace_back("udp_forwards.datagrams_to_guest", udp.datagrams_to_guest);
-  numbers.emplace_back("udp_forwards.bytes_to_guest", udp.bytes_to_guest);
-  numbers.emplace_back("udp_forwards.datagrams_to_clients", udp.datagrams_to_clients);
-  numbers.emplace_back("udp_forwards.bytes_to_clients", udp.bytes_to_clients);
-  numbers.emplace_back("udp_forwards.flows", udp.flows);
-  numbers.emplace_back("udp_forwards.stand_ins", udp.stand_ins);
-  numbers.emplace_back("udp_forwards.flows_opened", udp.flows_opened);
-  numbers.emplace_back("udp_forwards.flows_expired", udp.flows_expired);
-  numbers.emplace_back("udp_forwards.flows_killed", udp.flows_killed);
-  numbers.emplace_back("udp_forwards.flows_failed", udp.flows_failed);
-  numbers.emplace_back("udp_forwards.refused", udp.refused);
-  numbers.emplace_back("udp_forwards.errors_told", udp.errors_told);
-  numbers.emplace_back("udp_forwards.errors_suppressed", udp.errors_suppressed);
-  numbers.emplace_back("udp_forwards.dropped_table_full", udp.dropped_table_full);
-  numbers.emplace_back("udp_forwards.dropped_waiting", udp.dropped_waiting);
-  numbers.emplace_back("udp_forwards.dropped_receive", udp.dropped_receive);
-  numbers.emplace_back("udp_forwards.dropped_send", udp.dropped_send);
-}
-
 void add_dns(HelperInfo::Numbers& numbers, const DnsForwarder::Counters& dns) {
   numbers.emplace_back("dns.udp_queries", dns.udp_queries);
   numbers.emplace_back("dns.tcp_queries", dns.tcp_queries);
@@ -101,6 +81,7 @@ HelperInfo Helper::info() const {
   info.mtu = plan.mtu;
   for (const NameServer& server : dns_ ? dns_->resolvers() : std::vector<NameServer>()) info.resolvers.push_back(server.address.text());
   info.notes = notes_;
+  if (!forwards_note_.empty()) info.notes.push_back(forwards_note_);
   info.confinement = {.sandbox = confinement_.sandbox, .seccomp = confinement_.seccomp, .notes = confinement_.notes};
 
   const FlowLimits flows = FlowLimits::for_descriptors(nofile_);
@@ -109,15 +90,13 @@ HelperInfo Helper::info() const {
                  {"tcp_flows", flows.tcp},
                  {"udp_flows", flows.udp},
                  {"icmp_flows", flows.icmp},
-                 {"udp_forward_flows", limits::udp_forward_flows},
-                 {"forwards", limits::forwards},
                  {"dns_queries", limits::dns_queries},
                  {"control_clients", limits::control_clients}};
 
   info.counters = {{"flows.tcp", slirp_->tcp_flows()}, {"flows.udp", slirp_->udp_flows()}, {"flows.icmp", slirp_->icmp_flows()}};
   add_bridge(info.counters, bridge_->counters(), output_->counters());
   add_guard(info.counters, *guard_);
-  add_udp(info.counters, udp_forward_->counters());
+  forwards_->add_to(info);
   if (dns_) add_dns(info.counters, dns_->counters());
   if (control_) {
     const HelperInfo::Numbers control = control_->numbers();
@@ -125,6 +104,19 @@ HelperInfo Helper::info() const {
   }
   info.counters.emplace_back("log.lost_lines", log::lost_lines());
   return info;
+}
+
+Stats Helper::stats() const {
+  Stats stats;
+  stats.started = started_;
+  forwards_->add_to(stats);
+  stats.flows_of(FlowPath::libslirp) = slirp_->tcp_flows();
+  const FlowLimits flows = FlowLimits::for_descriptors(nofile_);
+  stats.uses.push_back({"slirp_tcp_flows", slirp_->tcp_flows(), flows.tcp});
+  stats.uses.push_back({"slirp_udp_flows", slirp_->udp_flows(), flows.udp});
+  stats.uses.push_back({"control_clients", control_ ? control_->clients() : 0, limits::control_clients});
+  stats.loop_turns = bridge_->counters().turns;
+  return stats;
 }
 
 }  // namespace nh

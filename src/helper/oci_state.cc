@@ -9,7 +9,7 @@
 namespace nh {
 namespace {
 
-constexpr JsonBounds bounds{.depth = limits::oci_depth, .values = limits::oci_values};
+constexpr JsonBounds bounds{.depth = limits::oci_depth, .values = limits::oci_values, .members = limits::oci_values};
 
 Error rule(std::string_view member, std::string text) {
   return Error{.code = Code::invalid, .what = std::move(text), .field = std::string(member)};

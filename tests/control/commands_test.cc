@@ -14,7 +14,8 @@ namespace {
 
 struct Native {
   test::FakeRules rules;
-  Commands commands{rules, test::sample_info, Dialect::native};
+  ManualClock clock;
+  Commands commands{test::backend(rules, clock), Dialect::native};
   std::string operator()(std::string_view request, bool lone = false) {
     return commands.answer(request, lone).text;
   }
@@ -22,7 +23,8 @@ struct Native {
 
 struct Slirp4netns {
   test::FakeRules rules;
-  Commands commands{rules, test::sample_info, Dialect::slirp4netns};
+  ManualClock clock;
+  Commands commands{test::backend(rules, clock), Dialect::slirp4netns};
   std::string operator()(std::string_view request) {
     const Reply reply = commands.answer(request, true);
     CHECK(reply.last);
@@ -102,12 +104,13 @@ TEST_CASE("absent and empty addresses have slirp4netns's meaning") {
     ask("{\"execute\":\"add_hostfwd\",\"arguments\":{\"proto\":\"udp\"," + std::string(addresses) +
         "\"host_port\":53,\"guest_port\":54}}");
     REQUIRE(ask.rules.entries.size() == 1);
-    const ForwardSpec& spec = ask.rules.entries[0].spec;
-    CHECK(spec.transport == Transport::udp);
+    const RuleSpec& spec = ask.rules.entries[0].spec;
+    CHECK(spec.udp);
+    CHECK_FALSE(spec.tcp);
     CHECK(spec.host_address == Address::any(Family::v4));
     CHECK_FALSE(spec.guest_address);
-    CHECK(spec.host_port == 53);
-    CHECK(spec.guest_port.value() == 54);
+    CHECK(ports_text(spec.host_ports) == "53");
+    CHECK(ports_text(spec.guest_ports) == "54");
   }
   Slirp4netns like_podman;
   like_podman(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":null)"
@@ -159,7 +162,7 @@ TEST_CASE("a native error has a code, slirp4netns's words with the rule, and the
       R"~(Address already in use (EADDRINUSE)","field":"host_port"}})~"
       "\n");
   ask.rules.failure =
-      Error{.code = Code::missing, .what = "no such address", .field = "host_address"};
+      Error{.code = Code::missing, .what = "no such address", .field = "host_addr"};
   CHECK(
       ask(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_port":80,"guest_port":80}})")
           .find("\"field\":\"host_addr\"") != std::string::npos);

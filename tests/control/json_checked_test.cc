@@ -38,7 +38,7 @@ TEST_CASE("depth and number of values are bounded exactly") {
   CHECK(rule(nested(limits::control_depth + 1, '[', ']')).find("levels deep") != std::string::npos);
   CHECK(rule(nested(30000, '[', ']')).find("levels deep") != std::string::npos);
   CHECK(parse_checked(list_of(limits::control_values - 1)));
-  CHECK(rule(list_of(limits::control_values)).find("more than 1024 values") != std::string::npos);
+  CHECK(rule(list_of(limits::control_values)).find("more than 8192 values") != std::string::npos);
 }
 
 TEST_CASE("a member that is given twice is named") {

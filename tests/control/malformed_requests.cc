@@ -259,6 +259,56 @@ constexpr const char* no_commands[] = {"\"\"",
 
 }  // namespace
 
+namespace {
+
+/// The native commands: rules, flows, events.
+void rule_commands(std::vector<Malformed>& all) {
+  const auto rules = [](const std::string& rule) { return "[\"8080:80\"," + rule + "]"; };
+  for (const char* name : {"forward.add", "forward.replace"}) {
+    const std::string execute(name);
+    all.push_back({command(execute, {}), "rules", "bad arguments.rules: is missing"});
+    for (const std::string value : {"null", "true", "1", "\"8080:80\"", "{}"})
+      all.push_back({command(execute, {{"rules", value}}), "rules", "must be an array"});
+    for (const std::string value : {"null", "true", "1", "[]", "[\"8080:80\"]"})
+      all.push_back({command(execute, {{"rules", rules(value)}}), "rules[1]", "must be a string or an object"});
+    for (const std::string value : {"null", "true", "1.5", "-1", "65536", "[]", "{}"})
+      all.push_back({command(execute, {{"rules", rules("{\"guest_port\":80,\"host_port\":" + value + "}")}}), "rules[1].host_port", "must be "});
+    all.push_back({command(execute, {{"rules", rules("{\"host_port\":80,\"hots_addr\":\"::\"}")}}), "rules[1].hots_addr", "there are only"});
+    all.push_back({command(execute, {{"rules", rules("{\"proto\":\"sctp\",\"host_port\":80}")}}), "rules[1].proto", "bad arguments"});
+    all.push_back({command(execute, {{"rules", rules("{\"host_unix\":\"/a\\u0000b\",\"guest_port\":80}")}}), "rules[1].host_unix", "NUL"});
+    all.push_back({command(execute, {{"rules", rules("{\"host_port\":\"80-70\"}")}}), "rules[1].host_port", "bad arguments"});
+  }
+  all.push_back({command("forward.add", {{"rules", "[\"8080:80\"]"}, {"host_port", "80"}}), "rules", "beside it"});
+  all.push_back({command("forward.add", {{"host_port", "65536"}}), "host_port", "from 0 to 65535"});
+  all.push_back({command("forward.add", {{"id", "1"}}), "id", "there are only rules"});
+  all.push_back({command("forward.replace", {{"host_port", "80"}}), "host_port", "there are only rules"});
+  for (const char* name : {"forward.list", "stats"})
+    all.push_back({command(name, {{"x", "1"}}), "x", "bad arguments.x: there are none"});
+  for (const std::string value : no_integers) {
+    all.push_back({command("forward.remove", {{"id", value}}), "id", "must be an integer"});
+    all.push_back({command("forward.remove", {{"ids", "[1," + value + "]"}}), "ids[1]", "must be an integer"});
+    all.push_back({command("flow.kill", {{"id", value}}), "id", "must be an integer"});
+    for (const std::string name : {"after", "limit", "rule"})
+      all.push_back({command("flow.list", {{name, value}}), name, "must be an integer"});
+  }
+  all.push_back({command("forward.remove", {}), "id", "is missing"});
+  all.push_back({command("forward.remove", {{"id", "7"}}), "id", "there is no forward 7"});
+  all.push_back({command("forward.remove", {{"ids", "[7]"}}), "ids", "there is no forward 7"});
+  all.push_back({command("forward.remove", {{"ids", "[7,7]"}}), "ids", "has 7 twice"});
+  all.push_back({command("forward.remove", {{"ids", "[]"}}), "ids", "at least one id"});
+  all.push_back({command("forward.remove", {{"ids", "[7]"}, {"id", "7"}}), "id", "cannot stand beside ids"});
+  all.push_back({command("flow.kill", {}), "id", "is missing"});
+  all.push_back({command("flow.kill", {{"id", "7"}}), "id", "there is no flow 7"});
+  all.push_back({command("flow.list", {{"limit", "0"}}), "limit", "from 1 to 1000"});
+  all.push_back({command("flow.list", {{"limit", "1001"}}), "limit", "from 1 to 1000"});
+  for (const std::string value : {"null", "true", "\"rule_added\"", "{}"})
+    all.push_back({command("events.subscribe", {{"events", value}}), "events", "must be an array"});
+  all.push_back({command("events.subscribe", {{"events", "[\"rule_added\",\"x\"]"}}), "events[1]", "there are only rule_added"});
+  all.push_back({command("events.subscribe", {{"events", "[1]"}}), "events[0]", "must be a string"});
+}
+
+}  // namespace
+
 std::vector<Malformed> malformed_requests() {
   std::vector<Malformed> all;
   const auto forward = [&](const std::string& name, const std::string& value,
@@ -308,6 +358,7 @@ std::vector<Malformed> malformed_requests() {
   for (const char* name : {"list_hostfwd", "info"})
     all.push_back({command(name, {{"x", "1"}}), "x", "bad arguments.x: there are none"});
 
+  rule_commands(all);
   for (const std::string value : no_commands)
     all.push_back({"{\"execute\":" + value + "}", "execute", "unknown execute: there are only "});
   for (const std::string value : no_strings)
@@ -350,12 +401,15 @@ std::vector<Malformed> malformed_requests() {
     all.push_back({"{\"execute\":\"info\",\"id\":" + deep + "}", "", "more than 16 levels deep"});
     all.push_back({"{\"execute\":\"info\",\"id\":" + repeat("{\"a\":", levels) + "1" +
                        repeat("}", levels) + "}",
-                   "", levels < 10000 ? "more than 16 levels deep" : "too large message"});
+                   "", "more than 16 levels deep"});
   }
   all.push_back(
-      {"{\"execute\":\"info\",\"id\":[1" + repeat(",1", 1024) + "]}", "", "more than 1024 values"});
-  all.push_back({"{\"execute\":\"" + std::string(65536, 'x') + "\"}", "", "too large message"});
-  all.push_back({"{" + std::string(70000, ' '), "", "too large message"});
+      {"{\"execute\":\"info\",\"id\":[1" + repeat(",1", 8192) + "]}", "", "more than 8192 values"});
+  std::string crowded;
+  for (int i = 0; i < 257; ++i) crowded += ",\"m" + std::to_string(i) + "\":1";
+  all.push_back({"{\"execute\":\"info\",\"id\":{" + crowded.substr(1) + "}}", "", "more than 256 members"});
+  all.push_back({"{\"execute\":\"" + std::string(262144, 'x') + "\"}", "", "too large message"});
+  all.push_back({"{" + std::string(270000, ' '), "", "too large message"});
   all.push_back({"{\"" + std::string(60000, 'k') + "\":1,\"execute\":\"info\"}",
                  std::string(64, 'k') + "...", "there are only"});
   return all;

@@ -19,7 +19,9 @@ namespace nh::test {
 struct Server {
   explicit Server(Dialect dialect = Dialect::native) {
     auto opened = ControlServer::open(
-        loop, {.path = path, .dialect = dialect, .rules = rules, .info = sample_info}, clock);
+        loop,
+        {.path = path, .dialect = dialect, .rules = rules, .events = events, .info = sample_info, .stats = sample_stats},
+        clock);
     REQUIRE(opened);
     server = std::move(*opened);
   }
@@ -54,15 +56,16 @@ struct Server {
   std::string path = dir / "api";
   Loop loop;
   ManualClock clock;
+  EventBus events{clock};
   FakeRules rules;
   std::unique_ptr<ControlServer> server;
 };
 
 /// Puts that many forwards into force, for long replies.
 inline void fill(FakeRules& rules, std::size_t count) {
-  const auto spec = ForwardSpec::parse("10.1.2.3:10000:10.0.2.100:20000");
+  const auto spec = RuleSpec::parse("10.1.2.3:10000:10.0.2.100:20000");
   REQUIRE(spec);
-  for (std::size_t i = 0; i < count; ++i) REQUIRE(rules.add(*spec));
+  for (std::size_t i = 0; i < count; ++i) REQUIRE(rules.add({*spec}));
 }
 
 inline const std::string add_80 =

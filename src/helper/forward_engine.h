@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// ForwardEngine: the port forwards, whole: the rules, every path that carries their flows, and what is told about them.
+//
+// Theory of operation. It puts together
+//   RuleTable        the rules, and which path each of their listeners takes
+//   AgentStandIns    guest-side sockets for relays; asked for after the ready byte, because nobody has to wait for them: clients
+//                    that come before wait in TcpForward
+//   TcpForward, RelaySet   TCP on the kernel path; libslirp has it where there are no stand-ins
+//   UdpForward, UdpReverse   UDP
+//   FdBudget         the descriptors of all that
+//   EventBus         what subscribers of the control socket are told
+// Without an agent (a bare TAP, frames on a socket) there are no stand-ins, and the rules say so.
+//
+// Ownership: owns all of the above; what the setup points to must outlive it. Everything runs in the loop's thread.
+#pragma once
+
+#include <array>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "src/agent/stand_in_stock.h"
+#include "src/control/event_bus.h"
+#include "src/control/info.h"
+#include "src/control/stats.h"
+#include "src/helper/forward_adapters.h"
+#include "src/helper/rule_table.h"
+
+namespace nh {
+
+class ForwardEngine final : private FlowObserver {
+ public:
+  struct Setup {
+    Loop* loop;
+    EpollSet* epoll;
+    FrameSink* sink;
+    Neighbours* neighbours;
+    SlirpStack* slirp;
+    AgentLink* agent;  ///< null: there is none
+    AddressPlan plan;
+    std::uint64_t nofile;
+    std::size_t general_fds;  ///< descriptors that libslirp's flows may take
+    bool to_loopback = false;
+    std::vector<ListenFd> inherited = {};
+    /// What no longer works, or works again, in words for `info`. Called after ready() only.
+    std::function<void(const std::string& note)> on_note = {};
+  };
+
+  explicit ForwardEngine(Setup setup);
+  ~ForwardEngine();
+  ForwardEngine(const ForwardEngine&) = delete;
+  ForwardEngine& operator=(const ForwardEngine&) = delete;
+
+  RuleTable& rules() { return rules_; }
+  EventBus& events() { return events_; }
+  /// For the frame path.
+  UdpForward& udp() { return udp_; }
+  const RelaySet& relays() const { return relays_; }
+
+  /// The TAP's addresses: clients with one of them appear as the gateway.
+  void set_guest_addresses(const std::vector<Address>& addresses);
+  /// No Unix socket can be made from now on.
+  void confined();
+  /// The helper has told that it is ready: the guest is prepared for stand-ins now.
+  void ready();
+
+  /// Of the forwards only.
+  void add_to(HelperInfo& info) const;
+  void add_to(Stats& stats) const;
+
+ private:
+  void flow_opened(const FlowRecord& flow) override;
+  void flow_closed(const FlowRecord& flow, FlowEnd end) override;
+  void on_path_change();
+  void on_fd_limit(bool reached);
+  void publish(const Event& event);
+  void follow_ports(bool on);
+
+  Setup setup_;
+  EventBus events_;
+  FlowIds ids_;
+  FdBudget fds_;
+  std::unique_ptr<AgentStandIns> stand_ins_;  ///< null: no agent
+  RelaySet relays_;
+  std::optional<TcpForward> tcp_;  ///< with stand_ins_
+  UdpForward udp_;
+  UdpReverse udp_reverse_;
+  std::optional<TcpRelayPath> relay_path_;
+  SlirpPath slirp_path_;
+  UdpPath udp_path_;
+  RuleTable rules_;
+  Timer relay_deadline_, accept_deadline_, udp_deadline_, udp_reverse_deadline_;
+  std::string told_;  ///< the note on the path that holds
+  std::array<std::uint64_t, Stats::paths> opened_{};
+  std::array<std::uint64_t, Stats::ends> ended_{};
+};
+
+}  // namespace nh
