@@ -29,10 +29,8 @@ std::unique_ptr<PumpPipe> PumpStore::take_pipe() {
   auto pipe = std::make_unique<PumpPipe>();
   pipe->out.reset(ends[0]);
   pipe->in.reset(ends[1]);
-  // Beyond the user's share of pipe memory it stays smaller (pipe(7), pipe-user-pages-soft).
-  constexpr int page = 4096;
-  const int size = fcntl(ends[1], F_SETPIPE_SZ, static_cast<int>(limits::relay_pipe));
-  pipe->capacity = static_cast<std::size_t>(size > 0 ? size : std::max(fcntl(ends[1], F_GETPIPE_SZ), page));
+  // Beyond the user's share of pipe memory it stays small (pipe(7), pipe-user-pages-soft), and moves less at a time.
+  fcntl(ends[1], F_SETPIPE_SZ, static_cast<int>(limits::relay_pipe));
   ++pipes_;
   NH_BUG_IF(!budget_.take(2));
   return pipe;
@@ -161,16 +159,15 @@ Pump::Step Pump::splice_on(PumpStore& store, const Source& source, int sink) {
     return Step::moved(0);
   }
   const ssize_t got =
-      splice(source.fd, nullptr, pipe_->in.get(), nullptr, pipe_->capacity, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
+      splice(source.fd, nullptr, pipe_->in.get(), nullptr, limits::relay_pipe, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (got <= 0) {
     const Step step = got == 0 ? Step::stop(Outcome::ended) : Step::source_stopped();
     store.give_pipe(std::move(pipe_));
-    if (step.outcome == Outcome::starved) bulk_ = false;
     return step;
   }
   pipe_->held = static_cast<std::size_t>(got);
-  // Many small segments fill a pipe's slots with few bytes: those are copied from now on.
-  if (pipe_->held < store.buffer.size()) bulk_ = false;
+  // A message, or small segments that fill a pipe's slots with few bytes: those are copied from now on.
+  if (pipe_->held < limits::relay_small) bulk_ = false;
   return push_held(store, sink);
 }
 

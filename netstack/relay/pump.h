@@ -2,8 +2,8 @@
 // Pump: one direction of bytes, from one stream socket to another.
 //
 // Theory of operation. Small messages go by recv(2) and send(2) through one buffer that all pumps share: two system calls each.
-// When that buffer comes full the direction is bulk, and splice(2) through a pipe of 1 MiB takes over until less than a
-// buffer is there: the pages are passed on, not copied. Measured between two loopback sockets, medians of 5, processor time of
+// When that buffer comes full the direction is bulk, and splice(2) through a pipe of 1 MiB takes over until it brings less than
+// limits::relay_small: the pages are passed on, not copied. Measured between two loopback sockets, medians of 5, processor time of
 // the relay per GB and of everything per GB, one processor (two, both busy with other work too):
 //     splice 1 MiB   0.39 s, 1.29 s  (0.35 s, 1.24 s)      splice 256 KiB  0.42 s, 1.26 s  (0.49 s, 1.38 s)
 //     copy 1 MiB     0.70 s, 1.45 s  (0.72 s, 1.74 s)      copy 64 KiB     0.75 s, 1.51 s  (0.90 s, 1.94 s)
@@ -35,7 +35,7 @@ namespace nh {
 /// A pipe that bytes wait in.
 struct PumpPipe {
   UniqueFd out, in;
-  std::size_t capacity = 0, held = 0;
+  std::size_t held = 0;
 };
 
 /// What the pumps of one set share.

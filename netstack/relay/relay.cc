@@ -120,7 +120,8 @@ bool Relay::carry(Side from) {
     case Pump::Outcome::ended:
       source.readable = false;
       direction.done = true;
-      if (phase_ == Phase::open) shutdown(sink.fd.get(), SHUT_WR);
+      // The second of the two is said by close(2).
+      if (phase_ == Phase::open && !directions_[other(from)].done) shutdown(sink.fd.get(), SHUT_WR);
       return false;
     case Pump::Outcome::source_failed:
       break;

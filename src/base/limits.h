@@ -114,6 +114,7 @@ inline constexpr std::size_t datagram = 65507;               ///< largest UDP pa
 // ---- relays ----
 inline constexpr std::size_t relay_flows = 131072;              ///< at once, connecting ones too; listeners pause, clients wait in their queues
 inline constexpr std::size_t relay_buffer = 64 * 1024;          ///< bytes of a copy; a source that has more at once is bulk and takes a pipe
+inline constexpr std::size_t relay_small = 16 * 1024;           ///< a bulk source that brings fewer bytes at once is copied again
 inline constexpr std::size_t relay_pipe = 1024 * 1024;          ///< bytes of a pipe: pipe-max-size, the most that an unprivileged user gets (pipe(7))
 inline constexpr std::size_t relay_pipes = 32;                  ///< at once: half of pipe-user-pages-soft; without one bytes are copied
 inline constexpr std::size_t relay_idle_pipes = 8;              ///< kept open for the next bulk flow

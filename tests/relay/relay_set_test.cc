@@ -122,6 +122,26 @@ TEST_CASE("a flow that moves much leaves the others their turn", "[relay_set]") 
   CHECK(stream.got() > 10 * mebibyte);
 }
 
+TEST_CASE("all flows together move a bounded number of bytes in a turn", "[relay_set]") {
+  constexpr std::size_t count = 64;
+  RelayRig rig;
+  std::vector<Joined> flows;
+  for (std::size_t i = 0; i < count; ++i) flows.push_back(join_pairs(rig, 1));
+  REQUIRE(rig.until([&] { return rig.relays.counters().all.flows_opened == count; }));
+  std::size_t sent = 0;
+  for (const Joined& flow : flows) {
+    Stream stream(flow.client.get(), flow.service.get(), mebibyte, 100000);
+    stream.write_some();
+    sent += stream.sent();
+  }
+  REQUIRE(sent > 2 * limits::relay_turn);
+  const auto moved = [&] { return rig.relays.counters().all.bytes_to_guest; };
+  rig.epoll.dispatch();
+  CHECK(moved() <= limits::relay_turn + limits::relay_pipe);
+  // The rest needs no event, only turns.
+  REQUIRE(rig.until([&] { return moved() == sent; }));
+}
+
 TEST_CASE("flows are listed by id, from where the last page ended, and by rule", "[relay_set]") {
   RelayRig rig;
   std::vector<Joined> flows;
