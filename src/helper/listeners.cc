@@ -120,8 +120,12 @@ Result<> Listeners::carry_by_general(Open& open) {
   if (open.plan.side == Side::host_inherited) return unsupported("host_fd", "forwarding an inherited listener" + because);
   if (!open.plan.interface.empty()) return unsupported("host_interface", "listening on one interface" + because);
   const Endpoint guest = open.plan.goal.of(open.bound.address.family());
-  if (guest.address.family() != open.bound.address.family())
-    return unsupported("guest_addr", "forwarding between IPv4 and IPv6" + because);
+  if (guest.address.family() != open.bound.address.family()) {
+    const std::string family = open.bound.address.is_v6() ? "IPv6" : "IPv4",
+                      other = open.bound.address.is_v6() ? "IPv4" : "IPv6";
+    return unsupported("guest_addr", "forwarding from " + family + " to " + other + ", as the rule has no " + family +
+                                         " address of the guest" + because);
+  }
   auto bound = setup_.general->add(open.bound, guest);
   if (!bound) {
     if (bound.error().sys_errno == 0) return std::move(bound).error();

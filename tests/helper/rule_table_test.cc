@@ -246,7 +246,7 @@ TEST_CASE("when the stand-ins go libslirp takes over, and gives back", "[rules]"
   CHECK(list[0].listeners[0].path == FlowPath::libslirp);
   CHECK(list[0].listeners[0].reason == "the agent is lost");
   CHECK(list[1].listeners[0].paused);
-  CHECK(list[1].listeners[0].reason.find("between IPv4 and IPv6") != std::string::npos);
+  CHECK(list[1].listeners[0].reason.find("from IPv4 to IPv6") != std::string::npos);
   REQUIRE(table.events.of<RuleFailed>().size() == 1);
   CHECK(table.events.of<RuleFailed>()[0].id == 2);
   REQUIRE(table.events.of<PathChanged>().size() == 1);
