@@ -292,6 +292,11 @@ TEST_CASE("a Unix socket is its owner's, and goes with its rule", "[rules]") {
     CHECK(again.error().field == "host_unix");
     REQUIRE(table.replace({"unix:" + path + ":82"}));
     CHECK(table.relays.added == 1);
+    // Without stand-ins nobody would take its clients.
+    table.turn(StandIns::State::off);
+    CHECK(access(path.c_str(), F_OK) != 0);
+    table.turn(StandIns::State::ready);
+    CHECK(access(path.c_str(), F_OK) == 0);
     REQUIRE(table.rules.remove({2}));
     CHECK(access(path.c_str(), F_OK) != 0);
     table.rules.confined();
@@ -343,6 +348,7 @@ TEST_CASE("an automatic rule opens and closes with the guest", "[rules]") {
   list = table.rules.list();
   CHECK(list[0].listeners.size() == 1);
   CHECK(list[1].listeners[0].guest.port == 8080);
+  CHECK(table.events.of<RuleFailed>().size() == 1);
   REQUIRE(table.rules.remove({2}));
   CHECK(table.rules.list()[0].listeners.size() == 2);
 

@@ -15,7 +15,7 @@ WRONG = (
         ("--mac", "02:11"), ("--mac", "01:00:00:00:00:01"), ("--mac", "zz:11:22:33:44:55"),
         ("--cidr", "10.0.2.0"), ("--cidr", "10.0.2.100/24"), ("--cidr", "10.0.2.0/26"), ("--cidr", "10.0.2.0/0"),
         ("--cidr", "fd00::/64"), ("--cidr", ""), ("--cidr6", "10.0.2.0/24"), ("--cidr6", "fd00::1/64"), ("--cidr6", "fd00::/129"),
-        ("--dns", "example.org"), ("--dns", ""), ("--forward", "80"), ("--forward", "70080:80"), ("--forward", "1:0"),
+        ("--dns", "example.org"), ("--dns", ""), ("--forward", "http"), ("--forward", "80-82:90,91"), ("--forward", "auto:0"), ("--forward", "70080:80"), ("--forward", "1:0"),
         ("--forward", "x:80"), ("--forward", "1:2/sctp"), ("--forward", ""), ("--forward", "::1:80:80"),
         ("--ready-fd", "-1"), ("--ready-fd", "x"), ("--ready-fd", "999"), ("--exit-fd", "999"), ("--exit-fd", ""),
         ("--log-level", "loud"), ("--api-socket", ""),
