@@ -112,10 +112,10 @@ bool is_ours(rtnl_rule* rule) {
   return rtnl_rule_get_protocol(rule, &protocol) == 0 && protocol == Steering::protocol;
 }
 
-/// Looks at the family's rules, and removes what killed helpers left.
-Result<> look_and_clean(NlSocket& netlink, Family family, const std::set<std::string>& living, Present& present) {
+/// Looks at the rules of both families, and removes what killed helpers left.
+Result<> look_and_clean(NlSocket& netlink, const std::set<std::string>& living, Present& present) {
   nl_cache* found = nullptr;
-  NH_TRY(netlink.check(rtnl_rule_alloc_cache(netlink.get(), af_of(family), &found), "listing rules"));
+  NH_TRY(netlink.check(rtnl_rule_alloc_cache(netlink.get(), AF_UNSPEC, &found), "listing rules"));
   const NlCache rules(found);
   for (nl_object* object = nl_cache_get_first(found); object != nullptr; object = nl_cache_get_next(object)) {
     auto* rule = reinterpret_cast<rtnl_rule*>(object);
@@ -123,7 +123,7 @@ Result<> look_and_clean(NlSocket& netlink, Family family, const std::set<std::st
     const bool ours = is_ours(rule);
     if (ours && !living.contains(nft_name(table))) {
       remove_rule(netlink, rule);
-      remove_route(netlink, family, table);
+      remove_route(netlink, rtnl_rule_get_family(rule) == AF_INET6 ? Family::v6 : Family::v4, table);
       continue;
     }
     present.tables.insert(table);
@@ -240,40 +240,34 @@ void Steering::undo(Family family) {
 
 Result<Steering> Steering::set_up(NlSocket& route, NlSocket& nftables, int tap, std::span<const Address> addresses) {
   Present present;
-  std::array<std::optional<Error>, 2> refused;
   std::set<std::string> living;
   for (const Family family : families) {
     auto names = nft::table_names(nftables, family);
     if (!names) return std::move(names).error();
     living.insert(names->begin(), names->end());
   }
-  for (std::size_t i = 0; i < families.size(); ++i)
-    if (auto looked = look_and_clean(route, families[i], living, present); !looked)
-      refused[i] = std::move(looked).error();
+  NH_TRY(look_and_clean(route, living, present));
   const auto bits = choose_bits(present.marks);
   if (!bits)
     return Error{.code = Code::exhausted, .what = "no three neighbouring bits of the mark are left by the guest's rules"};
 
   Steering steering(route, nftables, *bits);
-  steering.refused_ = std::move(refused);
-  // The first family's claim decides on the number; another helper may take one between our look and our claim.
   for (std::uint32_t i = 0; i < limits::steering_tables && steering.table_ == 0; ++i) {
     const std::uint32_t number = first_table + i;
     if (!present.tables.contains(number) && !living.contains(nft_name(number))) steering.table_ = number;
   }
   if (steering.table_ == 0) {
     steering.refused_.fill(Error{.code = Code::exhausted, .what = "no number for a routing table is left"});
-    return *steering.refused_[0];
+    return *steering.refusal(Family::v4);
   }
   for (std::size_t i = 0; i < families.size(); ++i) {
-    if (steering.refused_[i]) continue;
     auto claimed = steering.claim(families[i], tap, addresses);
     if (claimed) claimed = steering.set_up_family(families[i]);
     if (claimed) continue;
     steering.undo(families[i]);
     steering.refused_[i] = std::move(claimed).error();
   }
-  if (!steering.has(Family::v4) && !steering.has(Family::v6)) return *steering.refused_[0];
+  if (!steering.has(Family::v4) && !steering.has(Family::v6)) return *steering.refusal(Family::v4);
   return steering;
 }
 
