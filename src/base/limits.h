@@ -50,7 +50,7 @@ inline constexpr auto steering_repair_pause = 250ms;
 /// Time between two attempts to prove the steering, when the first one failed and addresses or routes changed since.
 inline constexpr auto steering_retry_pause = 2s;
 /// Blank stand-ins of a family that the helper keeps; below half of it more are asked for. Of this order are the connects of
-/// one burst; each costs two descriptors' worth of kernel memory (about 3 KiB).
+/// one burst; each is a descriptor and some 3 KiB of the kernel's memory.
 inline constexpr std::size_t stand_in_stock = 64;
 /// Connections that wait for a stand-in; more are refused.
 inline constexpr std::size_t stand_in_waiting = 4096;
@@ -60,7 +60,7 @@ inline constexpr auto stand_in_wait = 5s;
 inline constexpr auto port_range_age = 1s;
 /// Messages to the helper that the agent keeps while it does not take them; then the agent reads no further questions.
 inline constexpr std::size_t agent_outbox = 16;
-/// Listening ports of the guest that are followed; more are left out with a log line.
+/// Listening ports of the guest that are followed; more are left out.
 inline constexpr std::size_t guest_listeners = 512;
 /// How often the agent looks for the guest's listening ports, while that is asked for.
 inline constexpr auto guest_listeners_age = 500ms;
