@@ -57,7 +57,8 @@ class GuestSide {
     bool open() const { return !done && !given_up; }
   };
 
-  GuestSide(int tap, NlSocket route, RoutingMonitor routing) : tap_(tap), route_(std::move(route)), routing_(std::move(routing)) {}
+  GuestSide(int tap, NlSocket route, RoutingMonitor routing)
+      : tap_(tap), route_(std::move(route)), routing_(std::move(routing)) {}
   void steer();
   void set_up();
   void prove(Family family, Proof& proof);

@@ -295,10 +295,10 @@ void AgentStandIns::ask(Waiting& waiting, std::uint64_t ticket) {
   if (waiting.what == What::udp)
     question = agent::OpenUdp{.seq = seq, .appears = waiting.appears, .guest = waiting.guest};
   else if (waiting.what != What::stream)
-    question = agent::Listen{.seq = seq,
-                             .kind = waiting.what == What::udp_socket ? agent::GuestSocketKind::udp
-                                                                      : agent::GuestSocketKind::tcp_listener,
-                             .at = waiting.appears};
+    question = agent::Listen{
+        .seq = seq,
+        .kind = waiting.what == What::udp_socket ? agent::GuestSocketKind::udp : agent::GuestSocketKind::tcp_listener,
+        .at = waiting.appears};
   if (!link_.ask(question)) return;
   waiting.asked = true;
   asked_[seq] = ticket;
@@ -345,8 +345,7 @@ void AgentStandIns::fail_waiting(const Error& error, std::optional<Family> famil
   std::vector<std::uint64_t> failing;
   for (const auto& [ticket, waiting] : waiting_) {
     const bool ordinary = waiting.what == What::tcp_listener || waiting.what == What::udp_socket;
-    if (!family || (!ordinary && !waiting.asked && waiting.appears.address.family() == *family))
-      failing.push_back(ticket);
+    if (!family || (!ordinary && !waiting.asked && waiting.appears.address.family() == *family)) failing.push_back(ticket);
   }
   for (const std::uint64_t ticket : failing) finish(ticket, Error(error));
   arm();

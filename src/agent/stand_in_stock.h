@@ -115,8 +115,8 @@ class AgentStandIns final : public StandIns, private AgentListener {
   std::function<void()> on_change_;
   std::array<bool, 2> steered_{};
   std::array<std::vector<UniqueFd>, 2> stock_;
-  std::array<std::size_t, 2> batches_{};        ///< asked for
-  std::map<std::uint64_t, Waiting> waiting_;    ///< by ticket, so in their order
+  std::array<std::size_t, 2> batches_{};                    ///< asked for
+  std::map<std::uint64_t, Waiting> waiting_;                ///< by ticket, so in their order
   std::unordered_map<std::uint32_t, std::uint64_t> asked_;  ///< seq to ticket; 0: Localnet
   std::uint64_t next_ticket_ = 1;
   std::uint32_t next_seq_ = 1;

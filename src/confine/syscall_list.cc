@@ -164,6 +164,11 @@ void resolver_configuration(Rules& rules) {
                    .arguments = {{.index = 1, .mask = all, .value = TCGETS}}});
 }
 
+// The guest's range of local ports, read again and again from one descriptor.
+void port_range(Rules& rules) {
+  allow(rules, {"pread64"});
+}
+
 // The control socket's file, removed at the end; is a client's uid ours?
 void control_socket(Rules& rules) {
   allow(rules, {"unlinkat", "geteuid", "geteuid32"});
@@ -189,6 +194,7 @@ Rules helper_syscalls(const SyscallSubjects& subjects) {
   host_sockets(rules);
   main_loop(rules);
   resolver_configuration(rules);
+  port_range(rules);
   control_socket(rules);
   agent_end(rules, subjects);
   return rules;

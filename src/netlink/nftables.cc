@@ -284,17 +284,15 @@ void Batch::set_addresses(const std::string& set, std::span<const Address> addre
       for (const Address& address : addresses) {
         if (!ours(address)) continue;
         put_nested(m, NFTA_LIST_ELEM, [&] {
-          put_nested(m, NFTA_SET_ELEM_KEY, [&] {
-            nla_put(m, NFTA_DATA_VALUE, static_cast<int>(address.bytes().size()), address.bytes().data());
-          });
+          put_nested(m, NFTA_SET_ELEM_KEY,
+                     [&] { nla_put(m, NFTA_DATA_VALUE, static_cast<int>(address.bytes().size()), address.bytes().data()); });
         });
       }
     });
   });
 }
 
-void Batch::add_rule(const std::string& chain, const std::string& words,
-                     const std::function<void(Expressions&)>& fill) {
+void Batch::add_rule(const std::string& chain, const std::string& words, const std::function<void(Expressions&)>& fill) {
   add(NFT_MSG_NEWRULE, NLM_F_CREATE | NLM_F_APPEND, "rule with " + words, [&](nl_msg* m) {
     nla_put_string(m, NFTA_RULE_TABLE, table_.c_str());
     nla_put_string(m, NFTA_RULE_CHAIN, chain.c_str());
@@ -353,8 +351,7 @@ Result<> Batch::commit(NlSocket& socket) {
 
 Result<std::vector<std::string>> table_names(NlSocket& socket, Family family) {
   const std::string step = "listing the tables of nf_tables";
-  const NlMsg ask =
-      make_message((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE, NLM_F_DUMP, number_of(family), 0);
+  const NlMsg ask = make_message((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE, NLM_F_DUMP, number_of(family), 0);
   if (!ask) return sys_error(ENOMEM, step);
   NH_TRY(socket.check(nl_send_auto(socket.get(), ask.get()), step));
   std::vector<std::string> names;

@@ -32,6 +32,7 @@ TEST_CASE("a container behind the guest sees the client's own address, by its ow
             EXPECT(unshare(CLONE_NEWNET) == 0);
           });
           in_guest(lab.guest, [&container] {
+            test::write_file("/proc/sys/net/ipv6/conf/default/accept_dad", "0");  // a second's wait
             run("ip link add br0 type bridge && ip link add v0 type veth peer name v1 netns " + container.text());
             run("ip link set v0 master br0 up && ip link set br0 up");
             run("ip addr add 172.17.0.1/16 dev br0 && ip addr add fd17::1/64 dev br0 nodad");

@@ -30,8 +30,7 @@ struct StandInLab {
   std::optional<AgentStandIns> stand_ins;
 
   explicit StandInLab(bool confined = false) {
-    const AgentSetup setup{
-        .target = &target, .tap_name = "tap0", .plan = plan(), .sandbox = confined, .seccomp = confined};
+    const AgentSetup setup{.target = &target, .tap_name = "tap0", .plan = plan(), .sandbox = confined, .seccomp = confined};
     link = EXPECT_OK(test::start_agent(setup, attached));
     link->serve(
         loop, [](const TapState&) {}, [this](const Error& error) { deaths.push_back(error); });

@@ -2,6 +2,7 @@
 // Stand-ins as the helper uses them, in a real namespace: who the guest sees, and what is left to the guest.
 #include <netinet/in.h>
 
+#include "src/confine/confine.h"
 #include "src/netlink/steering.h"
 #include "tests/agent/stand_in_lab.h"
 #include "tests/support/catch.h"
@@ -24,25 +25,26 @@ constexpr std::uint16_t port = 8080;
 
 TEST_CASE("the guest sees a foreign client's own address and port, wherever its program listens") {
   test::require_namespaces();
-  CHECK(in_child([] {
-          Lab lab;
-          const GuestService everywhere(lab.guest, {at("0.0.0.0", port), at("::", port)});
-          const GuestService bound(lab.guest, {at("10.0.2.100", 81), at("fd00::100", 81), at("127.0.0.1", 82), at("::1", 82)});
-          lab.expect_ready();
-          EXPECT(lab.stand_ins->reason().empty());
-          // in the guest's ephemeral range, outside of it, and below 1024
-          for (const std::uint16_t from : std::array<std::uint16_t, 4>{40001, 61001, 2001, 443}) {
-            const Endpoint v4 = at("198.51.100.7", from), v6 = at("2001:db8::7", from);
-            EXPECT(seen_by(lab, v4, at("10.0.2.100", port)) == v4.text());
-            EXPECT(seen_by(lab, v4, at("10.0.2.100", 81)) == v4.text());
-            EXPECT(seen_by(lab, v4, at("127.0.0.1", 82)) == v4.text());
-            EXPECT(seen_by(lab, v6, at("fd00::100", port)) == v6.text());
-            EXPECT(seen_by(lab, v6, at("fd00::100", 81)) == v6.text());
-            EXPECT(seen_by(lab, v6, at("::1", 82)) == v6.text());
-          }
-          EXPECT(lab.stand_ins->counters().port_let_go == 0);
-          EXPECT(lab.notes.empty());
-        }) == "");
+  CHECK(
+      in_child([] {
+        Lab lab;
+        const GuestService everywhere(lab.guest, {at("0.0.0.0", port), at("::", port)});
+        const GuestService bound(lab.guest, {at("10.0.2.100", 81), at("fd00::100", 81), at("127.0.0.1", 82), at("::1", 82)});
+        lab.expect_ready();
+        EXPECT(lab.stand_ins->reason().empty());
+        // in the guest's ephemeral range, outside of it, and below 1024
+        for (const std::uint16_t from : std::array<std::uint16_t, 4>{40001, 61001, 2001, 443}) {
+          const Endpoint v4 = at("198.51.100.7", from), v6 = at("2001:db8::7", from);
+          EXPECT(seen_by(lab, v4, at("10.0.2.100", port)) == v4.text());
+          EXPECT(seen_by(lab, v4, at("10.0.2.100", 81)) == v4.text());
+          EXPECT(seen_by(lab, v4, at("127.0.0.1", 82)) == v4.text());
+          EXPECT(seen_by(lab, v6, at("fd00::100", port)) == v6.text());
+          EXPECT(seen_by(lab, v6, at("fd00::100", 81)) == v6.text());
+          EXPECT(seen_by(lab, v6, at("::1", 82)) == v6.text());
+        }
+        EXPECT(lab.stand_ins->counters().port_let_go == 0);
+        EXPECT(lab.notes.empty());
+      }) == "");
 }
 
 TEST_CASE("a confined agent steers just the same") {
@@ -60,6 +62,23 @@ TEST_CASE("a confined agent steers just the same") {
           EXPECT(send(udp.get(), "?", 1, 0) == 1);
           EXPECT(receive_line(udp.get()) == v4.text());
           EXPECT(lab.deaths.empty());
+        }) == "");
+}
+
+TEST_CASE("a confined helper opens stand-ins just the same") {
+  test::require_namespaces();
+  CHECK(in_child([] {
+          Lab lab(/* confined= */ true);
+          const GuestService service(lab.guest, {at("0.0.0.0", port), at("127.0.0.1", 82), at("::", port)});
+          EXPECT_OK(confine_helper({.sandbox = true, .seccomp = true, .agent = lab.link->pid()}));
+          lab.expect_ready();
+          for (const std::uint16_t from : std::array<std::uint16_t, 3>{40001, 61001, 443}) {
+            const Endpoint v4 = at("198.51.100.7", from), v6 = at("2001:db8::7", from);
+            EXPECT(seen_by(lab, v4, at("10.0.2.100", port)) == v4.text());
+            EXPECT(seen_by(lab, v4, at("127.0.0.1", 82)) == v4.text());
+            EXPECT(seen_by(lab, v6, at("fd00::100", port)) == v6.text());
+          }
+          _exit(0);  // it may end nobody but the agent any more; the others go with it
         }) == "");
 }
 
@@ -118,9 +137,7 @@ TEST_CASE("a stand-in leaves its port to the guest's own connects") {
           Lab lab;
           const GuestService service(lab.guest, {at("0.0.0.0", port)});
           lab.expect_ready();
-          test::in_guest(lab.guest, [] {
-            test::write_file("/proc/sys/net/ipv4/ip_local_port_range", "40000 40003");
-          });
+          test::in_guest(lab.guest, [] { test::write_file("/proc/sys/net/ipv4/ip_local_port_range", "40000 40003"); });
           std::vector<UniqueFd> held;
           for (std::uint16_t from = 40000; from <= 40003; ++from) {
             const Endpoint client = at("198.51.100.7", from);
@@ -175,8 +192,8 @@ TEST_CASE("more stand-ins at once than the stock has") {
                                   else
                                     ++failed;
                                 });
-          const auto cancelled = lab.stand_ins->open(at("198.51.100.8", 1), at("10.0.2.100", port),
-                                                     [&](Result<UniqueFd>) { ++failed; });
+          const auto cancelled =
+              lab.stand_ins->open(at("198.51.100.8", 1), at("10.0.2.100", port), [&](Result<UniqueFd>) { ++failed; });
           EXPECT(cancelled != 0);
           lab.stand_ins->cancel(cancelled);
           EXPECT(until(lab.loop, [&] { return open.size() + failed == burst; }));
@@ -253,7 +270,8 @@ TEST_CASE("rules that the guest removes are put back, and it is said") {
           EXPECT(lab.notes[0].find("IPv4 rule") != std::string::npos);
           const Endpoint v4 = at("198.51.100.7", 40001), v6 = at("2001:db8::7", 40001);
           EXPECT(seen_by(lab, v4, at("10.0.2.100", port)) == v4.text());
-          EXPECT(until(lab.loop, [&] { return lab.notes.size() > 1 || lab.notes[0].find("IPv6 rule") != std::string::npos; }));
+          EXPECT(
+              until(lab.loop, [&] { return lab.notes.size() > 1 || lab.notes[0].find("IPv6 rule") != std::string::npos; }));
           EXPECT(seen_by(lab, v6, at("fd00::100", port)) == v6.text());
         }) == "");
 }

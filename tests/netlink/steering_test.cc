@@ -94,21 +94,21 @@ TEST_CASE("a rule is encoded as it was recorded") {
   });
   // Recorded when nft listed it back as "meta mark set meta mark | 0x40000000", from the rule's table on. Headers of
   // attributes are in the order of the host (little-endian), the numbers of nf_tables in that of the network.
-  const std::vector<std::uint8_t> expected{
-      6, 0, 1, 0, 't', 0, 0, 0,  // NFTA_RULE_TABLE
-      6, 0, 2, 0, 'c', 0, 0, 0,  // NFTA_RULE_CHAIN
-      0x90, 0, 4, 0x80,          // NFTA_RULE_EXPRESSIONS
-      // meta load mark => reg 1
-      0x24, 0, 1, 0x80, 9, 0, 1, 0, 'm', 'e', 't', 'a', 0, 0, 0, 0,  //
-      0x14, 0, 2, 0x80, 8, 0, 1, 0, 0, 0, 0, 1, 8, 0, 2, 0, 0, 0, 0, 3,
-      // bitwise reg 1 = (reg 1 & 0xbfffffff) ^ 0x40000000
-      0x44, 0, 1, 0x80, 12, 0, 1, 0, 'b', 'i', 't', 'w', 'i', 's', 'e', 0,                       //
-      0x34, 0, 2, 0x80, 8, 0, 1, 0, 0, 0, 0, 1, 8, 0, 2, 0, 0, 0, 0, 1, 8, 0, 3, 0, 0, 0, 0, 4,  //
-      0x0c, 0, 4, 0x80, 8, 0, 1, 0, 0xff, 0xff, 0xff, 0xbf,                                      //
-      0x0c, 0, 5, 0x80, 8, 0, 1, 0, 0, 0, 0, 0x40,
-      // meta set mark with reg 1
-      0x24, 0, 1, 0x80, 9, 0, 1, 0, 'm', 'e', 't', 'a', 0, 0, 0, 0,  //
-      0x14, 0, 2, 0x80, 8, 0, 2, 0, 0, 0, 0, 3, 8, 0, 3, 0, 0, 0, 0, 1};
+  const std::vector<std::uint8_t> expected{6, 0, 1, 0, 't', 0, 0, 0,  // NFTA_RULE_TABLE
+                                           6, 0, 2, 0, 'c', 0, 0, 0,  // NFTA_RULE_CHAIN
+                                           0x90, 0, 4, 0x80,          // NFTA_RULE_EXPRESSIONS
+                                           // meta load mark => reg 1
+                                           0x24, 0, 1, 0x80, 9, 0, 1, 0, 'm', 'e', 't', 'a', 0, 0, 0, 0,  //
+                                           0x14, 0, 2, 0x80, 8, 0, 1, 0, 0, 0, 0, 1, 8, 0, 2, 0, 0, 0, 0, 3,
+                                           // bitwise reg 1 = (reg 1 & 0xbfffffff) ^ 0x40000000
+                                           0x44, 0, 1, 0x80, 12, 0, 1, 0, 'b', 'i', 't', 'w', 'i', 's', 'e', 0,  //
+                                           0x34, 0, 2, 0x80, 8, 0, 1, 0, 0, 0, 0, 1, 8, 0, 2, 0, 0, 0, 0, 1, 8, 0, 3, 0, 0,
+                                           0, 0, 4,                                               //
+                                           0x0c, 0, 4, 0x80, 8, 0, 1, 0, 0xff, 0xff, 0xff, 0xbf,  //
+                                           0x0c, 0, 5, 0x80, 8, 0, 1, 0, 0, 0, 0, 0x40,
+                                           // meta set mark with reg 1
+                                           0x24, 0, 1, 0x80, 9, 0, 1, 0, 'm', 'e', 't', 'a', 0, 0, 0, 0,  //
+                                           0x14, 0, 2, 0x80, 8, 0, 2, 0, 0, 0, 0, 3, 8, 0, 3, 0, 0, 0, 0, 1};
   const std::vector<std::uint8_t> bytes = batch.bytes();
   REQUIRE(bytes.size() == 20 + expected.size());
   CHECK(bytes[4] == NFT_MSG_NEWRULE);
