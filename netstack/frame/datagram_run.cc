@@ -7,9 +7,7 @@
 namespace nh {
 
 DatagramRun::DatagramRun(FrameSink& sink, unsigned mtu)
-    : sink_(sink),
-      mtu_(mtu),
-      buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(udp_run_headroom + udp_run_bytes)) {}
+    : sink_(sink), mtu_(mtu), buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(udp_run_headroom + udp_run_bytes)) {}
 
 bool DatagramRun::joins(const Endpoint& from, const Endpoint& to, Bytes payload) const {
   const bool last_was_whole = size_ == segment_ * count_;  // a shorter one ends the run

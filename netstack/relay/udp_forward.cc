@@ -4,6 +4,7 @@
 #include <sys/epoll.h>
 
 #include <algorithm>
+#include <iterator>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -52,7 +53,7 @@ struct UdpForward::State final : UdpSendQueue::Losses {
   UdpFlow* open(Listener& listener, const UdpClient& client, Instant now);
   std::optional<FlowEnd> open_stand_in(Listener& listener, UdpFlow& flow);
   void answer(UdpFlow& flow, Bytes payload);
-  void forget(UdpFlow& flow, std::uint64_t Counters::* why, FlowEnd end);
+  void forget(UdpFlow& flow, std::uint64_t Counters::*why, FlowEnd end);
   FlowRecord record(const UdpFlow& flow) const;
   void tell_opened(const UdpFlow& flow) {
     if (setup.observer != nullptr) setup.observer->flow_opened(record(flow));
@@ -86,7 +87,7 @@ struct UdpForward::Listener final : EpollSet::Handler {
   void tell(const SendError& error);
   Endpoint guest_endpoint(Family client) const;
   // Counts for this listener and for all.
-  void count(std::uint64_t Counters::* what, std::uint64_t by = 1) {
+  void count(std::uint64_t Counters::*what, std::uint64_t by = 1) {
     counters.*what += by;
     state.total.*what += by;
   }
@@ -153,7 +154,7 @@ void UdpForward::State::answer(UdpFlow& flow, Bytes payload) {
                      payload);
 }
 
-void UdpForward::State::forget(UdpFlow& flow, std::uint64_t Counters::* why, FlowEnd end) {
+void UdpForward::State::forget(UdpFlow& flow, std::uint64_t Counters::*why, FlowEnd end) {
   Listener& listener = *listeners.at(flow.client.listener);
   listener.count(why);
   --listener.counters.flows;
@@ -269,7 +270,8 @@ Result<> UdpForward::State::check(const ForwardSpec& spec) const {
   if (!spec.guest_address) return Ok{};
   const std::string guest = "guest_address " + spec.guest_address->text();
   if (setup.plan.net(spec.guest_address->family()) == nullptr)
-    return Error{.code = Code::invalid, .what = guest + " cannot be reached: IPv6 is off in the guest", .field = "guest_address"};
+    return Error{
+        .code = Code::invalid, .what = guest + " cannot be reached: IPv6 is off in the guest", .field = "guest_address"};
   if (spec.guest_address->is_loopback() && setup.stand_ins == nullptr)
     return Error{.code = Code::unsupported,
                  .what = guest + " cannot be reached: there is no agent to open sockets in the guest",
@@ -348,12 +350,13 @@ void UdpForward::set_guest_addresses(const std::vector<Address>& addresses) {
 
 // ---- time, lists, counters ----
 
-Instant UdpForward::next_deadline() const { return state_->flows.next_deadline(); }
+Instant UdpForward::next_deadline() const {
+  return state_->flows.next_deadline();
+}
 
 void UdpForward::expire() {
   const Instant now = state_->setup.clock->now();
-  while (UdpFlow* const flow = state_->flows.idle(now))
-    state_->forget(*flow, &Counters::flows_expired, FlowEnd::timed_out);
+  while (UdpFlow* const flow = state_->flows.idle(now)) state_->forget(*flow, &Counters::flows_expired, FlowEnd::timed_out);
 }
 
 std::vector<FlowRecord> UdpForward::list(std::uint64_t after, std::size_t limit, std::optional<std::uint64_t> rule) const {
@@ -364,7 +367,8 @@ std::vector<FlowRecord> UdpForward::list(std::uint64_t after, std::size_t limit,
   const auto end = found.begin() + static_cast<std::ptrdiff_t>(std::min(limit, found.size()));
   std::partial_sort(found.begin(), end, found.end(), [](const UdpFlow* a, const UdpFlow* b) { return a->id < b->id; });
   std::vector<FlowRecord> records;
-  std::transform(found.begin(), end, std::back_inserter(records), [this](const UdpFlow* flow) { return state_->record(*flow); });
+  std::transform(found.begin(), end, std::back_inserter(records),
+                 [this](const UdpFlow* flow) { return state_->record(*flow); });
   return records;
 }
 

@@ -18,10 +18,12 @@
 namespace nh {
 namespace {
 
-constexpr std::size_t most_segments = 64;              // UDP_MAX_SEGMENTS of linux/udp.h when UDP_SEGMENT came (Linux 4.18)
+constexpr std::size_t most_segments = 64;             // UDP_MAX_SEGMENTS of linux/udp.h when UDP_SEGMENT came (Linux 4.18)
 constexpr std::size_t most_bytes = limits::datagram;  // a message is one packet to the kernel's send path
 
-bool must_be_apart(int error) { return error == EINVAL || error == EMSGSIZE || error == EIO || error == EOPNOTSUPP; }
+bool must_be_apart(int error) {
+  return error == EINVAL || error == EMSGSIZE || error == EIO || error == EOPNOTSUPP;
+}
 
 }  // namespace
 
@@ -82,7 +84,8 @@ msghdr UdpSendQueue::prepare(Prepared& parts, const Message& message) const {
   cmsghdr* at = CMSG_FIRSTHDR(&header);
   std::size_t used = 0;
   if (!way.connected) {
-    parts.name = SockAddr(way.family == Family::v6 ? Endpoint{as_v6(way.remote.address), way.remote.port} : way.remote, way.scope);
+    parts.name =
+        SockAddr(way.family == Family::v6 ? Endpoint{as_v6(way.remote.address), way.remote.port} : way.remote, way.scope);
     header.msg_name = parts.name.get();
     header.msg_namelen = parts.name.length;
     used = put_packet_info(at, way.family, way.local, way.scope);

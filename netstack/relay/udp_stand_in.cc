@@ -41,8 +41,8 @@ void UdpStandIn::end(FlowEnd why) {
 std::optional<FlowEnd> UdpStandIn::open(const Endpoint& appears, const Endpoint& guest) {
   // The answer may come before open_udp() returns; then it must not end this object under our feet.
   opening_ = true;
-  const std::uint64_t ticket = shared_.stand_ins->open_udp(
-      appears, guest, [this](Result<UniqueFd> result) { opened(std::move(result)); });
+  const std::uint64_t ticket =
+      shared_.stand_ins->open_udp(appears, guest, [this](Result<UniqueFd> result) { opened(std::move(result)); });
   opening_ = false;
   if (!socket_ && !failed_) ticket_ = ticket;
   return failed_;
@@ -85,8 +85,7 @@ bool UdpStandIn::send(Bytes payload) {
 }
 
 void UdpStandIn::drop_waiting() {
-  for (const auto& datagram : std::exchange(waiting_, {}))
-    shared_.waiting_bytes -= datagram.size() + sizeof(datagram);
+  for (const auto& datagram : std::exchange(waiting_, {})) shared_.waiting_bytes -= datagram.size() + sizeof(datagram);
 }
 
 void UdpStandIn::on_ready(int, std::uint32_t events) {

@@ -32,7 +32,8 @@ struct Kernel final : FrameSink {
     last_partial = partial;
     const Bytes payload = packet.payload();
     for (std::size_t at = 0; at < payload.size(); at += segment)
-      singles.send_to_guest(udp(packet.from(), packet.to(), payload.subspan(at, std::min<std::size_t>(segment, payload.size() - at))));
+      singles.send_to_guest(
+          udp(packet.from(), packet.to(), payload.subspan(at, std::min<std::size_t>(segment, payload.size() - at))));
     return true;
   }
   FrameRecorder singles;
