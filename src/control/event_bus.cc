@@ -32,8 +32,12 @@ struct Data {
 
 }  // namespace
 
-std::string_view event_name(std::size_t kind) { return names.at(kind); }
-std::string_view event_name(const Event& event) { return names[event.index()]; }
+std::string_view event_name(std::size_t kind) {
+  return names.at(kind);
+}
+std::string_view event_name(const Event& event) {
+  return names[event.index()];
+}
 
 std::string line_of(const Event& event, Instant now) {
   return text_of(Json{{"event", std::string(event_name(event))},

@@ -83,6 +83,8 @@ constexpr std::array<Command, 3> commands{{
 
 }  // namespace
 
-std::span<const Command> hostfwd_commands() { return commands; }
+std::span<const Command> hostfwd_commands() {
+  return commands;
+}
 
 }  // namespace nh

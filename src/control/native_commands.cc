@@ -43,9 +43,9 @@ Outcome forward_add(const CommandContext& context, const Json& arguments) {
   const auto given = arguments.find("rules");
   const bool several = given != arguments.end();
   if (several && arguments.size() > 1)
-    return bad_argument("forward.add", Error{.code = Code::invalid,
-                                             .what = "the members of one rule cannot stand beside it",
-                                             .field = "rules"});
+    return bad_argument(
+        "forward.add",
+        Error{.code = Code::invalid, .what = "the members of one rule cannot stand beside it", .field = "rules"});
   if (!several && arguments.empty()) return missing_member("forward.add", "rules");
   std::vector<RuleSpec> specs;
   if (several) {
@@ -108,7 +108,9 @@ Outcome forward_remove(const CommandContext& context, const Json& arguments) {
   return not_done("forward.remove", std::move(error), "");
 }
 
-Outcome forward_list(const CommandContext& context, const Json&) { return told(context.backend.rules.list()); }
+Outcome forward_list(const CommandContext& context, const Json&) {
+  return told(context.backend.rules.list());
+}
 
 Result<Rules::FlowQuery> query_of(const Json& arguments) {
   Rules::FlowQuery query{.after = 0, .limit = limits::control_flows, .rule = std::nullopt};
@@ -192,7 +194,9 @@ Outcome events_subscribe(const CommandContext& context, const Json& arguments) {
   return Return{.value = Json{{"events", std::move(names)}}, .subscribe = kinds};
 }
 
-Outcome info(const CommandContext& context, const Json&) { return Return{json_of(context.backend.info())}; }
+Outcome info(const CommandContext& context, const Json&) {
+  return Return{json_of(context.backend.info())};
+}
 
 constexpr std::array<std::string_view, 1> rules_member{"rules"};
 constexpr std::array<std::string_view, 1> id_member{"id"};
@@ -200,8 +204,9 @@ constexpr std::array<std::string_view, 2> ids_members{"id", "ids"};
 constexpr std::array<std::string_view, 3> query_members{"after", "limit", "rule"};
 constexpr std::array<std::string_view, 1> events_member{"events"};
 /// "rules", and the members of one.
-constexpr std::array<std::string_view, 11> add_members{"rules",     "kind",    "proto",      "host_addr",  "host_interface", "host_port",
-                                                       "host_unix", "host_fd", "guest_addr", "guest_port", "exclude"};
+constexpr std::array<std::string_view, 11> add_members{"rules",          "kind",       "proto",     "host_addr",
+                                                       "host_interface", "host_port",  "host_unix", "host_fd",
+                                                       "guest_addr",     "guest_port", "exclude"};
 
 constexpr std::array<Command, 9> commands{{
     {"forward.add", add_members, forward_add},
@@ -217,6 +222,8 @@ constexpr std::array<Command, 9> commands{{
 
 }  // namespace
 
-std::span<const Command> native_commands() { return commands; }
+std::span<const Command> native_commands() {
+  return commands;
+}
 
 }  // namespace nh

@@ -69,7 +69,9 @@ void put_end(Json& json, const std::string& name, const Endpoint& end) {
   json[name + "_port"] = none ? Json(nullptr) : Json(end.port);
 }
 
-std::string proto_of(const RuleSpec& spec) { return spec.tcp && spec.udp ? "both" : spec.udp ? "udp" : "tcp"; }
+std::string proto_of(const RuleSpec& spec) {
+  return spec.tcp && spec.udp ? "both" : spec.udp ? "udp" : "tcp";
+}
 
 Json json_of(const ListenerEntry& listener) {
   Json json{{"proto", std::string(transport_name(listener.transport))}};

@@ -38,7 +38,8 @@ TEST_CASE("each kind of event has its line") {
   CHECK(line_of(FlowClosed{sample_flow(9), FlowEnd::reset_by_guest}, now).ends_with(",\"end\":\"reset_by_guest\"}}\n"));
   CHECK(line_of(PathChanged{.path = FlowPath::libslirp, .reason = "z"}, now) ==
         head("path_changed") + "\"path\":\"libslirp\",\"reason\":\"z\"}}\n");
-  CHECK(line_of(LimitReached{.limit = "relays", .value = 7}, now) == head("limit_reached") + "\"limit\":\"relays\",\"value\":7}}\n");
+  CHECK(line_of(LimitReached{.limit = "relays", .value = 7}, now) ==
+        head("limit_reached") + "\"limit\":\"relays\",\"value\":7}}\n");
 }
 
 TEST_CASE("without a subscriber no event is wanted, and the end of the last one ends the wish") {

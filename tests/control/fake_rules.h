@@ -25,7 +25,8 @@ class FakeRules final : public Rules {
     std::vector<RuleEntry> next;
     for (const RuleSpec& spec : specs) {
       const auto kept = std::find_if(entries.begin(), entries.end(), [&](const auto& rule) { return rule.spec == spec; });
-      if (kept != entries.end() && std::none_of(next.begin(), next.end(), [&](const auto& rule) { return rule.id == kept->id; }))
+      if (kept != entries.end() &&
+          std::none_of(next.begin(), next.end(), [&](const auto& rule) { return rule.id == kept->id; }))
         next.push_back(*kept);
       else
         next.push_back(make(spec));
@@ -45,7 +46,8 @@ class FakeRules final : public Rules {
   std::vector<FlowRecord> flows(const FlowQuery& query) const override {
     std::vector<FlowRecord> found;
     for (const FlowRecord& flow : flow_records)
-      if (flow.id > query.after && (!query.rule || flow.rule == *query.rule) && found.size() < query.limit) found.push_back(flow);
+      if (flow.id > query.after && (!query.rule || flow.rule == *query.rule) && found.size() < query.limit)
+        found.push_back(flow);
     return found;
   }
   bool kill_flow(std::uint64_t id) override {
@@ -70,7 +72,8 @@ class FakeRules final : public Rules {
       ListenerEntry listener;
       listener.transport = spec.tcp ? Transport::tcp : Transport::udp;
       listener.host = {spec.host_address.value_or(Address::loopback(Family::v4)), port != 0 ? port : std::uint16_t{40000}};
-      listener.guest = {spec.guest_address.value_or(*Address::parse("10.0.2.100")), guest_ports[std::min(i, guest_ports.size() - 1)].first};
+      listener.guest = {spec.guest_address.value_or(*Address::parse("10.0.2.100")),
+                        guest_ports[std::min(i, guest_ports.size() - 1)].first};
       entry.listeners.push_back(listener);
     }
     return entry;
@@ -99,8 +102,7 @@ inline HelperInfo sample_info() {
   info.agent_pid = 43;
   info.target = {.kind = "pid", .text = "1234"};
   info.tap = {.name = "tap0", .mac = "02:00:00:00:00:01", .mtu = 1500, .offload = true};
-  info.ipv4 = HelperInfo::Net{
-      .network = "10.0.2.0/24", .gateway = "10.0.2.2", .dns = "10.0.2.3", .guest = "10.0.2.100"};
+  info.ipv4 = HelperInfo::Net{.network = "10.0.2.0/24", .gateway = "10.0.2.2", .dns = "10.0.2.3", .guest = "10.0.2.100"};
   info.tap_addresses = {"10.0.2.100", "fd00::100"};
   info.mtu = 1500;
   info.resolvers = {"192.0.2.1"};

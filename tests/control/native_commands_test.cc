@@ -38,7 +38,9 @@ TEST_CASE("a rule is added by its text, by its members and by both, and told in 
   CHECK(text_of(added["rules"][0]) == rule_one);
   CHECK(ask("forward.add", R"({"host_port":8080,"guest_port":80})")["return"]["rules"][0]["id"] == 2);
   CHECK(ask.rules.entries[0].spec == ask.rules.entries[1].spec);
-  CHECK(ask("forward.add", R"({"rules":["8081:81/udp",{"host_port":"8080","guest_port":"80"}]})")["return"]["rules"].size() == 2);
+  CHECK(
+      ask("forward.add", R"({"rules":["8081:81/udp",{"host_port":"8080","guest_port":"80"}]})")["return"]["rules"].size() ==
+      2);
   CHECK(ask.rules.entries[2].spec.udp);
   CHECK(ask.rules.entries[3].spec == ask.rules.entries[0].spec);
   CHECK(ask("forward.add", R"({"rules":[]})")["return"]["rules"].empty());
@@ -46,9 +48,10 @@ TEST_CASE("a rule is added by its text, by its members and by both, and told in 
 }
 
 TEST_CASE("the spec that is told is the spec that was given, for every kind") {
-  for (const char* text : {"8080:80", "192.0.2.1:8000-8010:9000-9010/udp", "[::1]:80,443,8000-8010:80,443,8000-8010/both", "%eth0:80:8080",
-                           "0:[fd00::100]:22", "unix:/run/x.sock:10.0.2.100:80", "fd:web:80", "auto", "auto:1024-2000:!1500/both",
-                           "reverse:5432:127.0.0.1:5432", "reverse:10.0.2.100:53:192.0.2.1:53/udp", "reverse:3306:unix:/run/mysql.sock"}) {
+  for (const char* text :
+       {"8080:80", "192.0.2.1:8000-8010:9000-9010/udp", "[::1]:80,443,8000-8010:80,443,8000-8010/both", "%eth0:80:8080",
+        "0:[fd00::100]:22", "unix:/run/x.sock:10.0.2.100:80", "fd:web:80", "auto", "auto:1024-2000:!1500/both",
+        "reverse:5432:127.0.0.1:5432", "reverse:10.0.2.100:53:192.0.2.1:53/udp", "reverse:3306:unix:/run/mysql.sock"}) {
     CAPTURE(text);
     const auto spec = RuleSpec::parse(text);
     REQUIRE(spec);
@@ -69,7 +72,8 @@ TEST_CASE("two hundred rules go in one request, as objects and as strings, and a
   Ask ask;
   CHECK(ask("forward.add", "{\"rules\":[" + objects + "]}")["return"]["rules"].size() == 200);
   for (std::size_t i = 0; i < limits::forwards; ++i)
-    texts += std::string(i > 0 ? "," : "") + "\"192.168.100.200:" + std::to_string(10000 + i) + ":10.0.2.100:" + std::to_string(10000 + i) + "/udp\"";
+    texts += std::string(i > 0 ? "," : "") + "\"192.168.100.200:" + std::to_string(10000 + i) +
+             ":10.0.2.100:" + std::to_string(10000 + i) + "/udp\"";
   CHECK(texts.size() + 100 < ask.commands.max_request());
   CHECK(ask("forward.replace", "{\"rules\":[" + texts + "]}")["return"]["rules"].size() == limits::forwards);
 }
@@ -96,7 +100,8 @@ TEST_CASE("rules are removed by id or by ids, all or none") {
 
 TEST_CASE("what the owner of the rules refuses names the rule") {
   Ask ask;
-  ask.rules.failure = Error{.code = Code::in_use, .sys_errno = 98, .what = "listening on 127.0.0.1:80", .field = "rules[1].host_port"};
+  ask.rules.failure =
+      Error{.code = Code::in_use, .sys_errno = 98, .what = "listening on 127.0.0.1:80", .field = "rules[1].host_port"};
   CHECK(text_of(ask("forward.add", R"({"rules":["81:80","80:80"]})")) ==
         R"~({"error":{"code":"in_use","desc":"bad request: forward.add: failed at rules[1].host_port: )~"
         R"~(listening on 127.0.0.1:80: Address already in use (EADDRINUSE)","field":"rules[1].host_port"}})~");
@@ -111,10 +116,11 @@ TEST_CASE("flows are listed by pages and by rule, and killed") {
   for (std::uint64_t id = 1; id <= 5; ++id) ask.rules.flow_records.push_back(test::sample_flow(id, id % 2 + 1));
   Json page = ask("flow.list", R"({"limit":2})")["return"];
   REQUIRE(page["flows"].size() == 2);
-  CHECK(text_of(page["flows"][0]) ==
-        R"({"id":1,"rule":2,"proto":"tcp","path":"relay","direction":"in","state":"open","peer_addr":"192.0.2.7","peer_port":50123,)"
-        R"("host_addr":"192.0.2.1","host_port":8080,"seen_addr":"192.0.2.7","seen_port":50123,"guest_addr":"10.0.2.100",)"
-        R"("guest_port":80,"age":12.5,"bytes_to_guest":1000,"bytes_to_host":5000000})");
+  CHECK(
+      text_of(page["flows"][0]) ==
+      R"({"id":1,"rule":2,"proto":"tcp","path":"relay","direction":"in","state":"open","peer_addr":"192.0.2.7","peer_port":50123,)"
+      R"("host_addr":"192.0.2.1","host_port":8080,"seen_addr":"192.0.2.7","seen_port":50123,"guest_addr":"10.0.2.100",)"
+      R"("guest_port":80,"age":12.5,"bytes_to_guest":1000,"bytes_to_host":5000000})");
   CHECK(page["next"] == 2);
   page = ask("flow.list", R"({"after":4,"limit":2})")["return"];
   CHECK(page["flows"].size() == 1);
@@ -138,12 +144,13 @@ TEST_CASE("a Unix socket's end has no address") {
 TEST_CASE("stats has totals, rules, limits and turns") {
   Ask ask;
   ask("forward.add", R"({"rules":["8080:80"]})");
-  CHECK(text_of(ask("stats")["return"]) ==
-        R"({"time":3600.0,"uptime":60.0,"bytes_to_guest":1000,"bytes_to_host":5000000,"flows":{"now":{"relay":2,"frames":0,)"
-        R"("libslirp":0},"opened":{"relay":5,"frames":0,"libslirp":0},"ended":{"closed":3,"reset_by_host":0,"reset_by_guest":0,)"
-        R"("refused":0,"unreachable":0,"timed_out":0,"killed":0,"exhausted":0,"failed":0}},"rules":[{"id":1,"flows":0,)"
-        R"("flows_opened":0,"flows_failed":0,"bytes_to_guest":0,"bytes_to_host":0}],"limits":{"forwards":{"used":1,"limit":4096}},)"
-        R"("loop":{"turns":77}})");
+  CHECK(
+      text_of(ask("stats")["return"]) ==
+      R"({"time":3600.0,"uptime":60.0,"bytes_to_guest":1000,"bytes_to_host":5000000,"flows":{"now":{"relay":2,"frames":0,)"
+      R"("libslirp":0},"opened":{"relay":5,"frames":0,"libslirp":0},"ended":{"closed":3,"reset_by_host":0,"reset_by_guest":0,)"
+      R"("refused":0,"unreachable":0,"timed_out":0,"killed":0,"exhausted":0,"failed":0}},"rules":[{"id":1,"flows":0,)"
+      R"("flows_opened":0,"flows_failed":0,"bytes_to_guest":0,"bytes_to_host":0}],"limits":{"forwards":{"used":1,"limit":4096}},)"
+      R"("loop":{"turns":77}})");
 }
 
 TEST_CASE("a subscription is part of the reply, under slirp4netns's name there is none") {

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What people are shown of the replies, by kind; `width` in columns, 0: any. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "src/control/json_checked.h"
+
+namespace nh::ctl {
+
+/// `rules`: the array of forward.list, forward.add, forward.replace.
+std::string show_rules(const Json& rules, std::size_t width);
+/// `flows`: the array of flow.list.
+std::string show_flows(const Json& flows, std::size_t width);
+std::string show_stats(const Json& stats, std::size_t width);
+/// Any object: its members with their dotted names.
+std::string show_members(const Json& object, std::size_t width);
+/// One line for one event, without the newline; `time` of day is put first.
+std::string show_event(const Json& event, const std::string& time);
+
+/// The sockets of a rule in a few words: those that differ only by their ports are one.
+struct ListenerGroup {
+  std::string proto, host, guest, path, note;
+};
+std::vector<ListenerGroup> groups_of(const Json& rule);
+
+}  // namespace nh::ctl

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The picture of `top`: (state, order, size) -> lines. Pure.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "tools/netns-ctl/top_state.h"
+
+namespace nh::ctl {
+
+struct ScreenSize {
+  std::size_t columns = 80, rows = 24;  ///< 0: any
+};
+
+/// At most size.rows lines of at most size.columns characters, printable ASCII.
+std::vector<std::string> draw_top(const TopState& state, TopOrder order, ScreenSize size);
+
+/// What redraws a terminal with these lines, in one piece: nothing is erased before it is written, so that nothing flickers. A line
+/// that fills its row gets no erasure, which would take its last character (the cursor waits on it).
+std::string terminal_frame(const std::vector<std::string>& lines, ScreenSize size);
+
+}  // namespace nh::ctl
