@@ -12,6 +12,7 @@ import time
 from tests.support.case import LabTestCase, main
 from tests.support.helper import Control, wait_until
 from tests.support.lab import SERVICE4
+from tests.support.schema import CheckedControl, Schema
 from tests.support.skip import sanitized
 
 MALFORMED = 500
@@ -124,6 +125,85 @@ class Protocol(ControlTestCase):
     def test_gone_at_the_end(self):
         self.assertEqual(self.helper_.stop(), 0)
         self.assertFalse(os.path.exists(self.helper_.control_path))
+
+
+class Rules(ControlTestCase):
+    """A whole session of the native commands, each word of it checked against the schema."""
+
+    def setUp(self):
+        super().setUp()
+        self.schema = Schema()
+        self.control = CheckedControl(self.helper_.control_path, self.schema)
+        self.addCleanup(self.control.close)
+
+    def ask(self, execute, **arguments):
+        return self.control.ask({"execute": execute, "arguments": arguments, "id": 1})
+
+    def test_session(self):
+        everything = self.ask("events.subscribe")["return"]["events"]
+        self.assertEqual(set(everything), self.schema.events())
+        first, second = self.ask("forward.add", rules=["127.0.0.1:0:80", {"proto": "udp", "host_port": 0, "guest_port": 53}])["return"]["rules"]
+        self.assertEqual(self.control.wait_event("rule_added")["data"]["id"], first["id"])
+        self.assertEqual(self.control.wait_event("rule_added")["data"]["id"], second["id"])
+        self.assertNotEqual(first["listeners"][0]["host_port"], 0)
+        third = self.ask("forward.add", kind="forward", host_addr="127.0.0.1", host_port="0", guest_port="22")["return"]["rules"][0]
+        self.assertEqual([rule["id"] for rule in self.ask("forward.list")["return"]["rules"]], [first["id"], second["id"], third["id"]])
+
+        # What is told of a rule is the rule; what stays is not touched.
+        kept = self.ask("forward.replace", rules=[third["spec"], second["text"], "127.0.0.1:0:81"])["return"]["rules"]
+        self.assertEqual([rule["id"] for rule in kept[:2]], [second["id"], third["id"]])
+        self.assertEqual([rule["listeners"] for rule in kept[:2]], [second["listeners"], third["listeners"]])
+        self.assertEqual(self.control.wait_event("rule_removed")["data"]["id"], first["id"])
+        self.ask("forward.remove", id=second["id"])
+        self.ask("forward.remove", ids=[rule["id"] for rule in kept if rule["id"] != second["id"]])
+        self.assertEqual(self.ask("forward.list")["return"]["rules"], [])
+
+        before = self.ask("stats")["return"]
+        self.assertAlmostEqual(before["time"], time.monotonic(), delta=60)
+        self.assertGreaterEqual(self.ask("stats")["return"]["time"], before["time"])
+        self.ask("flow.list", after=0, limit=10)
+        self.assertEqual(self.ask("flow.kill", id=10**6)["error"]["code"], "missing")
+        self.assertEqual(self.ask("info")["return"]["pid"], self.helper_.pid)
+        old = self.ask("add_hostfwd", **GOOD)["return"]["id"]
+        self.assertEqual([entry["id"] for entry in self.ask("list_hostfwd")["return"]["entries"]], [old])
+        self.ask("remove_hostfwd", id=old)
+        self.assertEqual(self.control.wait_event("rule_removed")["data"]["id"], kept[0]["id"])
+        self.assertEqual(self.schema.commands() - self.control.asked, {"flow.kill"})
+
+    def test_refusals(self):
+        """All or none, and the rule at fault is named."""
+        busy = self.ask("forward.add", host_port=0, guest_port=80)["return"]["rules"][0]["listeners"][0]["host_port"]
+        for rules, field in ((["127.0.0.1:0:80", f"127.0.0.1:{busy}:80"], "rules[1].host_port"),
+                             (["127.0.0.1:0:80", "127.0.0.1:0:99999"], "rules[1].guest_port"),
+                             (["127.0.0.1:0:80", {"host_port": 0, "guest_port": 80, "host_prot": 1}], "rules[1].host_prot"),
+                             (["127.0.0.1:0:80", 7], "rules[1]"), ("127.0.0.1:0:80", "rules")):
+            with self.subTest(rules=rules):
+                self.assertEqual(self.ask("forward.add", rules=rules)["error"]["field"], field)
+                self.assertEqual(len(self.ask("forward.list")["return"]["rules"]), 1)
+        self.assertEqual(self.ask("forward.remove", ids=[1, 99])["error"]["field"], "ids")
+        self.assertEqual(self.ask("no.such")["error"]["field"], "execute")
+
+    def test_two_hundred_rules(self):
+        rules = [{"kind": "forward", "proto": "tcp", "host_addr": "127.0.0.1", "host_port": 0, "guest_port": 1000 + number}
+                 for number in range(200)]
+        self.assertEqual(len(self.ask("forward.add", rules=rules)["return"]["rules"]), 200)
+        self.assertEqual(len(self.ask("forward.list")["return"]["rules"]), 200)
+        self.assertEqual(self.ask("forward.replace", rules=[])["return"]["rules"], [])
+
+    def test_deaf_subscriber(self):
+        """One that does not read is dropped; everybody else notices nothing."""
+        self.ask("events.subscribe")
+        with self.undisturbed():
+            rounds = 0
+            with self.helper_.control() as other:
+                while self.helper_.info()["counters"]["control"]["events_ended"] == 0:
+                    rounds += 1
+                    self.assertLess(rounds, 1000)
+                    for _ in range(20):
+                        other.send({"execute": "forward.replace", "arguments": {"rules": ["127.0.0.1:0:1/udp"]}, "id": 1})
+                        other.send({"execute": "forward.replace", "arguments": {"rules": []}, "id": 1})
+                    for _ in range(40):
+                        self.assertIn("return", other.read_reply())
 
 
 class Crashers(ControlTestCase):
