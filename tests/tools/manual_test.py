@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The manual pages are well-formed, and netns-helper.1 has every option of --help and every limit of src/base/limits.h."""
+"""The manual pages are well-formed, and have every option of --help, every limit of src/base/limits.h and every word of the schema."""
+import json
 import os
 import re
 import shutil
@@ -58,6 +59,35 @@ class Manual(unittest.TestCase):
         of_help = set(re.findall(r"--([a-z0-9]+(?:-[a-z0-9]+)*)", shown.stdout))
         of_page = set(re.findall(r"^\.It (?:Fl \w , )?Fl Fl ([a-z0-9-]+)", PAGE, re.MULTILINE))
         self.assertEqual(of_page, of_help)
+
+    def test_netns_ctl_is_that_of_help(self):
+        verbs = ("forward add", "forward remove", "forward replace", "forward list", "flows", "kill", "stats", "events", "info", "top")
+        shown = "".join(subprocess.run([os.environ["NETNS_CTL"], *words.split(), "--help"], capture_output=True, text=True, timeout=30,
+                                       check=True).stdout for words in ("", "forward", *verbs))
+        for verb in verbs:
+            self.assertIn(verb.split()[-1], shown)
+        page = (MAN / "netns-ctl.1").read_text()
+        of_help = set(re.findall(r"--([a-z0-9]+(?:-[a-z0-9]+)*)", shown))
+        of_page = set(re.findall(r"^\.It (?:Fl \w , )?Fl Fl ([a-z0-9-]+)", page, re.MULTILINE))
+        of_page |= set(re.findall(r"^\.It Cm .* Fl Fl ([a-z0-9-]+)", page, re.MULTILINE))
+        self.assertEqual(of_page, of_help)
+        self.assertEqual({verb for verb in verbs if not re.search(rf"^\.It Cm {verb}\b", page, re.MULTILINE)}, set())
+        for directory, name in (("completion", "netns-ctl.bash"), ("completion", "_netns-ctl"), ("completion", "netns-ctl.fish")):
+            completed = (TREE / "tools/netns-ctl" / directory / name).read_text()
+            words = {word for verb in verbs for word in verb.split()} | of_help
+            self.assertEqual({word for word in words if not re.search(rf"\b{word}\b", completed)}, set(), name)
+
+    def test_control_socket_is_that_of_the_schema(self):
+        definitions = json.loads((TREE / "share/netns-helper/control.schema.json").read_text())["$defs"]
+        page = (MAN / "netns-helper-control.7").read_text()
+        commands = {one["properties"]["execute"]["const"] for one in definitions["request"]["oneOf"]}
+        self.assertEqual(set(re.findall(r"^\.Ss ([a-z_.]+)$", page, re.MULTILINE)), commands)
+        names = {one["properties"]["event"]["const"] for one in definitions["event"]["oneOf"]}
+        for where in (page, (MAN / "netns-ctl.1").read_text(), (TREE / "src/control/event_bus.cc").read_text(),
+                      *(path.read_text() for path in (TREE / "tools/netns-ctl/completion").iterdir())):
+            self.assertEqual({name for name in names if name not in where}, set())
+        limit = definitions["request"]["oneOf"][[*(one["properties"]["execute"]["const"] for one in definitions["request"]["oneOf"])].index("flow.list")]
+        self.assertEqual(limit["properties"]["arguments"]["properties"]["limit"]["maximum"], limits_of_header()["control_flows"][0])
 
     def test_every_option_of_slirp4netns_is_judged(self):
         """Same, better or not offered: nothing that slirp4netns takes may be missing."""

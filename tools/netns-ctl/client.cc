@@ -3,6 +3,7 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 
 #include <array>
@@ -24,6 +25,9 @@ Result<Client> Client::connect(const std::string& path) {
   path.copy(address.sun_path, path.size());
   Client client(UniqueFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)));
   if (!client.fd_) return sys_error("making a socket");
+  // A helper that is stopped lets its clients queue up; connect(2) then waits as long as a send may.
+  const timeval patience{.tv_sec = patience_ms / 1000, .tv_usec = 0};
+  setsockopt(client.fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   if (::connect(client.fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     return sys_error("connecting to " + path);
   ucred peer{};

@@ -22,8 +22,7 @@ constexpr std::uint64_t largest_id = std::numeric_limits<std::int64_t>::max();
 class Declaration {
  public:
   Declaration(CLI::App& app, Raw& raw) {
-    app.set_help_flag("-h,--help", "Print this and exit");
-    app.set_help_all_flag("--help-all", "Print the help of all commands and exit");
+    app.set_help_flag("-h,--help", "Print this, or the help of the command before it, and exit");
     app.add_flag("-V,--version", raw.version, "Print the version and exit");
     app.add_option("-s,--socket", raw.socket, "The helper's control socket")->type_name("SOCKET")->check(not_empty);
     app.add_option("--pid", raw.pid, "The helper with this pid, or the one whose guest has it")->type_name("PID");
@@ -34,7 +33,7 @@ class Declaration {
     CLI::App* forward = command(app, "forward", "The rules of the port forwards");
     forward->require_subcommand(1);
     CLI::App* add = command(*forward, "add", "Add rules, all of them or none");
-    add->add_option("RULE", raw.rules, "A rule, as for netns-helper --forward")->required();
+    add->add_option("RULE", raw.rules, "A rule, as netns-helper(1) takes it")->required();
     verbs_.emplace_back(add, Verb::forward_add);
     CLI::App* remove = command(*forward, "remove", "Remove rules, all of them or none");
     remove->add_option("ID", raw.rule_ids, "A rule's id")->required();
@@ -155,9 +154,6 @@ Result<CommandLine> parse_command_line(int argc, const char* const* argv) {
     verb = declaration.verb();
   } catch (const CLI::CallForHelp&) {
     line.print = app.help();
-    return line;
-  } catch (const CLI::CallForAllHelp&) {
-    line.print = app.help("", CLI::AppFormatMode::All);
     return line;
   } catch (const CLI::Error& error) {
     return Error{.code = Code::invalid, .what = error.what()};

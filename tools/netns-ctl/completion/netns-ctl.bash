@@ -22,7 +22,7 @@ _netns_ctl() {
     --pid | --rule | --interval | -n | --frames) return ;;
   esac
   case $command in
-    '') word="forward flows kill stats events info top --version --help-all $options" ;;
+    '') word="forward flows kill stats events info top --version $options" ;;
     forward)
       case $action in
         '') word="add remove replace list $options" ;;

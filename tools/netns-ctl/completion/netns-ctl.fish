@@ -11,7 +11,6 @@ complete -c netns-ctl -s s -l socket -r -F -d 'Control socket of the helper'
 complete -c netns-ctl -l pid -x -a '(__fish_complete_pids)' -d 'The helper with this pid, or the one whose guest has it'
 complete -c netns-ctl -l json -d 'Print the replies themselves, one line each'
 complete -c netns-ctl -s h -l help -d 'Print help and exit'
-complete -c netns-ctl -n $none -l help-all -d 'Print the help of all commands and exit'
 complete -c netns-ctl -n $none -s V -l version -d 'Print the version and exit'
 
 complete -c netns-ctl -n $none -a forward -d 'The rules of the port forwards'
