@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Longer than most: what is written and what is read of each message have to be seen together.
 #include "src/agent/protocol.h"
 
 #include <array>
