@@ -6,28 +6,29 @@ import statistics
 import time
 from pathlib import Path
 
-# cell -> (what it is, unit, factor from what was recorded to the unit, True if more is better)
+# cell -> (what it is, unit, factor from what was recorded to the unit, True if more is better, unit of what was recorded)
 CELLS = {
-    "up": ("upload", "Gbit/s", 1e-9, True),
-    "down": ("download", "Gbit/s", 1e-9, True),
-    "cpu_up": ("helper's CPU, upload", "s/GB", 1, False),
-    "cpu_down": ("helper's CPU, download", "s/GB", 1, False),
-    "rr": ("request/response", "1/s", 1, True),
-    "rr_p99": ("request/response, p99", "us", 1, False),
-    "crr": ("connect/request/close", "1/s", 1, True),
-    "udp_rr": ("datagram and answer", "1/s", 1, True),
-    "rr_one": ("request/response, one processor", "1/s", 1, True),
-    "crr_one": ("connect/request/close, one processor", "1/s", 1, True),
-    "ready": ("fork to ready", "ms", 1e3, False),
-    "ready_v4": ("fork to ready, IPv4 only", "ms", 1e3, False),
-    "rss": ("idle RSS, all processes", "MiB", 1 / 1024, False),
-    "pss": ("idle PSS, all processes", "MiB", 1 / 1024, False),
+    "up": ("upload", "Gbit/s", 1e-9, True, "bit/s"),
+    "down": ("download", "Gbit/s", 1e-9, True, "bit/s"),
+    "cpu_up": ("helper's CPU, upload", "s/GB", 1, False, "s/GB"),
+    "cpu_down": ("helper's CPU, download", "s/GB", 1, False, "s/GB"),
+    "rr": ("request/response", "1/s", 1, True, "1/s"),
+    "rr_p99": ("request/response, p99", "us", 1, False, "us"),
+    "crr": ("connect/request/close", "1/s", 1, True, "1/s"),
+    "udp_rr": ("datagram and answer", "1/s", 1, True, "1/s"),
+    "rr_one": ("request/response, one processor", "1/s", 1, True, "1/s"),
+    "crr_one": ("connect/request/close, one processor", "1/s", 1, True, "1/s"),
+    "ready": ("fork to ready", "ms", 1e3, False, "s"),
+    "ready_v4": ("fork to ready, IPv4 only", "ms", 1e3, False, "s"),
+    "rss": ("idle RSS, all processes", "MiB", 1 / 1024, False, "KiB"),
+    "pss": ("idle PSS, all processes", "MiB", 1 / 1024, False, "KiB"),
 }
 
 
 class Results:
-    def __init__(self, machine):
+    def __init__(self, machine, cells=None):
         self.machine = machine
+        self.cells = cells or CELLS
         self.samples = {}   # mtu -> cell -> helper -> [value]
         self.failures = []  # (helper, mtu, message)
 
@@ -38,11 +39,19 @@ class Results:
     def fail(self, helper, mtu, message):
         self.failures.append({"helper": helper, "mtu": mtu, "message": message})
 
+    def add_best(self, name, of):
+        """One more column: in each cell the values of that one of the helpers `of` whose median is the best."""
+        for cells in self.samples.values():
+            for cell, values in list(cells.items()):
+                found = [values[one] for one in of if values.get(one)]
+                if found:
+                    choose = max if self.cells[cell][3] else min
+                    values[name] = choose(found, key=statistics.median)
+
     def as_json(self):
         medians = {mtu: {cell: {helper: statistics.median(values) for helper, values in helpers.items()}
                          for cell, helpers in cells.items()} for mtu, cells in self.samples.items()}
-        units = {"up": "bit/s", "down": "bit/s", "cpu_up": "s/GB", "cpu_down": "s/GB", "rr": "1/s", "rr_p99": "us",
-                 "crr": "1/s", "udp_rr": "1/s", "rr_one": "1/s", "crr_one": "1/s", "ready": "s", "ready_v4": "s", "rss": "KiB", "pss": "KiB"}
+        units = {cell: words[4] for cell, words in self.cells.items()}
         return {"machine": self.machine, "units": units, "medians": medians, "samples": self.samples,
                 "failures": self.failures}
 
@@ -53,7 +62,7 @@ class Results:
         for mtu, cells in self.samples.items():
             heads = [f"{name} (min..max)" for name in helpers] + [f"{first} / {peer}" for peer in helpers[1:]]
             rows = [[f"MTU {mtu}", *heads]]
-            for cell, (title, unit, factor, more_is_better) in CELLS.items():
+            for cell, (title, unit, factor, more_is_better, _) in self.cells.items():
                 if cell not in cells:
                     continue
                 row = [f"{title} [{unit}]" + ("" if more_is_better else " (less is better)")]

@@ -1,10 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tools/bench/traffic_client.h"
 
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <sys/time.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -12,7 +9,7 @@
 #include <optional>
 #include <thread>
 
-#include "src/base/unique_fd.h"
+#include "tools/bench/traffic_socket.h"
 #include "tools/bench/traffic_wire.h"
 
 namespace nh::traffic {
@@ -26,39 +23,6 @@ struct LoadName {
 };
 constexpr std::array<LoadName, 5> load_names{
     {{"up", Load::up}, {"down", Load::down}, {"rr", Load::rr}, {"crr", Load::crr}, {"udp-rr", Load::udp_rr}}};
-
-Result<UniqueFd> dial(const Endpoint& server, int type) {
-  UniqueFd fd(::socket(server.address.is_v4() ? AF_INET : AF_INET6, type | SOCK_CLOEXEC, 0));
-  if (!fd) return sys_error("making a socket");
-  // An answer that never comes fails the run instead of hanging it; a lost datagram is nothing unusual.
-  const timeval patience{type == SOCK_STREAM ? 10 : 1, 0};
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-  const int on = 1;
-  if (type == SOCK_STREAM) ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  const SockAddr name(server);
-  if (::connect(fd.get(), name.get(), name.length) != 0) return sys_error("connecting to " + server.text());
-  return fd;
-}
-
-Result<Ok> send_all(int fd, Bytes bytes) {
-  while (!bytes.empty()) {
-    const auto sent = ::send(fd, bytes.data(), bytes.size(), MSG_NOSIGNAL);
-    if (sent < 0) return sys_error("sending");
-    bytes = bytes.subspan(static_cast<std::size_t>(sent));
-  }
-  return Ok{};
-}
-
-Result<Ok> receive_all(int fd, MutableBytes bytes) {
-  while (!bytes.empty()) {
-    const auto got = ::recv(fd, bytes.data(), bytes.size(), 0);
-    if (got < 0) return sys_error("receiving");
-    if (got == 0) return Error{Code::gone, 0, "receiving: the server closed the connection"};
-    bytes = bytes.subspan(static_cast<std::size_t>(got));
-  }
-  return Ok{};
-}
 
 /// One flow: does its share of the job until the job's time or bytes are over.
 class Worker {

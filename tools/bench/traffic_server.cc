@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -24,7 +25,9 @@ namespace {
 /// One TCP connection: first its order, then what the order says.
 class Connection {
  public:
-  Connection(UniqueFd fd, std::span<std::uint8_t> block) : fd_(std::move(fd)), block_(block) {}
+  /// `datagrams`: how many the server has sunk.
+  Connection(UniqueFd fd, std::span<std::uint8_t> block, const std::uint64_t& datagrams)
+      : fd_(std::move(fd)), block_(block), datagrams_(datagrams) {}
   int fd() const { return fd_.get(); }
   std::uint32_t wanted() const { return order_ && order_->mode == Mode::source ? EPOLLOUT : EPOLLIN; }
 
@@ -35,6 +38,8 @@ class Connection {
       case Mode::sink: return sink();
       case Mode::source: return source();
       case Mode::echo: return echo();
+      case Mode::count: return tell(encode_number(datagrams_));
+      case Mode::peer: return tell_peer();
     }
     return false;
   }
@@ -59,14 +64,26 @@ class Connection {
       const auto got = ::recv(fd(), block_.data(), block_.size(), 0);
       if (got < 0) return errno == EAGAIN;
       if (got == 0) {
-        const auto count = encode_number(moved_);
-        // Eight bytes into an empty send buffer: they fit, and what follows is the end either way.
-        static_cast<void>(::send(fd(), count.data(), count.size(), MSG_NOSIGNAL));
-        return false;
+        return tell(encode_number(moved_));
       }
       moved_ += static_cast<std::uint64_t>(got);
     }
     return true;
+  }
+
+  /// A few bytes into an empty send buffer: they fit, and what follows is the end either way.
+  bool tell(Bytes bytes) const {
+    static_cast<void>(::send(fd(), bytes.data(), bytes.size(), MSG_NOSIGNAL));
+    return false;
+  }
+
+  bool tell_peer() const {
+    SockAddr name;
+    if (::getpeername(fd(), name.get(), &name.length) != 0) return false;
+    const auto peer = name.endpoint();
+    if (!peer) return false;
+    const std::string text = peer->address.text();
+    return tell(Bytes(reinterpret_cast<const std::uint8_t*>(text.data()), text.size()));
   }
 
   bool source() {
@@ -91,6 +108,7 @@ class Connection {
 
   UniqueFd fd_;
   std::span<std::uint8_t> block_;
+  const std::uint64_t& datagrams_;
   std::array<std::uint8_t, order_size> head_{};
   std::size_t have_ = 0;
   std::optional<Order> order_;
@@ -102,6 +120,8 @@ class Connection {
 Result<UniqueFd> bound(const Address& address, std::uint16_t port, int type) {
   UniqueFd fd(::socket(address.is_v4() ? AF_INET : AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return sys_error("making a socket");
+  const int on = 1;  // connections of a server before us may be in TIME_WAIT
+  if (type == SOCK_STREAM) ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   const SockAddr name(Endpoint{address, port});
   if (::bind(fd.get(), name.get(), name.length) != 0) return sys_error("binding " + Endpoint{address, port}.text());
   return fd;
@@ -112,17 +132,20 @@ struct Sockets {
   std::uint16_t port = 0;
 };
 
-/// A TCP and a UDP socket on the same free port.
-Result<Sockets> open_sockets(const Address& address) {
+/// A TCP and a UDP socket on the same port; 0: a free one.
+Result<Sockets> open_sockets(const Address& address, std::uint16_t wanted) {
   constexpr int tries = 16;  // a port that is free for TCP may be taken for UDP
   for (int i = 0;; ++i) {
-    NH_LET(tcp, bound(address, 0, SOCK_STREAM));
+    NH_LET(tcp, bound(address, wanted, SOCK_STREAM));
     SockAddr name;
     if (::getsockname(tcp.get(), name.get(), &name.length) != 0) return sys_error("asking for the port");
     NH_LET(endpoint, name.endpoint());
     auto udp = bound(address, endpoint.port, SOCK_DGRAM);
-    if (!udp && i < tries) continue;
+    if (!udp && wanted == 0 && i < tries) continue;
     if (!udp) return std::move(udp).error();
+    // As much as the machine allows; a burst is not to be the server's loss.
+    const int room = 4 << 20;
+    ::setsockopt(udp->get(), SOL_SOCKET, SO_RCVBUF, &room, sizeof room);
     if (::listen(tcp.get(), SOMAXCONN) != 0) return sys_error("listening");
     return Sockets{std::move(tcp), std::move(udp).value(), endpoint.port};
   }
@@ -146,7 +169,7 @@ class Server {
         const int fd = events[static_cast<std::size_t>(i)].data.fd;
         if (fd == STDIN_FILENO) return Ok{};
         if (fd == sockets_.udp.get()) {
-          echo_datagram();
+          take_datagrams();
         } else if (fd == sockets_.tcp.get()) {
           NH_TRY(accept());
         } else {
@@ -172,7 +195,7 @@ class Server {
     ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     const int number = fd.get();
     NH_TRY(watch(number, EPOLLIN, EPOLL_CTL_ADD));
-    connections_[number] = std::make_unique<Connection>(std::move(fd), std::span(block_));
+    connections_[number] = std::make_unique<Connection>(std::move(fd), std::span(block_), datagrams_);
     return Ok{};
   }
 
@@ -188,26 +211,39 @@ class Server {
     return after == before ? Result<Ok>(Ok{}) : watch(fd, after, EPOLL_CTL_MOD);
   }
 
-  void echo_datagram() {
-    SockAddr from;
-    const auto got =
-        ::recvfrom(sockets_.udp.get(), block_.data(), block_.size(), 0, from.get(), &from.length);
-    if (got < 0) return;
-    // A datagram that does not fit now is lost, as datagrams are.
-    static_cast<void>(::sendto(sockets_.udp.get(), block_.data(), static_cast<std::size_t>(got), MSG_NOSIGNAL,
-                               from.get(), from.length));
+  void take_datagrams() {
+    for (int turn = 0; turn < datagram_turns; ++turn) {
+      SockAddr from;
+      const auto got = ::recvfrom(sockets_.udp.get(), block_.data(), block_.size(), 0, from.get(), &from.length);
+      if (got < 0) return;
+      if (got > 0 && block_[0] == static_cast<std::uint8_t>(Mode::sink)) {
+        ++datagrams_;
+        continue;
+      }
+      // A datagram that does not fit now is lost, as datagrams are.
+      static_cast<void>(::sendto(sockets_.udp.get(), block_.data(), static_cast<std::size_t>(got), MSG_NOSIGNAL, from.get(),
+                                 from.length));
+    }
   }
+
+  static constexpr int datagram_turns = 64;  ///< datagrams before the connections get their turn
 
   Sockets sockets_;
   UniqueFd epoll_;
   std::vector<std::uint8_t> block_;
+  std::uint64_t datagrams_ = 0;
   std::unordered_map<int, std::unique_ptr<Connection>> connections_;
 };
 
 }  // namespace
 
-Result<Ok> serve(const Address& address) {
-  NH_LET(sockets, open_sockets(address));
+Result<Ok> serve(const Endpoint& at) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+  NH_LET(sockets, open_sockets(at.address, at.port));
   UniqueFd epoll(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll) return sys_error("making an epoll");
   std::printf("{\"port\": %u}\n", static_cast<unsigned>(sockets.port));

@@ -7,8 +7,8 @@
 
 namespace nh::traffic {
 
-/// Listens on `address` (a free port), prints `{"port": N}` on standard output, and serves until it is killed or
+/// Listens there (port 0: a free one), prints `{"port": N}` on standard output, and serves until it is killed or
 /// standard input ends (so that it does not outlive the bench). Errors: the port could not be had, epoll failed.
-Result<Ok> serve(const Address& address);
+Result<Ok> serve(const Endpoint& at);
 
 }  // namespace nh::traffic

@@ -5,7 +5,9 @@
 //   bytes 1..8  a number in network order: for `source` the bytes to send (0: until the client closes), else 0
 //
 // After it, `sink` takes bytes until the client's FIN and answers with their number (8 bytes, network order); `source`
-// sends zeros; `echo` sends every byte back as it comes. A datagram needs no order and is sent back as it is.
+// sends zeros; `echo` sends every byte back as it comes; `count` is answered with the number of datagrams that were sunk so far, and
+// `peer` with the client's address as text; both end there. A datagram needs no order: one that begins with `sink` is counted, any
+// other is sent back as it is.
 #pragma once
 
 #include <array>
@@ -16,7 +18,7 @@
 
 namespace nh::traffic {
 
-enum class Mode : std::uint8_t { sink = 'S', source = 'D', echo = 'E' };
+enum class Mode : std::uint8_t { sink = 'S', source = 'D', echo = 'E', count = 'C', peer = 'P' };
 
 inline constexpr std::size_t number_size = 8;
 inline constexpr std::size_t order_size = 1 + number_size;
@@ -54,8 +56,14 @@ inline std::array<std::uint8_t, order_size> encode(const Order& order) {
 
 inline std::optional<Order> decode(std::span<const std::uint8_t, order_size> bytes) {
   const auto mode = static_cast<Mode>(bytes[0]);
-  if (mode != Mode::sink && mode != Mode::source && mode != Mode::echo) return std::nullopt;
-  return Order{mode, decode_number(bytes.subspan<1>())};
+  switch (mode) {
+    case Mode::sink:
+    case Mode::source:
+    case Mode::echo:
+    case Mode::count:
+    case Mode::peer: return Order{mode, decode_number(bytes.subspan<1>())};
+  }
+  return std::nullopt;
 }
 
 }  // namespace nh::traffic

@@ -46,8 +46,9 @@ def become_user(name, files):
     with tempfile.TemporaryDirectory(prefix="netns-helper-bench.") as stage:
         os.chmod(stage, 0o755)
         here = Path(__file__).resolve().parent
-        for script in ["bench", "world.py", "helpers.py", "report.py"]:
-            _copy(here / script, Path(stage) / script)
+        program = Path(sys.argv[0]).name
+        for script in [here / program, *here.glob("*.py")]:
+            _copy(script, Path(stage) / script.name)
         arguments = []
         for option, path in files.items():
             copy = Path(stage) / Path(path).name
@@ -55,7 +56,7 @@ def become_user(name, files):
             arguments += [option, str(copy)]
         return run_again(
             ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--init-groups", "--inh-caps=-all"],
-            arguments, script=Path(stage) / "bench", home=user.pw_dir)
+            arguments, script=Path(stage) / program, home=user.pw_dir)
 
 
 def _copy(source, target):
@@ -107,6 +108,35 @@ def build_host():
         subprocess.run(["mount", "--bind", resolver.name, "/etc/resolv.conf"], check=True)
 
 
+def name_host_user():
+    """uid 1000 of the host has a name and subordinate ids, as a client may want to read them; nobody can map the latter."""
+    for path, text in {"/etc/passwd": "root:x:0:0::/:/bin/sh\nuser:x:1000:1000::/tmp:/bin/sh\n", "/etc/group": "root:x:0:\nuser:x:1000:\n",
+                       "/etc/subuid": "user:100000:65536\n", "/etc/subgid": "user:100000:65536\n"}.items():
+        if not os.path.exists(path):
+            continue
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write(text)
+            file.flush()
+            os.chmod(file.name, 0o644)
+            subprocess.run(["mount", "--bind", file.name, path], check=True)
+
+
+def go_inside(programs, user, json_path=None):
+    """The outside stage. programs: option -> path of a built program. Returns the exit code of what follows."""
+    more = []
+    for option, path in programs.items():
+        if not path.exists():
+            raise BenchError(f"{path} does not exist: build first (tools/check) or say {option} PATH")
+        more += [option, str(path.resolve())]
+    if json_path and "--json-fd" not in sys.argv:
+        out = os.open(json_path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        os.set_inheritable(out, True)
+        sys.argv += ["--json-fd", str(out)]
+    if os.geteuid() == 0:
+        return become_user(user, programs)
+    return enter_host([*more, "--stage", "host"])
+
+
 def become_host_user(arguments):
     """Goes on as uid 1000 of a user namespace of its own: over the host's namespaces it has no capability."""
     command = ["unshare", "--user", "--map-user=1000", "--map-group=1000",
@@ -134,6 +164,14 @@ class Guest:
     def pid(self):
         return self.process.pid
 
+    def within(self, command):
+        """The command that runs `command` in here."""
+        return within(self.pid, command)
+
     def run(self, command, timeout):
-        enter = ["nsenter", "--target", str(self.pid), "--user", "--net", "--preserve-credentials", "--"]
-        return subprocess.run([*enter, *command], capture_output=True, text=True, timeout=timeout, check=False)
+        return subprocess.run(self.within(command), capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def within(pid, command):
+    """The command that runs `command` in the namespaces of this process."""
+    return ["nsenter", "--target", str(pid), "--user", "--net", "--preserve-credentials", "--", *command]
