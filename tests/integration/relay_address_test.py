@@ -138,9 +138,9 @@ class BehindTheGuest(AddressTestCase):
                 guest, helper = self.forwarding(f"{family[0]}:{port}:8000")
                 network = self.network_behind(guest)
                 guest.run("nft", f"add table {table} own; "
-                                 f"add chain {table} own pre {{ type nat hook prerouting priority dstnat; }}; "
-                                 f"add chain {table} own out {{ type nat hook output priority dstnat; }}; "
-                                 f"add chain {table} own post {{ type nat hook postrouting priority srcnat; }}; "
+                                 f"add chain {table} own pre {{ type nat hook prerouting priority -100; }}; "
+                                 f"add chain {table} own out {{ type nat hook output priority -100; }}; "
+                                 f"add chain {table} own post {{ type nat hook postrouting priority 100; }}; "
                                  f"add rule {table} own pre tcp dport 8000 dnat to {bracketed(inner)}:80; "
                                  f"add rule {table} own out tcp dport 8000 dnat to {bracketed(inner)}:80; "
                                  f"add rule {table} own post oifname tap0 masquerade")
