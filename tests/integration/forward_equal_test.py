@@ -4,7 +4,6 @@ either end. Direct: a client on the LAN, a server on the host. Through a forward
 
 import hashlib
 import select
-import socket
 import threading
 
 from tests.support import servers

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Idle connections through a forward: what each costs, and what they cost one more connection.
+"""Many connections through a forward: what each idle one costs, what they cost one more connection, and what many short ones leave.
 
 Requests on one more connection are timed without them and with them, in turn, in the same process; where the pairs' spread is wide, the
 helper's own work per request (CPU, sleeps, loop turns) tells more than the clock.
@@ -25,6 +25,9 @@ CELLS = {
     "held_turns_none": ("loop turns a request, none held", "1", 1, False, "1"),
     "held_turns": ("loop turns a request, with them", "1", 1, False, "1"),
 }
+CELLS |= {"churn_memory": ("memory that the churn left", "KiB", 1, False, "KiB"),
+          "churn_rate": ("connects of the churn", "1/s", 1, True, "1/s")}
+_CHUNK = 5.0   # seconds of connects between looks at their number
 _SPARE = 512   # descriptors of a forwarder that are not for connections
 _SETTLE = 0.5  # seconds for a closed multitude to be taken down
 
@@ -103,3 +106,30 @@ def measure(bench, forwarder, arguments):
     spread = f"; ratio of pairs {min(samples):.3f}..{max(samples):.3f}, median {statistics.median(samples):.3f}"
     why = "" if count == arguments.hold else f" (of {arguments.hold}: the limit of open files)"
     return {"held connections": f"{count}{why}{spread}"}
+
+
+def churn(bench, forwarder, arguments):
+    """Connect, request, close, so often as asked, after a tenth of it that is not counted. Fills the churn cells; returns notes."""
+    mtu = arguments.mtus[0]
+
+    def connects(wanted):
+        done, seconds = 0, 0.0
+        while done < wanted:
+            sample = bench.ask(forwarder, "lo", "crr", "--milliseconds", str(int(min(_CHUNK, arguments.seconds * 2) * 1000)))
+            if not sample["transactions"]:
+                raise world.BenchError("nothing connects any longer")
+            done += sample["transactions"]
+            seconds += sample["seconds"]
+        return done, seconds
+
+    with bench.running(forwarder, mtu):
+        connects(arguments.churn // 10)
+        time.sleep(_SETTLE)
+        descriptors, resident = forwarder.descriptors(), forwarder.memory_kib()[0]
+        done, seconds = connects(arguments.churn)
+        time.sleep(_SETTLE)
+        left = forwarder.descriptors()
+        bench.results.add(mtu, "churn_memory", forwarder.name, forwarder.memory_kib()[0] - resident)
+        bench.results.add(mtu, "churn_rate", forwarder.name, done / seconds)
+    seen = "cannot be seen" if None in (descriptors, left) else f"{descriptors} before, {left} after"
+    return {"churn": f"{done} connects; descriptors: {seen}"}

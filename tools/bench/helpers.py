@@ -108,6 +108,13 @@ class Helper:
             resident = sum(int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_KIB for pid in self.tree())
         return resident, proportional
 
+    def descriptors(self):
+        """Open files of all its processes; None where the kernel does not show them to us."""
+        try:
+            return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.tree())
+        except PermissionError:
+            return None
+
     def stop(self):
         if self.process is None:
             return
