@@ -20,9 +20,9 @@ bool opens_flow(const Packet& packet) {
 
 FlowLimits FlowLimits::for_descriptors(std::size_t nofile) {
   const std::size_t left = nofile > 2 * limits::reserved_fds ? nofile - limits::reserved_fds : nofile / 2;
-  return {.tcp = std::min(limits::slirp_tcp_flows, left * 3 / 4),
-          .udp = std::min(limits::slirp_udp_flows, left / 6),
-          .icmp = std::min(limits::slirp_icmp_flows, left / 12)};
+  return {.tcp = std::min(limits::slirp_tcp_flows, left * 3 / 8),
+          .udp = std::min(limits::slirp_udp_flows, left / 12),
+          .icmp = std::min(limits::slirp_icmp_flows, left / 24)};
 }
 
 TapBridge::TapBridge(Loop& loop, EpollSet& epoll, const BridgeParts& parts, const AddressPlan& plan, const ReachRules& rules,
@@ -119,7 +119,8 @@ void TapBridge::park(Bytes frame) {
 }
 
 void TapBridge::set_guest_state(const std::vector<Address>& addresses, const MacAddress& mac) {
-  parts_.guard->set_sources(addresses);
+  tap_addresses_ = addresses;
+  tell_guard();
   parts_.neighbours->set_tap(mac);
   parts_.udp_forward->set_guest_addresses(addresses);
   asked_ = false;
@@ -130,6 +131,22 @@ void TapBridge::set_guest_state(const std::vector<Address>& addresses, const Mac
   }
   parts_.udp_forward->flush();
   if (fed_) serve();
+}
+
+void TapBridge::set_goals(std::vector<Address> addresses) {
+  goals_ = std::move(addresses);
+  if (!tap_addresses_.empty()) tell_guard();
+}
+
+void TapBridge::tell_guard() {
+  std::vector<Address> sources = tap_addresses_;
+  sources.insert(sources.end(), goals_.begin(), goals_.end());
+  parts_.guard->set_sources(sources);
+}
+
+bool TapBridge::is_goal(const Address& source) const {
+  const auto has = [&source](const std::vector<Address>& all) { return std::find(all.begin(), all.end(), source) != all.end(); };
+  return !goals_.empty() && has(goals_) && !has(tap_addresses_);
 }
 
 void TapBridge::agent_lost() {
@@ -146,6 +163,7 @@ void TapBridge::packet(Packet& packet) {
     return;
   }
   if (packet.is_udp() && parts_.udp_forward->take(packet)) return;
+  if (is_goal(packet.source)) return parts_.guard->count(DropReason::ip_source);
   if (packet.is_tcp() && !opens_flow(packet) && parts_.relays->owns(packet.from(), packet.to())) return stray(packet);
   switch (reachability_.judge(packet)) {
     case Reach::outside:

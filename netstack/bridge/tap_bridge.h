@@ -35,7 +35,7 @@ namespace nh {
 struct FlowLimits {
   std::size_t tcp, udp, icmp;
 
-  /// Shares of the descriptors that are left after limits::reserved_fds.
+  /// Shares of the descriptors that are left after limits::reserved_fds: half of them, the other half is for forwards.
   static FlowLimits for_descriptors(std::size_t nofile);
 };
 
@@ -75,6 +75,8 @@ class TapBridge final : private EpollSet::Handler {
   Result<> start();
   /// The TAP's present addresses: the sources that the guard lets through.
   void set_guest_state(const std::vector<Address>& addresses, const MacAddress& mac);
+  /// Addresses behind the guest that UDP forwards lead to: the guard lets their answers through, and nothing else of theirs.
+  void set_goals(std::vector<Address> addresses);
   /// Nobody answers questions about addresses any longer: the last known ones hold, kept frames are dropped.
   void agent_lost();
   const Counters& counters() const { return counters_; }
@@ -90,6 +92,8 @@ class TapBridge final : private EpollSet::Handler {
   void packet(Packet& packet);
   void to_slirp(const Packet& packet);
   void feed(Bytes frame);
+  void tell_guard();
+  bool is_goal(const Address& source) const;
   void stray(const Packet& packet);
   void dns(Packet& packet);
   void refuse(const Packet& packet, std::uint64_t& counter);
@@ -113,6 +117,7 @@ class TapBridge final : private EpollSet::Handler {
   std::vector<std::vector<std::uint8_t>> parked_;
   bool asked_ = false;
   Instant last_question_{};
+  std::vector<Address> tap_addresses_, goals_;
   Instant stray_window_{};
   std::uint32_t strays_in_window_ = 0;
   Instant error_window_{};

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "netstack/relay/stream_socket.h"
 #include "src/base/result.h"
@@ -72,11 +73,11 @@ Pump::Moved Pump::move(PumpStore& store, const Source& source, int sink, std::si
     Step step;
     if (holds_any()) {
       step = push_held(store, sink);
-    } else if (from.urgent && at_urgent_mark(from.fd)) {
-      step = carry_urgent(from, sink);
-      if (step.go_on) from.urgent = false;
     } else if (bulk_ && !from.urgent) {
       step = splice_on(store, from, sink);
+    } else if (!std::exchange(from.fresh, false) && at_urgent_mark(from.fd)) {
+      step = carry_urgent(from, sink);
+      if (step.go_on) from.urgent = false;
     } else {
       step = store.may_hold() ? copy(store, from, sink) : copy_without_holding(store, from, sink);
     }
@@ -161,9 +162,14 @@ Pump::Step Pump::splice_on(PumpStore& store, const Source& source, int sink) {
   const ssize_t got =
       splice(source.fd, nullptr, pipe_->in.get(), nullptr, limits::relay_pipe, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (got <= 0) {
-    const Step step = got == 0 ? Step::stop(Outcome::ended) : Step::source_stopped();
+    const Step step = Step::source_stopped();
     store.give_pipe(std::move(pipe_));
-    return step;
+    if (got < 0) return step;
+    // The end, or an urgent mark with the end somewhere behind it (tcp.c tcp_splice_read looks at RCV_SHUTDOWN alone):
+    // recv(2) can tell them apart.
+    if (at_urgent_mark(source.fd)) return carry_urgent(source, sink);
+    bulk_ = false;
+    return Step::moved(0);
   }
   pipe_->held = static_cast<std::size_t>(got);
   // A message, or small segments that fill a pipe's slots with few bytes: those are copied from now on.

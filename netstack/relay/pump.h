@@ -89,6 +89,9 @@ class Pump {
     /// behind it (epoll(7), questions and answers, 9).
     bool to_the_end = false;
     bool urgent = false;  ///< EPOLLPRI
+    /// An event of this source has just come, without EPOLLPRI: what waits first is no urgent byte. Else that has to be asked,
+    /// because recv(2) would take the byte at the mark for an ordinary one.
+    bool fresh = false;
   };
 
   /// Moves `limit` bytes at most, or little more.

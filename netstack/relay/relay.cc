@@ -53,6 +53,7 @@ void Relay::on_ready(int fd, std::uint32_t events) {
   if ((events & ~std::uint32_t{EPOLLOUT}) != 0) end.readable = true;
   end.to_the_end = (events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP)) != 0;
   end.urgent = (events & EPOLLPRI) != 0;
+  end.fresh = (events & EPOLLIN) != 0 && !end.urgent && !end.to_the_end;
   if ((events & EPOLLERR) != 0) {
     // 0: a read or a write has met it already.
     if (const int error = take_error(fd); error != 0) return side_failed(side, error);
@@ -103,7 +104,11 @@ bool Relay::carry(Side from) {
   End& sink = ends_[other(from)];
   if (direction.done || !sink.writable || (!source.readable && !direction.pump.holds_any())) return false;
   const Pump::Moved moved =
-      direction.pump.move(set_.store_, {.fd = source.fd.get(), .to_the_end = source.to_the_end, .urgent = source.urgent},
+      direction.pump.move(set_.store_,
+                          {.fd = source.fd.get(),
+                           .to_the_end = source.to_the_end,
+                           .urgent = source.urgent,
+                           .fresh = std::exchange(source.fresh, false)},
                           sink.fd.get(), std::min(limits::relay_visit, set_.turn_left_));
   direction.bytes += moved.bytes;
   set_.moved(*this, from, moved.bytes);

@@ -76,7 +76,7 @@ class Relay final : public EpollSet::Handler {
   struct End {
     UniqueFd fd;
     bool readable = false, writable = true;
-    bool to_the_end = false, urgent = false;  // Pump::Source
+    bool to_the_end = false, urgent = false, fresh = false;  // Pump::Source
   };
   struct Direction {
     Pump pump;

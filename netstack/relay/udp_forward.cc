@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -50,6 +51,7 @@ struct UdpForward::State final : UdpSendQueue::Losses {
   explicit State(const UdpForwardSetup& given) : setup(given), flows(given.max_flows) {}
 
   Result<> check(const ForwardSpec& spec) const;
+  void goals_changed(Listener& listener) const;
   UdpFlow* open(Listener& listener, const UdpClient& client, Instant now);
   std::optional<FlowEnd> open_stand_in(Listener& listener, UdpFlow& flow);
   void answer(UdpFlow& flow, Bytes payload);
@@ -97,6 +99,7 @@ struct UdpForward::Listener final : EpollSet::Handler {
   ForwardSpec spec;
   UdpSocket socket;
   Counters counters;
+  std::set<Address> goals;  // that its flows may lead to, earlier ones too
   bool watched = false;
 };
 
@@ -294,6 +297,7 @@ Result<Endpoint> UdpForward::add(std::uint64_t listener, const ForwardSpec& spec
   NH_TRY(state_->setup.epoll->add(added->socket.fd(), EPOLLIN, *added));
   added->watched = true;
   state_->listeners.emplace(listener, std::move(added));
+  state_->goals_changed(*state_->listeners.at(listener));
   return bound;
 }
 
@@ -303,6 +307,7 @@ Result<> UdpForward::assign(std::uint64_t listener, std::uint64_t rule, const Fo
   Listener& present = *state_->listeners.at(listener);
   present.rule = rule;
   present.spec = spec;
+  state_->goals_changed(present);
   return Ok{};
 }
 
@@ -313,6 +318,19 @@ void UdpForward::remove(std::uint64_t listener) {
     if (flow.client.listener == listener) state_->forget(flow, &Counters::flows_killed, FlowEnd::killed);
   });
   state_->listeners.erase(listener);
+  if (state_->setup.on_goals) state_->setup.on_goals();
+}
+
+void UdpForward::State::goals_changed(Listener& listener) const {
+  const auto& named = listener.spec.guest_address;
+  if (named && !named->is_loopback()) listener.goals.insert(*named);
+  if (setup.on_goals) setup.on_goals();
+}
+
+std::vector<Address> UdpForward::goals() const {
+  std::set<Address> all;
+  for (const auto& [number, listener] : state_->listeners) all.insert(listener->goals.begin(), listener->goals.end());
+  return {all.begin(), all.end()};
 }
 
 // ---- guest to clients ----

@@ -25,6 +25,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <vector>
@@ -54,6 +55,7 @@ struct UdpForwardSetup {
   StandIns* stand_ins = nullptr;     ///< null: services on the guest's loopback cannot be reached
   FlowIds* ids = nullptr;            ///< null: ids of its own
   FlowObserver* observer = nullptr;  ///< null: nobody listens
+  std::function<void()> on_goals = {};  ///< goals() has changed, perhaps
 };
 
 class UdpForward {
@@ -75,6 +77,9 @@ class UdpForward {
   Result<> assign(std::uint64_t listener, std::uint64_t rule, const ForwardSpec& spec);
   /// Closes a listener and ends its flows; an unknown one is ignored.
   void remove(std::uint64_t listener);
+
+  /// The guest addresses that specs name, its loopback aside; each once.
+  std::vector<Address> goals() const;
 
   /// A UDP packet of the guest: true if it answers a forward's flow (it goes to the client with the next flush(), or its
   /// loss is counted).

@@ -142,7 +142,10 @@ void GuestSide::set_up() {
   };
   const Error missing{.code = Code::unsupported, .sys_errno = 0, .what = no_nftables_};
   auto made = nftables_ ? nh::Steering::set_up(route_, *nftables_, tap_, usable_addresses()) : Result<nh::Steering>(missing);
-  if (made) steering_.emplace(std::move(*made));
+  if (made) {
+    steering_.emplace(std::move(*made));
+    allow_own_sources();
+  }
   const auto refusal_of = [&](Family family) -> const Error* {
     if (!steering_) return &made.error();
     const auto& refusal = steering_->refusal(family);
@@ -219,11 +222,23 @@ void GuestSide::repair() {
   last_trouble_ = trouble;
 }
 
-Result<> GuestSide::allow_localnet() {
-  if (localnet_) return Ok{};
+Result<RtLink> GuestSide::tap_link() {
   rtnl_link* found = nullptr;
   NH_TRY(route_.check(rtnl_link_get_kernel(route_.get(), tap_, nullptr, &found), "looking at the TAP"));
-  const RtLink link(found);
+  return RtLink(found);
+}
+
+// A stray segment that is written back into the TAP has the guest's own address as its source, which the kernel takes for a
+// forgery otherwise (fib_frontend.c __fib_validate_source). IPv6 has no such check.
+void GuestSide::allow_own_sources() {
+  auto link = tap_link();
+  const auto set = link ? set_accept_local(route_, link->get(), undo_) : Result<>(link.error());
+  if (!set) post_(Note{.text = set.error().message()}, {});
+}
+
+Result<> GuestSide::allow_localnet() {
+  if (localnet_) return Ok{};
+  NH_LET(link, tap_link());
   NH_TRY(set_route_localnet(route_, link.get(), undo_));
   localnet_ = true;
   return Ok{};

@@ -66,6 +66,8 @@ class GuestSide {
   void repair();
   void look();
   void make_batch(const WantBatch& want);
+  Result<RtLink> tap_link();
+  void allow_own_sources();
   Result<> allow_localnet();
   void answer(std::uint32_t seq, Result<UniqueFd> made);
   std::vector<Address> usable_addresses() const;

@@ -31,7 +31,8 @@ ForwardEngine::ForwardEngine(Setup setup)
                            .max_stand_ins = udp_fds(setup_.nofile) / 2,
                            .stand_ins = stand_ins_.get(),
                            .ids = &ids_,
-                           .observer = this}),
+                           .observer = this,
+                           .on_goals = [this] { if (setup_.on_udp_goals) setup_.on_udp_goals(udp_.goals()); }}),
       udp_reverse_(UdpReverseSetup{.epoll = setup_.epoll,
                                    .clock = &setup_.loop->clock(),
                                    .ids = &ids_,
@@ -74,6 +75,7 @@ ForwardEngine::ForwardEngine(Setup setup)
 
 ForwardEngine::~ForwardEngine() {
   if (stand_ins_) stand_ins_->on_change(nullptr);
+  setup_.on_udp_goals = nullptr;
   rules_.clear();
 }
 

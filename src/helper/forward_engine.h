@@ -44,6 +44,8 @@ class ForwardEngine final : private FlowObserver {
     std::size_t general_fds;  ///< descriptors that libslirp's flows may take
     bool to_loopback = false;
     std::vector<ListenFd> inherited = {};
+    /// The guest addresses that UDP rules name have changed.
+    std::function<void(std::vector<Address> goals)> on_udp_goals = {};
     /// What no longer works, or works again, in words for `info`. Called after ready() only.
     std::function<void(const std::string& note)> on_note = {};
   };

@@ -121,6 +121,7 @@ Result<> Helper::build_stations() {
                                          .general_fds = general_fds,
                                          .to_loopback = options_.forward_to_loopback,
                                          .inherited = options_.listeners,
+                                         .on_udp_goals = [this](std::vector<Address> goals) { bridge_->set_goals(std::move(goals)); },
                                          .on_note = [this](const std::string& note) { forwards_note_ = note; }});
   std::optional<DnsRedirect> redirect;
   if (options_.use_dns) {

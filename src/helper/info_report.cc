@@ -35,6 +35,7 @@ void add_bridge(HelperInfo::Numbers& numbers, const TapBridge::Counters& in, con
   numbers.emplace_back("tap.backlog_full", out.backlog_full);
   numbers.emplace_back("tap.advertisements_dropped", out.advertisements_dropped);
   numbers.emplace_back("tap.turns", in.turns);
+  numbers.emplace_back("tap.strays", in.strays);
   numbers.emplace_back("refused.loopback", in.refused_loopback);
   numbers.emplace_back("refused.link_local", in.refused_link_local);
   numbers.emplace_back("refused.virtual", in.refused_virtual);

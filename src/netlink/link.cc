@@ -81,16 +81,28 @@ Result<> set_link_queue_length(NlSocket& netlink, rtnl_link* link, unsigned pack
                 [packets](rtnl_link* l) { rtnl_link_set_txqlen(l, packets); });
 }
 
-Result<> set_route_localnet(NlSocket& netlink, rtnl_link* link, UndoLog& undo) {
+namespace {
+
+Result<> switch_on(NlSocket& netlink, rtnl_link* link, int setting, const std::string& name, UndoLog& undo) {
+  const auto key = static_cast<unsigned>(setting);
   std::uint32_t now = 0;
-  if (rtnl_link_inet_get_conf(link, IPV4_DEVCONF_ROUTE_LOCALNET, &now) == 0 && now != 0) return Ok{};
+  if (rtnl_link_inet_get_conf(link, key, &now) == 0 && now != 0) return Ok{};
   const int ifindex = rtnl_link_get_ifindex(link);
-  const auto set = [&netlink, ifindex](std::uint32_t value, const std::string& step) {
-    return change(netlink, ifindex, step,
-                  [value](rtnl_link* l) { rtnl_link_inet_set_conf(l, IPV4_DEVCONF_ROUTE_LOCALNET, value); });
+  const auto set = [&netlink, ifindex, key](std::uint32_t value, const std::string& step) {
+    return change(netlink, ifindex, step, [key, value](rtnl_link* l) { rtnl_link_inet_set_conf(l, key, value); });
   };
-  undo.add([set] { return set(0, "clearing route_localnet"); });
-  return set(1, "setting route_localnet");
+  undo.add([set, name] { return set(0, "clearing " + name); });
+  return set(1, "setting " + name);
+}
+
+}  // namespace
+
+Result<> set_route_localnet(NlSocket& netlink, rtnl_link* link, UndoLog& undo) {
+  return switch_on(netlink, link, IPV4_DEVCONF_ROUTE_LOCALNET, "route_localnet", undo);
+}
+
+Result<> set_accept_local(NlSocket& netlink, rtnl_link* link, UndoLog& undo) {
+  return switch_on(netlink, link, IPV4_DEVCONF_ACCEPT_LOCAL, "accept_local", undo);
 }
 
 Result<std::uint8_t> address_generation(rtnl_link* link) {

@@ -20,6 +20,8 @@ Result<> set_link_queue_length(NlSocket& netlink, rtnl_link* link, unsigned pack
 
 /// Whether packets from and to 127.0.0.0/8 may go by this interface (route_localnet of Documentation/networking/ip-sysctl.rst).
 Result<> set_route_localnet(NlSocket& netlink, rtnl_link* link, UndoLog& undo);
+/// Whether packets with a source address of the machine's own may come by this interface (accept_local there).
+Result<> set_accept_local(NlSocket& netlink, rtnl_link* link, UndoLog& undo);
 
 /// How the kernel makes link-local addresses on this interface (IFLA_INET6_ADDR_GEN_MODE); unsupported: it has no IPv6.
 Result<std::uint8_t> address_generation(rtnl_link* link);

@@ -2,10 +2,12 @@
 """Whom the guest sees at the other end of a forward: a client of the LAN with its own address and port, one on the host's loopback as the
 gateway. For services wherever they may be bound, and behind the guest."""
 
+import contextlib
 import socket
 
 from tests.support.case import main
 from tests.support.forwards import (BRIDGE4, GATEWAY4, GATEWAY6, GUEST4, GUEST6, INNER4, INNER6, ForwardsTestCase, next_port)
+from tests.support.helper import wait_until
 from tests.support.lab import HOST_LAN4, HOST_LAN6, LAN4, LAN6
 
 # family: where the host listens, where a LAN client dials, who it is, the guest's address, its loopback, any, the gateway
@@ -73,21 +75,20 @@ class OwnAddress(AddressTestCase):
         """Also one that the guest's own programs may get, and one that only its root may bind."""
         port = next_port()
         guest, _ = self.forwarding(f"0.0.0.0:{port}:80", f"[::]:{port}:80")
-        for host, dialled, lan, guest_address, *_ in (V4, V6):
+        # Ports of their own: one that the guest has bound by its number is closed to others for a while, in both families.
+        for (host, dialled, lan, guest_address, *_), ephemeral in ((V4, EPHEMERAL), (V6, EPHEMERAL + 1)):
             listener = self.listener(guest.netns_fd(), guest_address, 80)
-            for own in (EPHEMERAL, ORDINARY, PRIVILEGED):
+            for own in (ephemeral, ORDINARY, PRIVILEGED):
                 with self.subTest(host=host, port=own):
                     client = self.client(self.lab.lan, dialled, port, source=(lan, own))
                     self.assert_seen(listener, client, lan, own)
-            self.echo_of_guest_port(guest, EPHEMERAL)
+            self.echo_of_guest_port(guest, ephemeral)
 
     def echo_of_guest_port(self, guest, port):
         """A program of the guest can have that port itself while a client uses the number."""
-        own = guest.socket()
-        self.addCleanup(own.close)
-        own.bind(("127.0.0.1", port))
-        listener = self.listener(guest.netns_fd(), "127.0.0.1")
-        own.connect(listener.getsockname())
+        with contextlib.closing(guest.socket()) as own:
+            own.bind(("127.0.0.1", port))
+            own.connect(self.listener(guest.netns_fd(), "127.0.0.1").getsockname())
 
     def test_one_client_port_to_two_host_ports_of_one_service(self):
         """In the guest both would be the same pair of ends: the second one keeps the address at least."""
@@ -186,8 +187,9 @@ class Localhost(AddressTestCase):
     def test_a_client_with_the_guests_own_address(self):
         """A host's address that is the guest's too means the guest itself in there."""
         port = next_port()
-        guest, _ = self.forwarding(f"0.0.0.0:{port}:80")
-        guest.run("ip", "addr", "add", f"{LAN4}/32", "dev", "lo")
+        guest, helper = self.forwarding(f"0.0.0.0:{port}:80")
+        guest.run("ip", "addr", "add", f"{LAN4}/32", "dev", "tap0")
+        wait_until(lambda: f"{LAN4}/32" in self.ask(helper, "info")["tap_addresses"], "the helper has heard of the address")
         self.assert_seen(self.listener(guest.netns_fd(), GUEST4, 80), self.from_lan(port), GATEWAY4)
 
 

@@ -45,7 +45,10 @@ class Network:
     def __init__(self, guest):
         self.netns = kernel.new_netns()
         guest.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding")
-        for words in ("link add br0 type bridge", f"link add inner0 type veth peer name eth0 netns /proc/{os.getpid()}/fd/{self.netns}",
+        with guest.netns():
+            subprocess.run(["ip", "link", "add", "inner0", "type", "veth", "peer", "name", "eth0", "netns", f"/proc/self/fd/{self.netns}"],
+                           check=True, timeout=30, pass_fds=(self.netns,))
+        for words in ("link add br0 type bridge",
                       "link set inner0 master br0", f"addr add {BRIDGE4}/24 dev br0", f"addr add {BRIDGE6}/64 dev br0 nodad",
                       "link set inner0 up", "link set br0 up"):
             guest.run("ip", *words.split())
