@@ -13,6 +13,8 @@ from tests.support.helper import wait_until
 from tests.support.lab import HOST_LAN4, HOST_LAN6, LAN4, LAN6
 
 GUEST4, GUEST6, GATEWAY4, GATEWAY6 = "10.0.2.100", "fd00::100", "10.0.2.2", "fd00::2"
+ATTEMPTS = 4
+STOCK = 70         # descriptors of stand-ins in stock, steering included; CLIENTS are many more
 LARGEST = 65507  # bytes, limits::datagram
 WINDOW = 32      # datagrams under way in a burst: no buffer on the way is smaller
 BURSTS = 200
@@ -43,6 +45,15 @@ class UdpTestCase(LabTestCase):
 
 
 class Datagrams(UdpTestCase):
+    def asked(self, flow, payload):
+        """Some 45 fragments each way: on a busy machine one may be lost."""
+        flow.settimeout(3)
+        for _ in range(ATTEMPTS):
+            flow.send(payload)
+            with contextlib.suppress(TimeoutError):
+                return flow.recv(65536)
+        raise AssertionError(f"no answer to {ATTEMPTS} datagrams of {len(payload)} bytes")
+
     def test_the_largest_datagram_goes_both_ways(self):
         for host, guest_address, netns, dialled, _ in self.ways():
             with self.subTest(host=host):
@@ -51,8 +62,7 @@ class Datagrams(UdpTestCase):
                 server = self.udp_server(guest.netns_fd(), guest_address, port=53)
                 payload = os.urandom(LARGEST)
                 flow = self.udp(netns, dialled, port)
-                flow.send(payload)
-                self.assertEqual(flow.recv(65536), payload)
+                self.assertEqual(self.asked(flow, payload), payload)
                 self.assertEqual(server.datagrams[-1], payload)
                 helper.stop()
 
@@ -165,8 +175,8 @@ class ManyClients(UdpTestCase):
         counters = helper.info()["counters"]["udp_forwards"]
         self.assertEqual(counters["flows"], CLIENTS)
         self.assertEqual(counters["dropped_table_full"], 0)
-        # The control connection's own is closed a moment after the reply.
-        wait_until(lambda: helper.fds() <= fds, "a client costs no descriptor")
+        # But stand-ins are laid in stock meanwhile, and the control connection's own is closed a moment after the reply.
+        wait_until(lambda: helper.fds() <= fds + STOCK, "a client costs no descriptor")
 
 
 class GuestLoopback(UdpTestCase):
