@@ -36,6 +36,9 @@ class FdBudget {
   /// False: there are not so many, nothing is taken.
   bool take(std::size_t count);
   void give(std::size_t count);
+  /// The same for what stays (listeners): it does not come back when clients leave, so that waiters do not wait for it.
+  bool take_to_stay(std::size_t count);
+  void give_what_stayed(std::size_t count);
   /// Wakes the waiter once there is a share free again; a second wait() of the same is ignored.
   void wait(Waiter& waiter);
   void stop_waiting(Waiter& waiter);
@@ -47,10 +50,10 @@ class FdBudget {
   std::size_t used() const { return used_; }
 
  private:
-  /// Free descriptors at which waiters are woken: a sixteenth, 64 at most.
+  /// Free descriptors at which waiters are woken: a sixteenth of what comes and goes, 64 at most.
   std::size_t enough() const;
 
-  std::size_t capacity_, used_ = 0;
+  std::size_t capacity_, used_ = 0, staying_ = 0;
   bool reached_ = false;
   std::vector<Waiter*> waiters_;
   std::function<void(bool)> on_limit_;

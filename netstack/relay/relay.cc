@@ -51,7 +51,9 @@ void Relay::on_ready(int fd, std::uint32_t events) {
   End& end = ends_[side];
   if ((events & EPOLLOUT) != 0) end.writable = true;
   if ((events & ~std::uint32_t{EPOLLOUT}) != 0) end.readable = true;
-  end.to_the_end = (events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP)) != 0;
+  // A read from a Unix socket (no port) also stops behind bytes that descriptors came with (af_unix.c unix_stream_read_generic).
+  const bool is_unix = side == host && start_.host_peer.port == 0;
+  end.to_the_end = is_unix || (events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP)) != 0;
   end.urgent = (events & EPOLLPRI) != 0;
   end.fresh = (events & EPOLLIN) != 0 && !end.urgent && !end.to_the_end;
   if ((events & EPOLLERR) != 0) {

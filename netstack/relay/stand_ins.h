@@ -39,7 +39,7 @@ class StandIns {
   /// connect(2) said at once (sys_errno), exhausted, gone (off), timeout.
   virtual std::uint64_t open(const Endpoint& appears, const Endpoint& guest, Done done) = 0;
   /// A socket of the guest's namespace that is bound to `at` and, for TCP, listens: for what guest programs are to reach on
-  /// their own side. Not a stand-in: an ordinary address of the guest, its loopback included.
+  /// their own side. Not a stand-in: an ordinary address of the guest, its loopback included; asked for in every state().
   enum class Kind : std::uint8_t { tcp_listener, udp };
   virtual std::uint64_t listen(Kind kind, const Endpoint& at, Done done) = 0;
   /// A UDP socket bound to `appears` and connected to `guest`, which may be the guest's loopback.

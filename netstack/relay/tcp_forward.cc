@@ -28,6 +28,12 @@ bool out_of_resources(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
 
+// Whoever shares the socket can shut it down, and the guest's root can destroy what is in its namespace (sock_diag(7),
+// SOCK_DESTROY). It then hangs up for ever, which epoll(7) reports whatever it is asked for.
+bool listens_no_longer(int error) {
+  return error == EINVAL || error == EBADF || error == ENOTSOCK || error == EOPNOTSUPP;
+}
+
 }  // namespace
 
 class TcpForward::Listener final : public EpollSet::Handler {
@@ -36,19 +42,19 @@ class TcpForward::Listener final : public EpollSet::Handler {
       : owner_(owner), rule_(rule), goal_(goal), fd_(std::move(fd)) {}
   ~Listener() override {
     if (!watched_) return;
-    owner_.setup_.epoll->remove(fd_.get());
-    owner_.setup_.fds->give(1);
+    if (!dead_) owner_.setup_.epoll->remove(fd_.get());
+    owner_.setup_.fds->give_what_stayed(1);
   }
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
   Result<> watch() {
-    if (!owner_.setup_.fds->take(1))
+    if (!owner_.setup_.fds->take_to_stay(1))
       return Error{.code = Code::exhausted, .what = "no file descriptor is left for a listener"};
     // What it accepts has the options from it.
     prepare_stream(fd_.get());
     if (auto added = owner_.setup_.epoll->add(fd_.get(), EPOLLIN, *this); !added) {
-      owner_.setup_.fds->give(1);
+      owner_.setup_.fds->give_what_stayed(1);
       return std::move(added).error();
     }
     watched_ = true;
@@ -59,13 +65,15 @@ class TcpForward::Listener final : public EpollSet::Handler {
     goal_ = goal;
   }
   void go_on() {
-    if (std::exchange(resting_, false)) owner_.setup_.epoll->modify(fd_.get(), EPOLLIN);
+    if (std::exchange(resting_, false) && !dead_) owner_.setup_.epoll->modify(fd_.get(), EPOLLIN);
   }
 
-  void on_ready(int, std::uint32_t) override {
+  void on_ready(int, std::uint32_t events) override {
+    // Also while nobody is accepted: a hang-up cannot be left unwatched in any other way.
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0) return die("it listens no longer");
     for (std::size_t i = 0; i < limits::relay_accepts && !owner_.paused_; ++i)
       if (!accept_one()) break;
-    if (!owner_.paused_) return;
+    if (!owner_.paused_ || dead_) return;
     resting_ = true;
     owner_.setup_.epoll->modify(fd_.get(), 0);
   }
@@ -92,16 +100,26 @@ class TcpForward::Listener final : public EpollSet::Handler {
       owner_.pause(false);
       return false;
     }
+    if (listens_no_longer(error)) {
+      die(sys_error(error, "accepting a forward's client").message());
+      return false;
+    }
     // The rest are errors of one client (accept(2), "Error handling"): the next one may be well.
     ++owner_.counters_.aborted;
     return true;
+  }
+
+  void die(const std::string& why) {
+    dead_ = true;
+    owner_.setup_.epoll->remove(fd_.get());
+    log::rate_limited(log::Level::warning, "forward listener", "forward " + std::to_string(rule_) + " takes no clients any more: " + why);
   }
 
   TcpForward& owner_;
   std::uint64_t rule_;
   TcpGoal goal_;
   UniqueFd fd_;
-  bool watched_ = false, resting_ = false;
+  bool watched_ = false, resting_ = false, dead_ = false;
 };
 
 TcpForward::TcpForward(const TcpForwardSetup& setup) : setup_(setup) {}

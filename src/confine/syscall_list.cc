@@ -133,11 +133,13 @@ void host_sockets(Rules& rules) {
                        {.index = 1, .mask = socket_type, .value = SOCK_RAW}}});
   allow(rules, {"bind", "connect", "listen", "accept", "accept4", "getpeername", "shutdown",
                 "sendmmsg", "recvmmsg"});
-  // how much waits to be read and to be sent, non-blocking, where the urgent mark is; an interface by its
+  // how much waits to be read, to be sent, and for a window; non-blocking, where the urgent mark is; an interface by its
   // name, for a scoped name server
-  allow_ioctl(rules, {FIONREAD, SIOCOUTQ, FIONBIO, SIOCATMARK, SIOCGIFINDEX});
-  // a relay's bytes: from socket to socket through a pipe
+  allow_ioctl(rules, {FIONREAD, SIOCOUTQ, SIOCOUTQNSD, FIONBIO, SIOCATMARK, SIOCGIFINDEX});
+  // a relay's bytes: from socket to socket through a pipe, a large one
   allow(rules, {"splice", "pipe2"});
+  for (const char* name : {"fcntl", "fcntl64"})
+    rules.push_back({.name = name, .arguments = {{.index = 1, .mask = all, .value = F_SETPIPE_SZ}}});
 }
 
 // The main loop, and the epoll of the data path.

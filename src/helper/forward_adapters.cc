@@ -43,17 +43,26 @@ ForwardSpec UdpPath::spec_of(const Endpoint& at, const Goal& goal) const {
                      .guest_port = Port::from(goal.port).value()};
 }
 
+bool UdpPath::has(const Endpoint& bound) const {
+  return std::any_of(forwards_.begin(), forwards_.end(), [&](const auto& one) { return one.second == bound; });
+}
+
 Result<Endpoint> UdpPath::add(std::uint64_t number, std::uint64_t rule, const Endpoint& at, const std::string& interface,
                               const Goal& goal) {
-  NH_LET(opened, open_listener(Transport::udp, at, interface));
-  NH_LET(socket, UdpSocket::adopt(std::move(opened.fd)));
+  auto opened = open_listener(Transport::udp, at, interface);
+  // A rule of ours for 0.0.0.0 has that half already.
+  if (!opened && opened.error().code == Code::in_use && at.address == Address::any(Family::v6) &&
+      has({Address::any(Family::v4), at.port}))
+    opened = open_listener(Transport::udp, at, interface, Wildcard::v6_only);
+  if (!opened) return std::move(opened).error();
+  NH_LET(socket, UdpSocket::adopt(std::move(opened->fd)));
   const ForwardSpec spec = spec_of(at, goal);
   NH_LET(bound, forward_.add(number, spec, std::move(socket)));
   if (auto assigned = forward_.assign(number, rule, spec); !assigned) {
     forward_.remove(number);
     return std::move(assigned).error();
   }
-  forwards_.insert(number);
+  forwards_.emplace(number, bound);
   return bound;
 }
 
@@ -62,7 +71,8 @@ Result<> UdpPath::add_reverse(std::uint64_t number, std::uint64_t rule, UniqueFd
 }
 
 Result<> UdpPath::change(std::uint64_t number, std::uint64_t rule, const Goal& goal) {
-  if (forwards_.contains(number)) return forward_.assign(number, rule, spec_of({}, goal));
+  if (const auto found = forwards_.find(number); found != forwards_.end())
+    return forward_.assign(number, rule, spec_of(found->second, goal));
   reverse_.change(number, rule, goal.host.value_or(Endpoint()));
   return Ok{};
 }

@@ -2,7 +2,7 @@
 // The paths of forward_paths.h over the parts that carry: TcpForward and RelaySet, libslirp, UdpForward and UdpReverse.
 #pragma once
 
-#include <unordered_set>
+#include <unordered_map>
 
 #include "netstack/relay/tcp_forward.h"
 #include "netstack/relay/udp_reverse.h"
@@ -55,11 +55,12 @@ class UdpPath final : public DatagramPath {
 
  private:
   ForwardSpec spec_of(const Endpoint& at, const Goal& goal) const;
+  bool has(const Endpoint& bound) const;
 
   UdpForward& forward_;
   UdpReverse& reverse_;
   AddressPlan plan_;
-  std::unordered_set<std::uint64_t> forwards_;  ///< the listeners of UdpForward
+  std::unordered_map<std::uint64_t, Endpoint> forwards_;  ///< the listeners of UdpForward and where they are bound
 };
 
 }  // namespace nh

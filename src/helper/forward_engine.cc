@@ -122,7 +122,6 @@ void ForwardEngine::on_path_change() {
   if (state == StandIns::State::preparing) return;
   const bool off = state == StandIns::State::off;
   std::string reason = stand_ins_->reason();
-  publish(PathChanged{.path = off ? FlowPath::libslirp : FlowPath::relay, .reason = reason});
   if (off) reason = "TCP forwards take the general path: " + reason;
   if (reason != told_) {
     told_ = reason;

@@ -50,14 +50,16 @@ Result<std::uint64_t> Listeners::open(std::uint64_t rule, const ListenerPlan& pl
 
 Result<> Listeners::carry(std::uint64_t number, Open& open) {
   open.reason.clear();
-  if (open.plan.goal.is_loopback()) {
-    if (!relays_work())
-      return unsupported("guest_addr", "the guest's loopback is reached by relays only: " + why_no_relays());
-    if (setup_.loopback_wanted) setup_.loopback_wanted();
-  }
+  NH_TRY(check_loopback(open.plan.goal));
+  if (open.plan.goal.is_loopback() && setup_.loopback_wanted) setup_.loopback_wanted();
   if (open.plan.side == Side::guest) return ask_guest(number, open);
   if (open.plan.transport == Transport::udp) return carry_datagrams(number, open);
   return relays_work() ? carry_by_relays(number, open) : carry_by_general(open);
+}
+
+Result<> Listeners::check_loopback(const Goal& goal) const {
+  if (!goal.is_loopback() || relays_work()) return Ok{};
+  return unsupported("guest_addr", "the guest's loopback is reached by relays only: " + why_no_relays());
 }
 
 Result<> Listeners::carry_datagrams(std::uint64_t number, Open& open) {
@@ -84,17 +86,19 @@ Result<UniqueFd> Listeners::relay_socket(Open& open) {
     return copy;
   }
   if (open.plan.side == Side::host) return host_socket(open);
-  if (confined_)
-    return unsupported("host_unix", "a helper with --sandbox or --seccomp makes Unix sockets at its start only");
-  auto file = UnixListener::open(open.plan.name, SOMAXCONN);
-  if (!file) {
-    Error error = std::move(file).error().in("listening on " + open.plan.name);
-    error.field = "host_unix";
-    return error;
+  if (!open.file) {
+    if (confined_)
+      return unsupported("host_unix", "a helper with --sandbox or --seccomp makes Unix sockets at its start only");
+    auto file = UnixListener::open(open.plan.name, SOMAXCONN);
+    if (!file) {
+      Error error = std::move(file).error().in("listening on " + open.plan.name);
+      error.field = "host_unix";
+      return error;
+    }
+    open.file.emplace(std::move(*file));
   }
-  UniqueFd copy(fcntl(file->fd(), F_DUPFD_CLOEXEC, 0));
+  UniqueFd copy(fcntl(open.file->fd(), F_DUPFD_CLOEXEC, 0));
   if (!copy) return sys_error("listening on " + open.plan.name);
-  open.file.emplace(std::move(*file));
   return copy;
 }
 
@@ -119,13 +123,7 @@ Result<> Listeners::carry_by_general(Open& open) {
   if (open.plan.side == Side::host_unix) return unsupported("host_unix", "forwarding a Unix socket" + because);
   if (open.plan.side == Side::host_inherited) return unsupported("host_fd", "forwarding an inherited listener" + because);
   if (!open.plan.interface.empty()) return unsupported("host_interface", "listening on one interface" + because);
-  const Endpoint guest = open.plan.goal.of(open.bound.address.family());
-  if (guest.address.family() != open.bound.address.family()) {
-    const std::string family = open.bound.address.is_v6() ? "IPv6" : "IPv4",
-                      other = open.bound.address.is_v6() ? "IPv4" : "IPv6";
-    return unsupported("guest_addr", "forwarding from " + family + " to " + other + ", as the rule has no " + family +
-                                         " address of the guest" + because);
-  }
+  NH_LET(guest, general_goal(open, open.plan.goal));
   auto bound = setup_.general->add(open.bound, guest);
   if (!bound) {
     if (bound.error().sys_errno == 0) return std::move(bound).error();
@@ -137,8 +135,18 @@ Result<> Listeners::carry_by_general(Open& open) {
   return Ok{};
 }
 
+Result<Endpoint> Listeners::general_goal(const Open& open, const Goal& goal) const {
+  const Endpoint guest = goal.of(open.bound.address.family());
+  if (guest.address.family() == open.bound.address.family()) return guest;
+  const std::string family = open.bound.address.is_v6() ? "IPv6" : "IPv4",
+                    other = open.bound.address.is_v6() ? "IPv4" : "IPv6";
+  return unsupported("guest_addr", "forwarding from " + family + " to " + other + ", as the rule has no " + family +
+                                       " address of the guest: only relays can, and there are none: " + why_no_relays());
+}
+
 Result<> Listeners::ask_guest(std::uint64_t number, Open& open) {
-  if (!relays_work())
+  // Steering is not asked for: an ordinary socket of the guest needs the agent alone, and listen() says if that is gone.
+  if (setup_.relays == nullptr || setup_.stand_ins == nullptr)
     return unsupported("kind", "a reverse rule needs a socket of the guest's namespace: " + why_no_relays());
   const auto kind = open.plan.transport == Transport::tcp ? StandIns::Kind::tcp_listener : StandIns::Kind::udp;
   open.carrier = Carrier::awaited;
@@ -171,6 +179,13 @@ void Listeners::arrived(std::uint64_t number, Result<UniqueFd> socket) {
   open.reason.clear();
 }
 
+Result<> Listeners::may_change(std::uint64_t number, const ListenerPlan& plan) const {
+  const Open& open = open_.at(number);
+  NH_TRY(check_loopback(plan.goal));
+  if (open.carrier == Carrier::general) NH_TRY(general_goal(open, plan.goal));
+  return Ok{};
+}
+
 void Listeners::change(std::uint64_t number, std::uint64_t rule, const ListenerPlan& plan) {
   Open& open = open_.at(number);
   const bool same_goal = open.plan.goal == plan.goal;
@@ -181,7 +196,10 @@ void Listeners::change(std::uint64_t number, std::uint64_t rule, const ListenerP
     case Carrier::relays:
       return setup_.relays->change(number, rule, plan.goal);
     case Carrier::datagrams:
-      if (auto changed = setup_.datagrams->change(number, rule, plan.goal); !changed) fail(open, changed.error().message());
+      if (auto changed = setup_.datagrams->change(number, rule, plan.goal); !changed) {
+        let_go(number, open);
+        fail(open, changed.error().message());
+      }
       return;
     case Carrier::general:
       if (same_goal) return;
@@ -193,7 +211,7 @@ void Listeners::change(std::uint64_t number, std::uint64_t rule, const ListenerP
   }
 }
 
-RuleCounters Listeners::let_go(std::uint64_t number, Open& open) {
+RuleCounters Listeners::let_go(std::uint64_t number, Open& open, bool for_good) {
   RuleCounters counters;
   switch (open.carrier) {
     case Carrier::relays:
@@ -214,7 +232,8 @@ RuleCounters Listeners::let_go(std::uint64_t number, Open& open) {
   }
   open.carrier = Carrier::none;
   open.ticket = 0;
-  open.file.reset();
+  // A confined helper could not make it again: its clients wait in its queue meanwhile.
+  if (for_good || !confined_) open.file.reset();
   return counters;
 }
 
@@ -229,7 +248,7 @@ void Listeners::clear() {
 }
 
 void Listeners::suspend(std::uint64_t number) {
-  let_go(number, open_.at(number));
+  let_go(number, open_.at(number), false);
 }
 
 void Listeners::resume(std::uint64_t number) {
@@ -252,7 +271,7 @@ void Listeners::path_changed() {
     const bool leaves = !work && tcp_of_host && open.carrier == Carrier::relays;
     const bool comes_back = ready && ((tcp_of_host && open.carrier == Carrier::general) || open.carrier == Carrier::none);
     if (!leaves && !comes_back) continue;
-    let_go(number, open);
+    let_go(number, open, false);
     resume(number);
   }
 }

@@ -47,7 +47,9 @@ class Listeners {
   /// Gives the listener's number. `port`: instead of the plan's 0. Errors: those of bind_error and UnixListener; exhausted: more
   /// than `most`; unsupported: only relays could do it, and there are none. `field` is set.
   Result<std::uint64_t> open(std::uint64_t rule, const ListenerPlan& plan, std::uint16_t port = 0);
-  /// The same socket, of another rule or with another goal.
+  /// Whether the path that this listener is on can lead there: unsupported, with a field, if not.
+  Result<> may_change(std::uint64_t number, const ListenerPlan& plan) const;
+  /// The same socket, of another rule or with another goal. may_change() was asked.
   void change(std::uint64_t number, std::uint64_t rule, const ListenerPlan& plan);
   /// Gives what UDP clients of this listener have been; TCP is counted by rule.
   RuleCounters close(std::uint64_t number);
@@ -95,12 +97,15 @@ class Listeners {
   Result<> carry(std::uint64_t number, Open& open);
   Result<> carry_by_relays(std::uint64_t number, Open& open);
   Result<> carry_by_general(Open& open);
+  Result<Endpoint> general_goal(const Open& open, const Goal& goal) const;
+  Result<> check_loopback(const Goal& goal) const;
   Result<> carry_datagrams(std::uint64_t number, Open& open);
   Result<> ask_guest(std::uint64_t number, Open& open);
   void arrived(std::uint64_t number, Result<UniqueFd> socket);
   Result<UniqueFd> relay_socket(Open& open);
   Result<UniqueFd> host_socket(Open& open);
-  RuleCounters let_go(std::uint64_t number, Open& open);
+  /// Not for good: it comes back, perhaps by another path.
+  RuleCounters let_go(std::uint64_t number, Open& open, bool for_good = true);
   void fail(Open& open, const std::string& reason);
 
   ListenersSetup setup_;

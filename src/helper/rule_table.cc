@@ -150,8 +150,13 @@ Result<> RuleTable::open_pair(Installation& job, std::uint64_t id, const Listene
 
 Result<std::uint64_t> RuleTable::open_one(Installation& job, std::uint64_t id, const ListenerPlan& plan,
                                           std::uint16_t port) {
-  if (const auto same = job.pool.find(plan.place()); same != job.pool.end()) {
+  const auto [first, last] = job.pool.equal_range(plan.place());
+  // With a port that another listener got before, only that one fits.
+  const auto same =
+      std::find_if(first, last, [&](const auto& one) { return port == 0 || listeners_.bound(one.second).port == port; });
+  if (same != last) {
     const std::uint64_t number = same->second;
+    NH_TRY(listeners_.may_change(number, plan));
     job.pool.erase(same);
     job.taken.push_back({number, {id, plan}});
     job.made[id].push_back(number);

@@ -24,12 +24,12 @@ struct EpollSet::State {
   ~State() {
     if (waiting_loop != nullptr) waiting_loop->wait_in(-1, nullptr);
   }
+  // The highest bit of an event's data is the loop's, for its own fds.
+  static constexpr std::uint32_t serial_bits = 0x7fffffff;
   epoll_event event(int fd, std::uint32_t events) {
     epoll_event e{};
     e.events = events;
-    // The highest bit is the loop's, for its own fds.
-    constexpr std::uint32_t serial_bits = 0x7fffffff;
-    e.data.u64 = (std::uint64_t{entries[static_cast<std::size_t>(fd)].serial & serial_bits} << 32) | static_cast<std::uint32_t>(fd);
+    e.data.u64 = (std::uint64_t{entries[static_cast<std::size_t>(fd)].serial} << 32) | static_cast<std::uint32_t>(fd);
     return e;
   }
   void dispatch(std::span<const epoll_event> events);
@@ -64,7 +64,7 @@ Result<> EpollSet::add(int fd, std::uint32_t events, Handler& handler) {
   const auto index = static_cast<std::size_t>(fd);
   if (index >= entries.size()) entries.resize(index + 1);
   NH_BUG_IF(entries[index].handler != nullptr);
-  ++entries[index].serial;
+  entries[index].serial = (entries[index].serial + 1) & State::serial_bits;
   epoll_event e = state_->event(fd, events);
   if (epoll_ctl(state_->epoll.get(), EPOLL_CTL_ADD, fd, &e) != 0) return sys_error("watching fd " + std::to_string(fd));
   entries[index].handler = &handler;

@@ -201,6 +201,31 @@ TEST_CASE("a replacement may take the port of what goes; if it fails all is as b
   CHECK(table.relays.open.size() == 1);
 }
 
+TEST_CASE("a replacement that leads where the path cannot is refused, and all is as before", "[rules]") {
+  Table table(false);
+  HostPort port;
+  const std::string p = port.free();
+  for (const char* proto : {"/tcp", "/udp"}) {
+    INFO(proto);
+    REQUIRE(table.replace({p + ":80" + proto}));
+    const auto refused = table.replace({p + ":127.0.0.1:80" + proto});
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == Code::unsupported);
+    CHECK_FALSE(table.rules.list().at(0).listeners.at(0).paused);
+  }
+  REQUIRE(table.replace({p + ":80"}));
+  CHECK_FALSE(table.replace({p + ":[fd00::100]:80"}));
+  CHECK_FALSE(table.rules.list().at(0).listeners.at(0).paused);
+}
+
+TEST_CASE("a rule of both transports has one port, whatever was there before", "[rules]") {
+  Table table;
+  REQUIRE(table.replace({"0:53/udp"}));
+  const auto both = table.replace({"0:53/both"});
+  REQUIRE(both);
+  CHECK(both->at(0).listeners.at(0).host.port == both->at(0).listeners.at(1).host.port);
+}
+
 TEST_CASE("the same rule twice is one too many", "[rules]") {
   Table table;
   HostPort port;
@@ -305,6 +330,24 @@ TEST_CASE("a Unix socket is its owner's, and goes with its rule", "[rules]") {
   CHECK(rmdir(directory) == 0);
 }
 
+TEST_CASE("a confined helper keeps a Unix socket that it could not make again", "[rules]") {
+  char directory[] = "/tmp/nh-rules-XXXXXX";
+  REQUIRE(mkdtemp(directory) != nullptr);
+  const std::string path = std::string(directory) + "/web";
+  {
+    Table table;
+    table.one("unix:" + path + ":80");
+    table.rules.confined();
+    table.turn(StandIns::State::off);
+    CHECK(table.relays.open.empty());
+    table.turn(StandIns::State::ready);
+    CHECK(table.relays.open.size() == 1);
+    REQUIRE(table.rules.remove({1}));
+    CHECK(access(path.c_str(), F_OK) != 0);
+  }
+  rmdir(directory);
+}
+
 TEST_CASE("an inherited listener is used as it is, and outlives its rule", "[rules]") {
   const Listener inherited = open_listener(Transport::tcp, {Address::loopback(Family::v6), 0}).value();
   Table table(true, limits::forwards, false, {{inherited.fd.get(), "web"}});
@@ -387,6 +430,13 @@ TEST_CASE("a reverse rule waits for the guest's socket", "[rules]") {
   REQUIRE(table.rules.remove({1}));
   CHECK(table.guest.asked.empty());
   CHECK(table.relays.open.empty());
+}
+
+TEST_CASE("a reverse rule needs the agent, no steering", "[rules]") {
+  Table table;
+  table.turn(StandIns::State::off);
+  table.one("reverse:5432:15432");
+  CHECK(table.guest.asked.size() == 1);
 }
 
 TEST_CASE("flows of all paths are one list", "[rules]") {

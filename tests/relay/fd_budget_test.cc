@@ -50,3 +50,16 @@ TEST_CASE("who waits is woken once, when a share is free again", "[fd_budget]") 
   CHECK(waiter.woken == 1);
   CHECK(left.woken == 0);
 }
+
+TEST_CASE("what stays is not waited for", "[fd_budget]") {
+  FdBudget budget(320);
+  Waiter waiter;
+  CHECK(budget.take_to_stay(312));
+  CHECK(budget.take(8));
+  CHECK_FALSE(budget.take(2));
+  budget.wait(waiter);
+  budget.give(8);
+  CHECK(waiter.woken == 1);
+  budget.give_what_stayed(312);
+  CHECK(budget.used() == 0);
+}

@@ -2,6 +2,7 @@
 // Clients of forwards: how they are accepted, led on, refused and made to wait.
 #include "netstack/relay/tcp_forward.h"
 
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/resource.h>
@@ -212,6 +213,22 @@ TEST_CASE("without descriptors in the budget clients wait, nothing spins, and th
   CHECK(rig.relays.size() == 2);
   flows.pop_back();
   REQUIRE(rig.until([&] { return rig.relays.counters().all.flows_opened == 3; }));
+}
+
+TEST_CASE("a listener that somebody has shut down is left alone, and nothing spins", "[tcp_forward]") {
+  RelayRig rig;
+  UniqueFd listener = RelayRig::listening("127.0.0.1");
+  const UniqueFd other(fcntl(listener.get(), F_DUPFD_CLOEXEC, 0));
+  GuestGoal goal;
+  goal.v4 = addr("127.0.0.1");
+  goal.port = 1;
+  REQUIRE(rig.forward.add(7, 7, std::move(listener), goal).ok());
+  REQUIRE(shutdown(other.get(), SHUT_RDWR) == 0);
+  rig.epoll.dispatch();
+  for (int i = 0; i < 3; ++i) CHECK_FALSE(rig.epoll.dispatch());
+  CHECK(rig.forward.counters().aborted == 0);
+  rig.forward.remove(7);
+  CHECK(rig.budget.used() == 0);
 }
 
 TEST_CASE("at the greatest number of flows clients wait", "[tcp_forward]") {
