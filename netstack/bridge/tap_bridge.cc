@@ -220,6 +220,8 @@ void TapBridge::stray(const Packet& packet) {
   std::copy(packet.mac_source.bytes.begin(), packet.mac_source.bytes.end(), frame.begin());
   std::copy(from.bytes.begin(), from.bytes.end(), frame.begin() + 6);
   parts_.output->send_to_guest(frame);
+  // A segment without options (a guest without tcp_timestamps) would wait to be merged until libslirp is served.
+  parts_.output->flush();
 }
 
 void TapBridge::dns(Packet& packet) {

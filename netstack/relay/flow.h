@@ -63,6 +63,8 @@ struct FlowRecord {
 class FlowObserver {
  public:
   virtual ~FlowObserver() = default;
+  /// False: nobody wants to know at present; who has to make a system call for a record makes none.
+  virtual bool wants_records() const { return true; }
   virtual void flow_opened(const FlowRecord& flow) = 0;
   virtual void flow_closed(const FlowRecord& flow, FlowEnd end) = 0;
 };

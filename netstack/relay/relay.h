@@ -37,6 +37,14 @@ struct RelayCounters {
   std::uint64_t bytes_to_guest = 0, bytes_to_host = 0;
 };
 
+class Relay;
+
+/// A relay that dies, and when to look whether its last bytes still move.
+struct RelayLinger {
+  Relay* relay;
+  Instant check;
+};
+
 class Relay final : public EpollSet::Handler {
  public:
   enum Side : std::uint8_t { host = 0, guest = 1 };
@@ -111,7 +119,8 @@ class Relay final : public EpollSet::Handler {
   Side dead_ = host;      // dying: by its reset
   FlowEnd why_ = FlowEnd::closed;
   std::int32_t ready_at_ = -1;   // place in the set's ready list
-  bool lingers_ = false;         // in the set's list of those
+  bool lingers_ = false;  // in the set's list of those, there:
+  std::list<RelayLinger>::iterator lingering_{};
   std::uint64_t delivered_ = 0;  // at the last look, lingering
   std::list<Relay>::iterator place_{};
 };

@@ -153,7 +153,7 @@ void RelaySet::run_lingering() {
   const Instant now = setup_.clock->now();
   while (!lingering_.empty() && lingering_.front().check <= now) {
     Relay& relay = *lingering_.front().relay;
-    lingering_.erase(lingering_.begin());
+    lingering_.pop_front();
     relay.lingers_ = false;
     if (relay.last_bytes_move())
       relay.carry_last_bytes();
@@ -182,7 +182,7 @@ void RelaySet::later(Relay& relay) {
 
 void RelaySet::linger(Relay& relay) {
   relay.lingers_ = true;
-  lingering_.push_back({&relay, setup_.clock->now() + limits::relay_last_bytes});
+  relay.lingering_ = lingering_.insert(lingering_.end(), {&relay, setup_.clock->now() + limits::relay_last_bytes});
 }
 
 void RelaySet::own(Relay& relay) {
@@ -192,7 +192,7 @@ void RelaySet::own(Relay& relay) {
 void RelaySet::opened(Relay& relay) {
   ++relay.rule_.flows_opened;
   ++counters_.all.flows_opened;
-  if (setup_.observer != nullptr) setup_.observer->flow_opened(relay.record());
+  if (setup_.observer != nullptr && setup_.observer->wants_records()) setup_.observer->flow_opened(relay.record());
 }
 
 void RelaySet::moved(Relay& relay, Relay::Side from, std::size_t bytes) {
@@ -203,7 +203,7 @@ void RelaySet::moved(Relay& relay, Relay::Side from, std::size_t bytes) {
 }
 
 void RelaySet::ended(Relay& relay, FlowEnd end) {
-  if (setup_.observer != nullptr) setup_.observer->flow_closed(relay.record(), end);
+  if (setup_.observer != nullptr && setup_.observer->wants_records()) setup_.observer->flow_closed(relay.record(), end);
   if (relay.is_open()) {
     if (const auto owned = owned_.find(&relay); owned != owned_.end() && *owned == &relay) owned_.erase(owned);
   } else {
@@ -211,7 +211,7 @@ void RelaySet::ended(Relay& relay, FlowEnd end) {
     ++counters_.all.flows_failed;
   }
   if (relay.ready_at_ >= 0) ready_[static_cast<std::size_t>(relay.ready_at_)] = nullptr;
-  if (relay.lingers_) std::erase_if(lingering_, [&](const Lingering& entry) { return entry.relay == &relay; });
+  if (relay.lingers_) lingering_.erase(relay.lingering_);
   if (end != FlowEnd::closed)
     for (Relay::End& side : relay.ends_)
       if (side.fd) {

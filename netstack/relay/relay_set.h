@@ -132,11 +132,7 @@ class RelaySet {
   std::unordered_map<std::uint64_t, Rule> rules_;
   std::unordered_set<Relay*, PairHash, PairEqual> owned_;
   std::vector<Relay*> ready_;  // null: has ended meanwhile
-  struct Lingering {
-    Relay* relay;
-    Instant check;
-  };
-  std::vector<Lingering> lingering_;  // few: dying, their last bytes under way; by `check`
+  std::list<RelayLinger> lingering_;  // dying, their last bytes under way; by `check`
   std::size_t turn_left_ = limits::relay_turn;
   std::size_t reserved_ = 0;
 };

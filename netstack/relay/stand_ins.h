@@ -29,12 +29,14 @@ class StandIns {
 
   virtual ~StandIns() = default;
   virtual State state() const = 0;
+  /// Once it is ready: are there stand-ins of this family? open() of another fails at once.
+  virtual bool serves(Family) const { return state() == State::ready; }
   /// Why it is off, or what does not work as it should ("the client's port is not kept: ..."); empty: nothing to say.
   virtual std::string reason() const = 0;
-  /// Called after each change of state().
+  /// Called after each change of state(), serves() or reason(), never from within open().
   virtual void on_change(std::function<void()> callback) = 0;
 
-  /// A non-blocking stand-in bound to `appears` (port 0: any), its connect(2) to `guest` begun: EPOLLOUT tells the end,
+  /// A non-blocking stand-in, prepared (stream_socket.h prepare_stream), bound to `appears` (port 0: any), its connect(2) to `guest` begun: EPOLLOUT tells the end,
   /// SO_ERROR the outcome. Both have one family. Gives a ticket, 0 if `done` was called already. Errors: what bind(2) or
   /// connect(2) said at once (sys_errno), exhausted, gone (off), timeout.
   virtual std::uint64_t open(const Endpoint& appears, const Endpoint& guest, Done done) = 0;

@@ -213,7 +213,6 @@ void TcpForward::lead_to_guest(std::uint64_t rule, const GuestGoal& goal, Unique
 
 void TcpForward::answered(Relay& relay, Result<UniqueFd> stand_in) {
   if (!stand_in) return setup_.relays->fail(relay, end_of(stand_in.error()));
-  prepare_stream(stand_in->get());
   setup_.relays->join(relay, std::move(stand_in).value());
 }
 

@@ -100,7 +100,12 @@ Result<std::unique_ptr<Server>> start(const AgentSetup& setup, int socket, pid_t
   const int tap_index = static_cast<int>(if_nametoindex(tap.info.name.c_str()));
   NH_LET(monitor, AddressMonitor::open(tap_index));
   NH_LET(state, monitor.dump());
-  NH_LET(side, GuestSide::open(tap_index));
+  // What steers needs sockets and a file that a confined agent cannot open any more; else nobody has to wait for it.
+  std::unique_ptr<GuestSide> side;
+  if (setup.sandbox || setup.seccomp) {
+    NH_LET(opened, GuestSide::open(tap_index));
+    side = std::move(opened);
+  }
   if (!state) return Error{.code = Code::gone, .sys_errno = 0, .what = "TAP " + tap.info.name + " was deleted"};
   NH_LET(confined, confine_agent({.sandbox = setup.sandbox, .seccomp = setup.seccomp}));
   outcome.warnings.insert(outcome.warnings.end(), confined.notes.begin(), confined.notes.end());
@@ -109,6 +114,10 @@ Result<std::unique_ptr<Server>> start(const AgentSetup& setup, int socket, pid_t
                                                        .warnings = std::move(outcome.warnings)}))));
   NH_TRY(send_message(socket, encode(FromAgent(State{.seq = 0, .state = *state}))));
   applied.keep();
+  if (!side) {
+    NH_LET(opened, GuestSide::open(tap_index));
+    side = std::move(opened);
+  }
   if (fcntl(socket, F_SETFL, O_NONBLOCK) != 0) return sys_error("making the helper's socket non-blocking");
   return std::make_unique<Server>(socket, std::move(monitor), std::move(*state), std::move(side));
 }
@@ -118,7 +127,8 @@ Result<std::unique_ptr<Server>> start(const AgentSetup& setup, int socket, pid_t
 void run(const AgentSetup& setup, UniqueFd socket, pid_t helper) noexcept {
   auto server = start(setup, socket.get(), helper);
   auto ended = server ? (*server)->run() : Result<>(std::move(server).error());
-  if (server) server->reset();  // takes back what it did to the guest
+  // Takes back what it did to the guest; after an error of its own the helper's flows live on, and need it.
+  if (server && ended) server->reset();
   if (!ended) {
     Error error = std::move(ended).error();
     const Failure failure{.code = error.code,

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 
+#include "netstack/relay/stream_socket.h"
 #include "src/base/clock.h"
 #include "src/base/limits.h"
 
@@ -50,7 +51,7 @@ Result<> bind_to(int fd, const Endpoint& at, const char* words) {
 Result<UniqueFd> blank_stand_in(Family family, std::uint32_t mark) {
   NH_LET(fd, stand_in(family, SOCK_STREAM, mark));
   NH_TRY(set(fd.get(), SOL_IP, IP_BIND_ADDRESS_NO_PORT, 1, "letting connect choose the port"));
-  NH_TRY(set(fd.get(), SOL_TCP, TCP_NODELAY, 1, "setting TCP_NODELAY"));
+  prepare_stream(fd.get());
   return fd;
 }
 

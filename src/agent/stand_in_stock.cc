@@ -23,14 +23,16 @@ Error out_of_descriptors() {
   return sys_error(EMFILE, "receiving a stand-in");
 }
 
-/// What the agent sent is a socket of this protocol, and cannot block us.
-Result<> check(int fd, int protocol) {
+/// What the agent sent is a socket of this protocol that listens or does not, and cannot block us.
+Result<> check(int fd, int protocol, bool listens = false) {
   int found = 0;
   socklen_t size = sizeof found;
   const int flags = fcntl(fd, F_GETFL);
   if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &found, &size) == 0 && found == protocol && flags >= 0 &&
-      (flags & O_NONBLOCK) != 0)
-    return Ok{};
+      (flags & O_NONBLOCK) != 0) {
+    size = sizeof found;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &found, &size) == 0 && (found != 0) == listens) return Ok{};
+  }
   return Error{.code = Code::invalid, .sys_errno = 0, .what = "the guest agent sent something that is no stand-in"};
 }
 
@@ -68,7 +70,7 @@ AgentStandIns::~AgentStandIns() {
 }
 
 void AgentStandIns::start() {
-  if (!link_.ask(agent::Steer{})) set_state(State::off, "the guest agent is lost");
+  if (!link_.ask(agent::Steer{})) set_state(State::off, "the guest agent is lost", {});
 }
 
 std::string AgentStandIns::reason() const {
@@ -77,10 +79,11 @@ std::string AgentStandIns::reason() const {
          std::string("clients keep their address, but not their port: the kernel lacks IP_LOCAL_PORT_RANGE (Linux 6.3)");
 }
 
-void AgentStandIns::set_state(State state, std::string reason) {
+void AgentStandIns::set_state(State state, std::string reason, const std::array<bool, 2>& steered) {
+  const bool changed = state_ != state || reason_ != reason || steered_ != steered;
   reason_ = std::move(reason);
-  const bool changed = state_ != state;
   state_ = state;
+  steered_ = steered;
   if (changed && on_change_) on_change_();
 }
 
@@ -95,10 +98,8 @@ Error AgentStandIns::not_served() const {
 void AgentStandIns::on_steering(const agent::Steering& steering, std::vector<UniqueFd> fds) {
   const bool any = steering.v4 || steering.v6;
   if (any && fds.size() != 2) {
-    steered_ = {};
-    set_state(State::off, out_of_descriptors().message());
+    set_state(State::off, out_of_descriptors().message(), {});
   } else {
-    steered_ = {steering.v4, steering.v6};
     if (any) {
       nftables_ = std::move(fds[0]);
       port_range_fd_ = std::move(fds[1]);
@@ -112,7 +113,7 @@ void AgentStandIns::on_steering(const agent::Steering& steering, std::vector<Uni
     std::string why = words("IPv4: ", steering.v4, steering.v4_reason);
     const std::string v6 = words("IPv6: ", steering.v6, steering.v6_reason);
     if (!why.empty() && !v6.empty()) why += "; ";
-    set_state(any ? State::ready : State::off, why + v6);
+    set_state(any ? State::ready : State::off, why + v6, {steering.v4, steering.v6});
   }
   for (const Family family : {Family::v4, Family::v6})
     if (!serves(family)) fail_waiting(not_served(), family);
@@ -121,12 +122,25 @@ void AgentStandIns::on_steering(const agent::Steering& steering, std::vector<Uni
 
 void AgentStandIns::on_batch(const agent::Batch& batch, std::vector<UniqueFd> fds) {
   const std::size_t i = index(batch.family);
-  if (batches_[i] > 0) --batches_[i];
-  for (UniqueFd& fd : fds)
-    if (check(fd.get(), IPPROTO_TCP)) stock_[i].push_back(std::move(fd));
-  serve_waiting();
+  if (batches_[i] == 0) return;  // nobody asked: the stock is bounded by our questions
+  --batches_[i];
+  for (UniqueFd& fd : fds) {
+    if (!check(fd.get(), IPPROTO_TCP)) continue;
+    learn_of_ports(fd.get());
+    stock_[i].push_back(std::move(fd));
+  }
+  // First those that get none: to serve them is to ask for a batch again, which would fail again, without end.
   if (stock_[i].empty() && batches_[i] == 0 && (batch.error || fds.size() < batch.count))
     fail_waiting(batch.error ? *batch.error : out_of_descriptors(), batch.family);
+  serve_waiting();
+}
+
+/// Does the kernel keep ports of the guest's range? Asked of the first stand-in, with what it has anyway.
+void AgentStandIns::learn_of_ports(int fd) {
+  if (std::exchange(ports_are_known_, true)) return;
+  const std::uint32_t none = 0;
+  ports_are_kept_ = setsockopt(fd, SOL_IP, ip_local_port_range, &none, sizeof none) == 0;
+  if (!ports_are_kept_ && on_change_) on_change_();
 }
 
 void AgentStandIns::on_answer(const agent::Answer& answer, UniqueFd fd) {
@@ -157,7 +171,7 @@ void AgentStandIns::on_answer(const agent::Answer& answer, UniqueFd fd) {
     finish(ticket, out_of_descriptors());
   } else {
     const bool tcp = waiting.what == What::stream || waiting.what == What::tcp_listener;
-    if (auto checked = check(fd.get(), tcp ? IPPROTO_TCP : IPPROTO_UDP); !checked)
+    if (auto checked = check(fd.get(), tcp ? IPPROTO_TCP : IPPROTO_UDP, waiting.what == What::tcp_listener); !checked)
       finish(ticket, std::move(checked).error());
     else if (waiting.what != What::stream)
       finish(ticket, std::move(fd));
@@ -171,8 +185,7 @@ void AgentStandIns::on_agent_lost(const Error& error) {
   for (auto& stock : stock_) stock.clear();
   batches_ = {};
   asked_.clear();
-  steered_ = {};
-  set_state(State::off, error.message());
+  set_state(State::off, error.message(), {});
   fail_waiting({.code = Code::gone, .sys_errno = 0, .what = reason_}, std::nullopt);
 }
 
@@ -254,10 +267,7 @@ std::optional<Result<UniqueFd>> AgentStandIns::attempt_stream(Waiting& waiting, 
     const bool in_range = port != 0 && (!range || (range->first <= port && port <= range->last));
     if (in_range) {
       const std::uint32_t just_this = port | static_cast<std::uint32_t>(port) << 16;
-      if (setsockopt(fd.get(), SOL_IP, ip_local_port_range, &just_this, sizeof just_this) != 0) {
-        ports_are_kept_ = false;
-        let_port_go(waiting);
-      }
+      if (setsockopt(fd.get(), SOL_IP, ip_local_port_range, &just_this, sizeof just_this) != 0) let_port_go(waiting);
     }
     auto done = bind_to(fd.get(), waiting.appears.address, in_range ? 0 : waiting.appears.port);
     if (!done && waiting.appears.port != 0 && !in_range &&

@@ -63,7 +63,7 @@ class AgentStandIns final : public StandIns, private AgentListener {
   };
   const Counters& counters() const { return counters_; }
   /// Is this family steered?
-  bool serves(Family family) const { return state_ == State::ready && steered_[index(family)]; }
+  bool serves(Family family) const override { return state_ == State::ready && steered_[index(family)]; }
   std::size_t stock(Family family) const { return stock_[index(family)].size(); }
 
  private:
@@ -104,7 +104,8 @@ class AgentStandIns final : public StandIns, private AgentListener {
   void let_port_go(Waiting& waiting);
   std::optional<PortRange> port_range();
   Error not_served() const;
-  void set_state(State state, std::string reason);
+  void set_state(State state, std::string reason, const std::array<bool, 2>& steered);
+  void learn_of_ports(int fd);
   void arm();
 
   Loop& loop_;
@@ -122,6 +123,7 @@ class AgentStandIns final : public StandIns, private AgentListener {
   std::uint32_t next_seq_ = 1;
   enum class Loopback : std::uint8_t { closed, asked, open } loopback_ = Loopback::closed;
   bool ports_are_kept_ = true;  ///< the kernel has IP_LOCAL_PORT_RANGE
+  bool ports_are_known_ = false;  ///< whether it has was asked
   UniqueFd nftables_, port_range_fd_;
   std::optional<PortRange> port_range_;
   Instant port_range_read_ = Instant::min();

@@ -14,12 +14,16 @@ std::size_t udp_fds(std::uint64_t nofile) {
   return std::min<std::size_t>(limits::udp_stand_ins + limits::udp_reverse_flows, nofile / 16);
 }
 
+/// Blank stand-ins of both families; what is asked for beyond a full stock has a client whose flow took its descriptors.
+constexpr std::size_t stock_fds = 2 * limits::stand_in_stock;
+
 }  // namespace
 
 ForwardEngine::ForwardEngine(Setup setup)
     : setup_(std::move(setup)),
       events_(setup_.loop->clock()),
-      fds_(FdBudget::capacity_for(setup_.nofile, setup_.general_fds + udp_fds(setup_.nofile))),
+      fds_(FdBudget::capacity_for(setup_.nofile, setup_.general_fds + udp_fds(setup_.nofile) +
+                                                     (setup_.agent == nullptr ? 0 : stock_fds))),
       stand_ins_(setup_.agent == nullptr ? nullptr : std::make_unique<AgentStandIns>(*setup_.loop, *setup_.agent)),
       relays_(RelaySetup{
           .epoll = setup_.epoll, .clock = &setup_.loop->clock(), .fds = &fds_, .ids = &ids_, .observer = this}),
@@ -108,12 +112,12 @@ void ForwardEngine::publish(const Event& event) {
 }
 
 void ForwardEngine::flow_opened(const FlowRecord& flow) {
-  ++opened_[static_cast<std::size_t>(flow.path)];
+  if (flow.transport == Transport::udp) ++udp_opened_;
   publish(FlowOpened{flow});
 }
 
 void ForwardEngine::flow_closed(const FlowRecord& flow, FlowEnd end) {
-  ++ended_[static_cast<std::size_t>(end)];
+  if (flow.transport == Transport::udp) ++udp_ended_[static_cast<std::size_t>(end)];
   publish(FlowClosed{flow, end});
 }
 
@@ -190,8 +194,9 @@ void ForwardEngine::add_to(Stats& stats) const {
   stats.bytes_to_host = relays.bytes_to_host + udp.bytes_to_clients;
   stats.flows_of(FlowPath::relay) = relays.flows;
   stats.flows_of(FlowPath::frames) = udp.flows;
-  stats.flows_opened = opened_;
-  stats.flows_ended = ended_;
+  stats.opened_of(FlowPath::relay) = relays.flows_opened;
+  stats.opened_of(FlowPath::frames) = udp_opened_;
+  for (std::size_t i = 0; i < Stats::ends; ++i) stats.flows_ended[i] = relays_.counters().ends[i] + udp_ended_[i];
   stats.uses = {{"forwards", rules_.listener_count(), limits::forwards},
                 {"relays", relays_.size(), std::min(limits::relay_flows, RelaySet::allowed(fds_.capacity()))},
                 {"relay_fds", fds_.used(), fds_.capacity()},

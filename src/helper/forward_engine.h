@@ -73,6 +73,7 @@ class ForwardEngine final : private FlowObserver {
   void add_to(Stats& stats) const;
 
  private:
+  bool wants_records() const override { return events_.wanted(); }
   void flow_opened(const FlowRecord& flow) override;
   void flow_closed(const FlowRecord& flow, FlowEnd end) override;
   void on_path_change();
@@ -95,8 +96,8 @@ class ForwardEngine final : private FlowObserver {
   RuleTable rules_;
   Timer relay_deadline_, accept_deadline_, udp_deadline_, udp_reverse_deadline_;
   std::string told_;  ///< the note on the path that holds
-  std::array<std::uint64_t, Stats::paths> opened_{};
-  std::array<std::uint64_t, Stats::ends> ended_{};
+  std::uint64_t udp_opened_ = 0;
+  std::array<std::uint64_t, Stats::ends> udp_ended_{};
 };
 
 }  // namespace nh

@@ -24,8 +24,18 @@ bool Listeners::relays_work() const {
   return setup_.relays != nullptr && setup_.stand_ins != nullptr && setup_.stand_ins->state() != StandIns::State::off;
 }
 
+bool Listeners::relays_carry(const Open& open) const {
+  if (!relays_work()) return false;
+  // What libslirp cannot do is left to them.
+  if (setup_.stand_ins->state() == StandIns::State::preparing || open.plan.side != Side::host || !open.plan.interface.empty() ||
+      open.plan.goal.is_loopback())
+    return true;
+  const Family family = open.bound.address.family();
+  return open.plan.goal.of(family).address.family() != family || setup_.stand_ins->serves(family);
+}
+
 std::string Listeners::why_no_relays() const {
-  if (relays_work()) return {};
+  if (relays_work()) return setup_.stand_ins->reason();
   if (setup_.relays == nullptr || setup_.stand_ins == nullptr) return "the guest's namespace cannot be entered";
   const std::string reason = setup_.stand_ins->reason();
   return reason.empty() ? "there are no stand-ins" : reason;
@@ -54,7 +64,7 @@ Result<> Listeners::carry(std::uint64_t number, Open& open) {
   if (open.plan.goal.is_loopback() && setup_.loopback_wanted) setup_.loopback_wanted();
   if (open.plan.side == Side::guest) return ask_guest(number, open);
   if (open.plan.transport == Transport::udp) return carry_datagrams(number, open);
-  return relays_work() ? carry_by_relays(number, open) : carry_by_general(open);
+  return relays_carry(open) ? carry_by_relays(number, open) : carry_by_general(open);
 }
 
 Result<> Listeners::check_loopback(const Goal& goal) const {
@@ -132,6 +142,7 @@ Result<> Listeners::carry_by_general(Open& open) {
   open.bound = *bound;
   open.carrier = Carrier::general;
   open.reason = why_no_relays();
+  if (open.reason.empty()) open.reason = "the guest's TAP has no address of this family";
   return Ok{};
 }
 
@@ -268,8 +279,10 @@ void Listeners::path_changed() {
   for (auto& [number, open] : open_) {
     // The guest's sockets that are here already need nobody there; UDP has no other path.
     const bool tcp_of_host = open.plan.side != Side::guest && open.plan.transport == Transport::tcp;
-    const bool leaves = !work && tcp_of_host && open.carrier == Carrier::relays;
-    const bool comes_back = ready && ((tcp_of_host && open.carrier == Carrier::general) || open.carrier == Carrier::none);
+    const bool relays = relays_carry(open);
+    const bool leaves = !relays && tcp_of_host && open.carrier == Carrier::relays;
+    const bool comes_back =
+        ready && ((tcp_of_host && relays && open.carrier == Carrier::general) || open.carrier == Carrier::none);
     if (!leaves && !comes_back) continue;
     let_go(number, open, false);
     resume(number);

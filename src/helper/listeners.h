@@ -95,6 +95,8 @@ class Listeners {
   };
 
   Result<> carry(std::uint64_t number, Open& open);
+  /// Do they carry this one, as things are?
+  bool relays_carry(const Open& open) const;
   Result<> carry_by_relays(std::uint64_t number, Open& open);
   Result<> carry_by_general(Open& open);
   Result<Endpoint> general_goal(const Open& open, const Goal& goal) const;

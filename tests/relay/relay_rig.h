@@ -56,6 +56,7 @@ class FakeStandIns final : public StandIns {
     const SockAddr address(to);
     UniqueFd fd(socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) return sys_error("a stand-in");
+    prepare_stream(fd.get());
     if (connect(fd.get(), address.get(), address.length) != 0 && errno != EINPROGRESS) return sys_error("a stand-in");
     return fd;
   }
