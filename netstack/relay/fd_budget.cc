@@ -10,8 +10,9 @@
 namespace nh {
 
 std::size_t FdBudget::capacity_for(std::uint64_t nofile, std::size_t others) {
-  const std::size_t taken = limits::reserved_fds + others;
-  return nofile > taken ? static_cast<std::size_t>(nofile) - taken : 0;
+  // As FlowLimits::for_descriptors reckons: with very few, half of them.
+  const auto left = static_cast<std::size_t>(nofile > 2 * limits::reserved_fds ? nofile - limits::reserved_fds : nofile / 2);
+  return left > others ? left - others : 0;
 }
 
 std::size_t FdBudget::enough() const {

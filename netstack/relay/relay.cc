@@ -55,13 +55,13 @@ void Relay::on_ready(int fd, std::uint32_t events) {
   const bool is_unix = side == host && start_.host_peer.port == 0;
   end.to_the_end = is_unix || (events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP)) != 0;
   end.urgent = (events & EPOLLPRI) != 0;
-  end.fresh = (events & EPOLLIN) != 0 && !end.urgent && !end.to_the_end;
   if ((events & EPOLLERR) != 0) {
     // 0: a read or a write has met it already.
     if (const int error = take_error(fd); error != 0) return side_failed(side, error);
   }
   if (phase_ == Phase::connecting && side == awaited_ && (events & EPOLLOUT) != 0) return connected();
-  if (phase_ >= Phase::open) visit();
+  const bool fresh = (events & EPOLLIN) != 0 && !end.urgent && !end.to_the_end;
+  if (phase_ >= Phase::open) visit(fresh ? std::optional(side) : std::nullopt);
 }
 
 void Relay::connected() {
@@ -90,17 +90,17 @@ void Relay::side_failed(Side side, int error) {
   carry_last_bytes();
 }
 
-void Relay::visit() {
+void Relay::visit(std::optional<Side> fresh) {
   if (phase_ == Phase::dying) return carry_last_bytes();
   if (set_.turn_left_ == 0) return set_.later(*this);
-  bool more = carry(host);
-  if (phase_ == Phase::open && carry(guest)) more = true;
+  bool more = carry(host, fresh == host);
+  if (phase_ == Phase::open && carry(guest, fresh == guest)) more = true;
   if (phase_ == Phase::dying) return carry_last_bytes();
   if (directions_[host].done && directions_[guest].done) return finish(FlowEnd::closed);
   if (more) set_.later(*this);
 }
 
-bool Relay::carry(Side from) {
+bool Relay::carry(Side from, bool fresh) {
   Direction& direction = directions_[from];
   End& source = ends_[from];
   End& sink = ends_[other(from)];
@@ -110,7 +110,7 @@ bool Relay::carry(Side from) {
                           {.fd = source.fd.get(),
                            .to_the_end = source.to_the_end,
                            .urgent = source.urgent,
-                           .fresh = std::exchange(source.fresh, false)},
+                           .fresh = fresh},
                           sink.fd.get(), std::min(limits::relay_visit, set_.turn_left_));
   direction.bytes += moved.bytes;
   set_.moved(*this, from, moved.bytes);

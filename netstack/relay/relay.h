@@ -19,6 +19,7 @@
 
 #include <array>
 #include <list>
+#include <optional>
 #include <string>
 
 #include "netstack/relay/flow.h"
@@ -84,7 +85,7 @@ class Relay final : public EpollSet::Handler {
   struct End {
     UniqueFd fd;
     bool readable = false, writable = true;
-    bool to_the_end = false, urgent = false, fresh = false;  // Pump::Source
+    bool to_the_end = false, urgent = false;  // Pump::Source
   };
   struct Direction {
     Pump pump;
@@ -96,10 +97,10 @@ class Relay final : public EpollSet::Handler {
   Result<> watch(Side side, UniqueFd fd);
   void connected();
   void side_failed(Side side, int error);
-  /// Moves what can be moved.
-  void visit();
+  /// Moves what can be moved. `fresh`: as Pump::Source has it, of this side.
+  void visit(std::optional<Side> fresh = std::nullopt);
   /// One direction; true: there may be more.
-  bool carry(Side from);
+  bool carry(Side from, bool fresh = false);
   void carry_last_bytes();
   /// Whether the last bytes still make progress; false ends it.
   bool last_bytes_move();

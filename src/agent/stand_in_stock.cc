@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <numeric>
 #include <charconv>
 
 #include "src/base/limits.h"
@@ -55,8 +56,8 @@ bool port_is_taken(const Error& error) {
 
 }  // namespace
 
-AgentStandIns::AgentStandIns(Loop& loop, AgentLink& link)
-    : loop_(loop), link_(link), timer_(loop.timer([this] {
+AgentStandIns::AgentStandIns(Loop& loop, AgentLink& link, std::size_t full_stock)
+    : loop_(loop), link_(link), full_stock_(std::max<std::size_t>(full_stock, 1)), timer_(loop.timer([this] {
         while (!waiting_.empty() && waiting_.begin()->second.deadline <= loop_.clock().now())
           finish(waiting_.begin()->first,
                  Error{.code = Code::timeout, .sys_errno = 0, .what = "the guest agent gave no stand-in in time"});
@@ -122,15 +123,15 @@ void AgentStandIns::on_steering(const agent::Steering& steering, std::vector<Uni
 
 void AgentStandIns::on_batch(const agent::Batch& batch, std::vector<UniqueFd> fds) {
   const std::size_t i = index(batch.family);
-  if (batches_[i] == 0) return;  // nobody asked: the stock is bounded by our questions
-  --batches_[i];
+  if (batches_[i].empty()) return;  // nobody asked: the stock is bounded by our questions
+  batches_[i].pop_front();
   for (UniqueFd& fd : fds) {
     if (!check(fd.get(), IPPROTO_TCP)) continue;
     learn_of_ports(fd.get());
     stock_[i].push_back(std::move(fd));
   }
   // First those that get none: to serve them is to ask for a batch again, which would fail again, without end.
-  if (stock_[i].empty() && batches_[i] == 0 && (batch.error || fds.size() < batch.count))
+  if (stock_[i].empty() && batches_[i].empty() && (batch.error || fds.size() < batch.count))
     fail_waiting(batch.error ? *batch.error : out_of_descriptors(), batch.family);
   serve_waiting();
 }
@@ -257,7 +258,7 @@ std::optional<Result<UniqueFd>> AgentStandIns::attempt_stream(Waiting& waiting, 
   }
   auto& stock = stock_[index(waiting.appears.address.family())];
   while (true) {
-    if (stock.size() <= limits::stand_in_stock / 2) restock(waiting.appears.address.family());
+    if (stock.size() <= full_stock_ / 2) restock(waiting.appears.address.family());
     if (stock.empty()) return std::nullopt;
     UniqueFd fd = std::move(stock.back());
     stock.pop_back();
@@ -334,10 +335,12 @@ bool AgentStandIns::loopback_is_allowed(const Endpoint& guest) {
 /// Asks for as many batches as fill the stock, and serve those that wait as far as a full stock goes.
 void AgentStandIns::restock(Family family) {
   const std::size_t i = index(family);
-  const std::size_t wanted = limits::stand_in_stock + std::min(waiting_.size(), 2 * limits::stand_in_stock);
-  while (stock_[i].size() + (batches_[i] + 1) * agent::max_batch <= wanted) {
-    if (!link_.ask(agent::WantBatch{.family = family, .count = agent::max_batch})) return;
-    ++batches_[i];
+  const std::size_t wanted = full_stock_ + std::min(waiting_.size(), 2 * full_stock_);
+  const std::size_t coming = std::accumulate(batches_[i].begin(), batches_[i].end(), stock_[i].size());
+  for (std::size_t have = coming; have < wanted; have += batches_[i].back()) {
+    const auto count = static_cast<std::uint32_t>(std::min<std::size_t>(wanted - have, agent::max_batch));
+    if (!link_.ask(agent::WantBatch{.family = family, .count = count})) return;
+    batches_[i].push_back(count);
   }
 }
 

@@ -21,6 +21,7 @@
 
 #include <array>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <optional>
 #include <string>
@@ -30,6 +31,7 @@
 #include "netstack/relay/stand_ins.h"
 #include "src/agent/agent_link.h"
 #include "src/base/clock.h"
+#include "src/base/limits.h"
 #include "src/loop/loop.h"
 
 namespace nh {
@@ -37,7 +39,8 @@ namespace nh {
 class AgentStandIns final : public StandIns, private AgentListener {
  public:
   /// Both must outlive it. The link must be served (AgentLink::serve) before the first answer can come.
-  AgentStandIns(Loop& loop, AgentLink& link);
+  /// `full_stock`: blank stand-ins of a family that are kept, at least one.
+  AgentStandIns(Loop& loop, AgentLink& link, std::size_t full_stock = limits::stand_in_stock);
   AgentStandIns(const AgentStandIns&) = delete;
   AgentStandIns& operator=(const AgentStandIns&) = delete;
   ~AgentStandIns() override;
@@ -110,13 +113,14 @@ class AgentStandIns final : public StandIns, private AgentListener {
 
   Loop& loop_;
   AgentLink& link_;
+  std::size_t full_stock_;
   Timer timer_;
   State state_ = State::preparing;
   std::string reason_;
   std::function<void()> on_change_;
   std::array<bool, 2> steered_{};
   std::array<std::vector<UniqueFd>, 2> stock_;
-  std::array<std::size_t, 2> batches_{};                    ///< asked for
+  std::array<std::deque<std::uint32_t>, 2> batches_;  ///< asked for, with their counts
   std::map<std::uint64_t, Waiting> waiting_;                ///< by ticket, so in their order
   std::unordered_map<std::uint32_t, std::uint64_t> asked_;  ///< seq to ticket; 0: Localnet
   std::uint64_t next_ticket_ = 1;

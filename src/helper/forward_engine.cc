@@ -14,8 +14,10 @@ std::size_t udp_fds(std::uint64_t nofile) {
   return std::min<std::size_t>(limits::udp_stand_ins + limits::udp_reverse_flows, nofile / 16);
 }
 
-/// Blank stand-ins of both families; what is asked for beyond a full stock has a client whose flow took its descriptors.
-constexpr std::size_t stock_fds = 2 * limits::stand_in_stock;
+/// Blank stand-ins of one family; what is asked for beyond a full stock has a client whose flow took its descriptors.
+std::size_t full_stock(std::uint64_t nofile) {
+  return std::min<std::size_t>(limits::stand_in_stock, nofile / 32);
+}
 
 }  // namespace
 
@@ -23,8 +25,8 @@ ForwardEngine::ForwardEngine(Setup setup)
     : setup_(std::move(setup)),
       events_(setup_.loop->clock()),
       fds_(FdBudget::capacity_for(setup_.nofile, setup_.general_fds + udp_fds(setup_.nofile) +
-                                                     (setup_.agent == nullptr ? 0 : stock_fds))),
-      stand_ins_(setup_.agent == nullptr ? nullptr : std::make_unique<AgentStandIns>(*setup_.loop, *setup_.agent)),
+                                                     (setup_.agent == nullptr ? 0 : 2 * full_stock(setup_.nofile)))),
+      stand_ins_(setup_.agent == nullptr ? nullptr : std::make_unique<AgentStandIns>(*setup_.loop, *setup_.agent, full_stock(setup_.nofile))),
       relays_(RelaySetup{
           .epoll = setup_.epoll, .clock = &setup_.loop->clock(), .fds = &fds_, .ids = &ids_, .observer = this}),
       udp_(UdpForwardSetup{.epoll = setup_.epoll,

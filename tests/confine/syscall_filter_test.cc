@@ -162,7 +162,15 @@ TEST_CASE("sockets are of the Internet's families", "[seccomp]") {
     CHECK(helper_answers(SYS_socket, {family, SOCK_RAW}) == killed);
   }
   CHECK(helper_answers(SYS_socket, {AF_INET, SOCK_SEQPACKET}) == killed);
-  CHECK(agent_answers(SYS_socket, {AF_INET, SOCK_STREAM}) == killed);
+  // The agent makes the guest's side of relays, and nothing else any more.
+  for (const long family : {AF_INET, AF_INET6})
+    for (const long type : {SOCK_STREAM, SOCK_DGRAM})
+      CHECK(agent_answers(SYS_socket, {family, type | SOCK_NONBLOCK | SOCK_CLOEXEC}) == 0);
+  for (const long family : {AF_UNIX, AF_NETLINK, AF_PACKET, AF_VSOCK, AF_ALG, AF_KEY}) {
+    INFO(family);
+    CHECK(agent_answers(SYS_socket, {family, SOCK_STREAM}) == killed);
+    CHECK(agent_answers(SYS_socket, {family, SOCK_RAW}) == killed);
+  }
 }
 
 TEST_CASE("files are opened to read, by a path from the root", "[seccomp]") {

@@ -119,10 +119,18 @@ class Better(Slirp4netnsTestCase):
         with kernel.in_netns(self.lab.lan):
             return socket.create_connection((destination, port), DEADLINE, source_address=(source, 0))
 
-    def test_ipv6_without_ipv6_is_refused(self):
-        _, run = self.attached(ours(), "-a", "@API@")
-        self.assertEqual(run.ask_bytes(add(host_addr="::1")), b'{"error":{"desc":"bad request: add_hostfwd: slirp_add_hostfwd failed"}}')
-        wait_until(lambda: "no IPv6" in run.err(), "the reason in the log")
+    def test_ipv6_client_of_a_guest_without_ipv6(self):
+        """It comes from the gateway."""
+        guest, run = self.attached(ours(), "-a", "@API@")
+        self.assertEqual(run.ask_bytes(add(host_addr="::1")), b'{"return":{"id":1}}')
+        listener = self._keep(guest.listen("10.0.2.100", 80))
+        with kernel.in_netns(self.lab.host):
+            client = self._keep(socket.create_connection(("::1", PORT), DEADLINE))
+        server, peer = listener.accept()
+        self._keep(server)
+        self.assertEqual(peer[0], "10.0.2.2")
+        client.sendall(b"six")
+        self.assertEqual(server.recv(3), b"six")
 
 
 class Forwards(Slirp4netnsTestCase):

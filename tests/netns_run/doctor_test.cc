@@ -287,7 +287,7 @@ TEST_CASE("what nf_tables refuses is found out") {
           const auto refused = try_nf_tables();
           EXPECT(!refused);
           EXPECT(refused.error().sys_errno == EPERM);
-          EXPECT(refused.error().what == "ip table of our own (owner flag)");
+          EXPECT(refused.error().what == "nf_tables");
         }) == "");
 }
 

@@ -148,7 +148,7 @@ TEST_CASE("the helper's command line", "[options]") {
                              "true"});
   CHECK(helper_command(plan.network, "/h", 3, 4, 5) ==
         Words{"/h", "--tap-socket=3", "--ready-fd=4", "--exit-fd=5", "--cidr=10.9.0.0/24", "--mtu=9000", "--cidr6=fd09::/64",
-              "--sandbox", "--seccomp", "--forward=127.0.0.1:8080:80/tcp", "--forward=[::1]:53:53/udp", "--log-level=debug",
+              "--sandbox", "--seccomp", "--forward=8080:80/tcp", "--forward=[::1]:53:53/udp", "--log-level=debug",
               "--dns=192.0.2.1", "--allow-host-loopback", "--allow-link-local", "--outbound-addr=eth0",
               "--outbound-addr6=::1", "--api-socket=/s", "--pcap=/x"});
   const GuestNetwork network = guest_network(plan.network);
@@ -177,7 +177,7 @@ TEST_CASE("a private plan: a /30 in a /25 of its own, and a /64", "[options]") {
   CHECK(network.interface.v4->prefix == 30);
   const Words words = helper_command(first.network, "/h", 3, 4, 5);
   CHECK(std::count(words.begin(), words.end(), "--no-configure") == 1);
-  CHECK(std::count(words.begin(), words.end(), "--forward=127.0.0.1:8080:" + network.addresses[0].text() + ":80/tcp") == 1);
+  CHECK(std::count(words.begin(), words.end(), "--forward=8080:" + network.addresses[0].text() + ":80/tcp") == 1);
 }
 
 TEST_CASE("a command line that breaks a rule is refused with its name", "[options]") {

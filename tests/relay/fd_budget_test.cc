@@ -15,7 +15,8 @@ struct Waiter final : FdBudget::Waiter {
 
 TEST_CASE("the budget is what the limit leaves", "[fd_budget]") {
   CHECK(FdBudget::capacity_for(1024, 100) == 1024 - limits::reserved_fds - 100);
-  CHECK(FdBudget::capacity_for(limits::reserved_fds, 1) == 0);
+  CHECK(FdBudget::capacity_for(limits::reserved_fds, 10) == limits::reserved_fds / 2 - 10);
+  CHECK(FdBudget::capacity_for(limits::reserved_fds, 1000) == 0);
 }
 
 TEST_CASE("what is not there is not given, and what was taken comes back", "[fd_budget]") {

@@ -39,7 +39,7 @@ class FakeStandIns final : public StandIns {
       return 0;
     }
     if (!later) {
-      done(dial(to));
+      done(stand_in(to));
       return 0;
     }
     waiting.emplace(++last_ticket_, Waiting{to, std::move(done)});
@@ -50,13 +50,17 @@ class FakeStandIns final : public StandIns {
   void cancel(std::uint64_t ticket) override { cancelled += waiting.erase(ticket); }
 
   void answer_all() {
-    for (auto& [ticket, entry] : std::exchange(waiting, {})) entry.done(dial(entry.to));
+    for (auto& [ticket, entry] : std::exchange(waiting, {})) entry.done(stand_in(entry.to));
+  }
+  static Result<UniqueFd> stand_in(const Endpoint& to) {
+    auto made = dial(to);
+    if (made) prepare_stream(made->get());
+    return made;
   }
   static Result<UniqueFd> dial(const Endpoint& to) {
     const SockAddr address(to);
     UniqueFd fd(socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     if (!fd) return sys_error("a stand-in");
-    prepare_stream(fd.get());
     if (connect(fd.get(), address.get(), address.length) != 0 && errno != EINPROGRESS) return sys_error("a stand-in");
     return fd;
   }
