@@ -60,7 +60,7 @@ void Relay::on_ready(int fd, std::uint32_t events) {
     if (const int error = take_error(fd); error != 0) return side_failed(side, error);
   }
   if (phase_ == Phase::connecting && side == awaited_ && (events & EPOLLOUT) != 0) return connected();
-  const bool fresh = (events & EPOLLIN) != 0 && !end.urgent && !end.to_the_end;
+  const bool fresh = (events & EPOLLIN) != 0 && !end.urgent;
   if (phase_ >= Phase::open) visit(fresh ? std::optional(side) : std::nullopt);
 }
 
