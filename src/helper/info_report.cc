@@ -116,7 +116,7 @@ Stats Helper::stats() const {
   stats.uses.push_back({"slirp_tcp_flows", slirp_->tcp_flows(), flows.tcp});
   stats.uses.push_back({"slirp_udp_flows", slirp_->udp_flows(), flows.udp});
   stats.uses.push_back({"control_clients", control_ ? control_->clients() : 0, limits::control_clients});
-  stats.loop_turns = bridge_->counters().turns;
+  stats.loop_turns = loop_.turns();
   return stats;
 }
 

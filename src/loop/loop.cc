@@ -208,6 +208,7 @@ int Loop::poll_function(GPollFD* fds, unsigned count, int timeout) noexcept {
   const std::uint64_t changes = watch_changes;
   const bool may_block = timeout != 0;
   for (int i = 0; i < fast_turns; ++i) {
+    ++loop.turns_;
     const int ready = wait->poll.wait({entries, count}, timeout, changes);
     wait->poll.swap_others(wait->batch);
     if (!wait->batch.empty()) wait->ready(wait->batch);

@@ -102,6 +102,8 @@ class Loop {
   void quit(int code);
   /// One turn; waits for an event if `may_block`. For tests and for start-up.
   void turn(bool may_block);
+  /// Waits in the epoll so far (wait_in): what a loop that spins has many of.
+  std::uint64_t turns() const { return turns_; }
 
   /// Most events that one wait brings: bounds a turn, so that the TAP and the control socket get theirs.
   static constexpr int batch = 128;
@@ -123,6 +125,7 @@ class Loop {
   std::shared_ptr<EpollWait> epoll_wait_;
   std::vector<TimerState*> timers_;
   MonotonicClock clock_;
+  std::uint64_t turns_ = 0;
   bool quitting_ = false;
   int code_ = 0;
 };
