@@ -71,11 +71,13 @@ Pump::Moved Pump::move(PumpStore& store, const Source& source, int sink, std::si
   Source from = source;
   while (total.bytes < limit) {
     Step step;
+    // What an event tells holds for the first read behind it.
+    const bool fresh = !holds_any() && std::exchange(from.fresh, false);
     if (holds_any()) {
       step = push_held(store, sink);
     } else if (bulk_ && !from.urgent) {
       step = splice_on(store, from, sink);
-    } else if (!std::exchange(from.fresh, false) && at_urgent_mark(from.fd)) {
+    } else if (!fresh && at_urgent_mark(from.fd)) {
       step = carry_urgent(from, sink);
       if (step.go_on) from.urgent = false;
     } else {
