@@ -71,18 +71,12 @@ Pump::Moved Pump::move(PumpStore& store, const Source& source, int sink, std::si
   Source from = source;
   while (total.bytes < limit) {
     Step step;
-    // What an event tells holds for the first read behind it.
-    const bool fresh = !holds_any() && std::exchange(from.fresh, false);
-    if (holds_any()) {
+    if (holds_any())
       step = push_held(store, sink);
-    } else if (bulk_ && !from.urgent) {
+    else if (std::exchange(from.fresh, false) && !bulk_)  // what an event tells holds for the first read behind it
+      step = copy(store, from, sink);
+    else
       step = splice_on(store, from, sink);
-    } else if (!fresh && at_urgent_mark(from.fd)) {
-      step = carry_urgent(from, sink);
-      if (step.go_on) from.urgent = false;
-    } else {
-      step = store.may_hold() ? copy(store, from, sink) : copy_without_holding(store, from, sink);
-    }
     total.bytes += step.bytes;
     if (step.go_on) continue;
     total.outcome = step.outcome;
@@ -125,6 +119,7 @@ Pump::Step Pump::carry_urgent(const Source& source, int sink) {
 }
 
 Pump::Step Pump::copy(PumpStore& store, const Source& source, int sink) {
+  if (!store.may_hold()) return copy_without_holding(store, source, sink);
   const ssize_t got = recv(source.fd, store.buffer.data(), store.buffer.size(), MSG_DONTWAIT);
   if (got <= 0) return got == 0 ? Step::stop(Outcome::ended) : Step::source_stopped();
   const auto size = static_cast<std::size_t>(got);
@@ -141,7 +136,7 @@ Pump::Step Pump::copy(PumpStore& store, const Source& source, int sink) {
     return stopped;
   }
   bulk_ = size == store.buffer.size();
-  if (!bulk_ && !source.to_the_end && !source.urgent) return Step::stop(Outcome::starved, sent);
+  if (!bulk_ && !source.to_the_end) return Step::stop(Outcome::starved, sent);
   return Step::moved(sent);
 }
 
@@ -159,19 +154,17 @@ Pump::Step Pump::splice_on(PumpStore& store, const Source& source, int sink) {
   pipe_ = store.take_pipe();
   if (pipe_ == nullptr) {
     bulk_ = false;
-    return Step::moved(0);
+    return at_urgent_mark(source.fd) ? carry_urgent(source, sink) : copy(store, source, sink);
   }
   const ssize_t got =
       splice(source.fd, nullptr, pipe_->in.get(), nullptr, limits::relay_pipe, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (got <= 0) {
-    const Step step = Step::source_stopped();
+    const Step step = got == 0 ? Step::stop(Outcome::ended) : Step::source_stopped();
     store.give_pipe(std::move(pipe_));
-    if (got < 0) return step;
-    // The end, or an urgent mark with the end somewhere behind it (tcp.c tcp_splice_read looks at RCV_SHUTDOWN alone):
-    // recv(2) can tell them apart.
-    if (at_urgent_mark(source.fd)) return carry_urgent(source, sink);
-    bulk_ = false;
-    return Step::moved(0);
+    // At an urgent mark it says EAGAIN, or the end if that stands somewhere behind the mark (tcp.c tcp_splice_read looks at
+    // RCV_SHUTDOWN alone).
+    const bool stopped = step.outcome == Outcome::ended || step.outcome == Outcome::starved;
+    return stopped && at_urgent_mark(source.fd) ? carry_urgent(source, sink) : step;
   }
   pipe_->held = static_cast<std::size_t>(got);
   // A message, or small segments that fill a pipe's slots with few bytes: those are copied from now on.

@@ -14,8 +14,9 @@
 // limits::relay_held): without a pipe the bytes are copied, and without memory they are only looked at (MSG_PEEK), sent, and
 // then taken, which leaves the rest where a slow reader's bytes belong, in the source's receive queue.
 //
-// The urgent byte (tcp(7)). The sockets have SO_OOBINLINE (prepare_stream). At the mark splice(2) says EAGAIN for ever, so
-// that a source with EPOLLPRI is only copied; recv(2) stops in front of the mark, and the byte there is sent with MSG_OOB.
+// The urgent byte (tcp(7)). The sockets have SO_OOBINLINE (prepare_stream). recv(2) stops in front of the mark, but takes the
+// byte that stands first for an ordinary one, so it is for the first read behind an event without EPOLLPRI alone. splice(2) never
+// passes the mark: it says EAGAIN there for ever, or the end. Then SIOCATMARK tells, and the byte is sent with MSG_OOB.
 //
 // SIGPIPE must be ignored by the process: splice(2) has no MSG_NOSIGNAL.
 #pragma once
@@ -88,9 +89,7 @@ class Pump {
     /// A read that brings less than was asked for does not mean that nothing is left: the end or an urgent mark may be
     /// behind it (epoll(7), questions and answers, 9).
     bool to_the_end = false;
-    bool urgent = false;  ///< EPOLLPRI
-    /// An event of this source has just come, without EPOLLPRI: what waits first is no urgent byte. Else that has to be asked,
-    /// because recv(2) would take the byte at the mark for an ordinary one.
+    /// An event of this source has just come, without EPOLLPRI: what waits first is no urgent byte.
     bool fresh = false;
   };
 

@@ -54,13 +54,12 @@ void Relay::on_ready(int fd, std::uint32_t events) {
   // A read from a Unix socket (no port) also stops behind bytes that descriptors came with (af_unix.c unix_stream_read_generic).
   const bool is_unix = side == host && start_.host_peer.port == 0;
   end.to_the_end = is_unix || (events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP)) != 0;
-  end.urgent = (events & EPOLLPRI) != 0;
   if ((events & EPOLLERR) != 0) {
     // 0: a read or a write has met it already.
     if (const int error = take_error(fd); error != 0) return side_failed(side, error);
   }
   if (phase_ == Phase::connecting && side == awaited_ && (events & EPOLLOUT) != 0) return connected();
-  const bool fresh = (events & EPOLLIN) != 0 && !end.urgent;
+  const bool fresh = (events & (EPOLLIN | EPOLLPRI)) == EPOLLIN;
   if (phase_ >= Phase::open) visit(fresh ? std::optional(side) : std::nullopt);
 }
 
@@ -109,7 +108,6 @@ bool Relay::carry(Side from, bool fresh) {
       direction.pump.move(set_.store_,
                           {.fd = source.fd.get(),
                            .to_the_end = source.to_the_end,
-                           .urgent = source.urgent,
                            .fresh = fresh},
                           sink.fd.get(), std::min(limits::relay_visit, set_.turn_left_));
   direction.bytes += moved.bytes;

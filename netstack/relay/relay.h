@@ -85,7 +85,7 @@ class Relay final : public EpollSet::Handler {
   struct End {
     UniqueFd fd;
     bool readable = false, writable = true;
-    bool to_the_end = false, urgent = false;  // Pump::Source
+    bool to_the_end = false;  // Pump::Source
   };
   struct Direction {
     Pump pump;
