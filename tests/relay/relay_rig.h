@@ -205,9 +205,11 @@ class Stream {
       sent_ += static_cast<std::size_t>(taken);
     }
   }
-  void read_some() {
-    for (;;) {
-      const ssize_t got = recv(to_, buffer_.data(), buffer_.size(), MSG_DONTWAIT);
+  /// Up to EAGAIN, the end or an error; with `only_its_own` no byte behind the stream's last, which may be another one's first.
+  void read_some(bool only_its_own = false) {
+    while (!only_its_own || !complete()) {
+      const std::size_t most = only_its_own ? std::min(buffer_.size(), size_ - got_) : buffer_.size();
+      const ssize_t got = recv(to_, buffer_.data(), most, MSG_DONTWAIT);
       if (got == 0) ended_ = true;
       if (got < 0 && errno != EAGAIN) error_ = errno;
       if (got <= 0) return;

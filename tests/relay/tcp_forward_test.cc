@@ -363,7 +363,10 @@ TEST_CASE("connections that come and go leave no descriptor behind", "[tcp_forwa
     services.clear();
     REQUIRE(rig.until([&] { return rig.relays.size() == 0; }));
   }
-  CHECK(open_fds() == before);
-  CHECK(rig.budget.used() == 1);
+  // But for pipes that wait for the next flow.
+  const std::size_t idle = 2 * rig.relays.store().pipes();
+  CHECK(rig.relays.store().pipes() <= limits::relay_idle_pipes);
+  CHECK(open_fds() == before + idle);
+  CHECK(rig.budget.used() == 1 + idle);
   CHECK(rig.relays.of(1).flows_opened + rig.relays.of(1).flows_failed == rounds * together);
 }
