@@ -57,6 +57,7 @@ GuestSide::~GuestSide() {
 void GuestSide::handle(const ToAgent& message) {
   if (std::holds_alternative<Steer>(message)) {
     wanted_ = true;
+    tell_at_ = clock_.now() + limits::steering_address_wait;
     steer();
   } else if (const auto* want = std::get_if<WantBatch>(&message)) {
     make_batch(*want);
@@ -132,6 +133,11 @@ void GuestSide::steer() {
     steering_.reset();
     routing_.take_events();  // our own; they are no reason to try again
   }
+  // Whoever has made the namespace may configure it only after the helper was ready (RootlessKit does): an answer that changes
+  // in a moment would have every listener change its path, and reset who is in its queue.
+  const bool may_come = !v4_.done && !v6_.done && (v4_.waits || v6_.waits);
+  if (!told_ && may_come && clock_.now() < tell_at_) return;
+  tell_at_ = Instant::max();
   if (!told_ || known() != before) tell_steering();
 }
 
@@ -162,6 +168,7 @@ void GuestSide::prove(Family family, Proof& proof) {
   const auto found = std::find_if(addresses.begin(), addresses.end(), [family](const Address& address) {
     return address.family() == family && !address.is_link_local();
   });
+  proof.waits = true;
   if (found == addresses.end()) {
     proof.refusal.clear();
     return;
@@ -170,6 +177,7 @@ void GuestSide::prove(Family family, Proof& proof) {
     proof.refusal = std::move(routed).error().message();
     return;
   }
+  proof.waits = false;
   if (!steering_) set_up();
   if (!proof.open()) return;
   const auto proved = prove_steering(*found, mark());
@@ -268,6 +276,7 @@ void GuestSide::on_deadline() {
     repair_at_ = Instant::max();
     repair();
   }
+  if (now >= tell_at_) steer();
   if (now >= look_at_) look();
 }
 

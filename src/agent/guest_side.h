@@ -46,13 +46,14 @@ class GuestSide {
   /// Readable when there is an event; -1: nothing is followed.
   int event_fd() const { return wanted_ && repair_at_ == Instant::max() ? routing_.fd() : -1; }
   void on_event();
-  Instant deadline() const { return std::min(repair_at_, look_at_); }
+  Instant deadline() const { return std::min({repair_at_, look_at_, tell_at_}); }
   void on_deadline();
 
  private:
   struct Proof {
     bool done = false;
     bool given_up = false;  ///< no change of the guest's can help
+    bool waits = false;     ///< for an address or a route of the guest's
     std::string refusal;
     bool open() const { return !done && !given_up; }
   };
@@ -87,6 +88,7 @@ class GuestSide {
   Proof v4_, v6_;
   std::string last_trouble_;
   Instant repair_at_ = Instant::max(), repaired_ = Instant::min(), retry_at_ = Instant::min(), look_at_ = Instant::max();
+  Instant tell_at_ = Instant::max();  ///< what is known then is told, steered or not
   std::optional<ListenerList> listeners_;  ///< as last told
   std::set<std::uint64_t> own_sockets_;    ///< cookies of those that are no program's
   MonotonicClock clock_;

@@ -49,6 +49,9 @@ inline constexpr auto steering_proof = 500ms;
 inline constexpr auto steering_repair_pause = 250ms;
 /// Time between two attempts to prove the steering, when the first one failed and addresses or routes changed since.
 inline constexpr auto steering_retry_pause = 2s;
+/// A guest whose TAP has no address and route yet may get them within this time after the start; clients of forwards wait.
+/// Then libslirp has the forwards, until the address comes.
+inline constexpr auto steering_address_wait = 2s;
 /// Blank stand-ins of a family that the helper keeps; below half of it more are asked for. Of this order are the connects of
 /// one burst; each is a descriptor and some 3 KiB of the kernel's memory.
 inline constexpr std::size_t stand_in_stock = 64;
