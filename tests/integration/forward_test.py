@@ -106,9 +106,8 @@ class ByOption(ForwardTestCase):
         """The client is told by an end or a reset, soon."""
         port = next(_ports)
         self.pair("--forward", f"{port}:80")
-        connection = self.client(self.lab.host, "127.0.0.1", port)
         with contextlib.suppress(ConnectionResetError):
-            self.assertEqual(connection.recv(1), b"")
+            self.assertEqual(self.client(self.lab.host, "127.0.0.1", port).recv(1), b"")
 
 
 class UdpClients(ForwardTestCase):
