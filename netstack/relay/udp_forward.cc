@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Longer than most: a flow, by frames or by a stand-in, is one thing from both sides.
 #include "netstack/relay/udp_forward.h"
 
 #include <sys/epoll.h>

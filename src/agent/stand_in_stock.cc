@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Longer than most: the ways to a stand-in (from the stock, by the agent, again with another port) share what waits.
 #include "src/agent/stand_in_stock.h"
 
 #include <fcntl.h>

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Longer than most: a list of requests, each wrong in one way.
 #include "tests/control/malformed_requests.h"
 
 #include <map>

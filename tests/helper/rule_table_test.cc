@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Longer than most: one fake world, and what each kind of rule does in it.
 #include "src/helper/rule_table.h"
 
 #include <sys/socket.h>

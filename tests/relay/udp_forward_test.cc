@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// UDP forwards with real sockets on the host's loopback and a guest that is a list of frames.
+// UDP forwards with real sockets on the host's loopback and a guest that is a list of frames. Longer than most: they share it.
 #include "netstack/relay/udp_forward.h"
 
 #include <numeric>
