@@ -164,8 +164,29 @@ void TapBridge::packet(Packet& packet) {
   }
   if (packet.is_udp() && parts_.udp_forward->take(packet)) return;
   if (is_goal(packet.source)) return parts_.guard->count(DropReason::ip_source);
-  if (packet.is_tcp() && !opens_flow(packet) && parts_.relays->owns(packet.from(), packet.to())) return stray(packet);
-  switch (reachability_.judge(packet)) {
+  if (!packet.is_tcp()) return general(packet, reachability_.judge(packet));
+  if (parts_.outbound != nullptr && parts_.outbound->is_proof(packet)) return;
+  const bool opens = opens_flow(packet);
+  if (Relay* const relay = opens ? nullptr : parts_.relays->find(packet.from(), packet.to())) {
+    if (relay->has_both()) return stray(packet);
+    return parts_.outbound->take_early(packet, *relay);
+  }
+  const Reach reach = reachability_.judge(packet);
+  const bool dialled = opens && (reach == Reach::outside || reach == Reach::host_loopback || reach == Reach::dns);
+  if (dialled && parts_.outbound != nullptr && parts_.outbound->take(packet, reach)) return;
+  general(packet, reach);
+}
+
+void TapBridge::take_back(Bytes syn) {
+  std::vector<std::uint8_t> frame(syn.begin(), syn.end());
+  ParsedFrame parsed = parse_packet(frame);
+  NH_BUG_IF(parsed.malformed.has_value());
+  general(parsed.packet, reachability_.judge(parsed.packet));
+  serve();
+}
+
+void TapBridge::general(Packet& packet, Reach reach) {
+  switch (reach) {
     case Reach::outside:
     case Reach::gateway_service:
     case Reach::host_loopback: return to_slirp(packet);

@@ -5,6 +5,7 @@
 //                                     -> answer to a forwarded datagram  UdpForward (asked first: its clients may appear
 //                                                                        under an address the guest may not dial)
 //                                     -> refused                         ICMP unreachable, counted
+//                                     -> TCP SYN                         OutboundTcp (also to .3), if it will have it
 //                                     -> everything else                 SlirpStack
 //
 // Theory of operation. A batch of events takes up to limits::tap_batch frames if the TAP is readable; at its end libslirp
@@ -23,6 +24,7 @@
 #include "netstack/frame/neighbours.h"
 #include "netstack/guard/frame_guard.h"
 #include "netstack/policy/reachability.h"
+#include "netstack/relay/outbound_tcp.h"
 #include "netstack/relay/relay_set.h"
 #include "netstack/relay/udp_forward.h"
 #include "netstack/slirp/slirp_stack.h"
@@ -48,6 +50,7 @@ struct BridgeParts {
   SlirpStack* slirp;
   UdpForward* udp_forward;
   const RelaySet* relays;
+  OutboundTcp* outbound;  ///< null: all connections of the guest take the general path
   DnsForwarder* dns;
   std::optional<DnsRedirect> redirect;  ///< the same that `output` has; nullopt without DNS
 };
@@ -77,6 +80,8 @@ class TapBridge final : private EpollSet::Handler {
   void set_guest_state(const std::vector<Address>& addresses, const MacAddress& mac);
   /// Addresses behind the guest that UDP forwards lead to: the guard lets their answers through, and nothing else of theirs.
   void set_goals(std::vector<Address> addresses);
+  /// A SYN that OutboundTcp had taken, and gives back: for the general path. Not from within a call of the bridge's.
+  void take_back(Bytes syn);
   /// Nobody answers questions about addresses any longer: the last known ones hold, kept frames are dropped.
   void agent_lost();
   const Counters& counters() const { return counters_; }
@@ -90,6 +95,7 @@ class TapBridge final : private EpollSet::Handler {
   void take_frames();
   void frame(MutableBytes frame);
   void packet(Packet& packet);
+  void general(Packet& packet, Reach reach);
   void to_slirp(const Packet& packet);
   void feed(Bytes frame);
   void tell_guard();

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "netstack/dns/dns_forwarder.h"
 
+#include <sys/socket.h>
+
+#include <array>
+
 #include <algorithm>
 
 #include "netstack/dns/message.h"
@@ -57,6 +61,14 @@ void DnsForwarder::reply(const UdpKey& key, const MacAddress& mac, Bytes answer)
     return;  // beyond what IPv4 can carry; no resolver sends it over IPv4 either
   send_udp(*setup_.sink, {AddressPlan::gateway_mac(key.dns.address), mac}, key.dns, key.guest,
            answer, setup_.plan.mtu);
+}
+
+UniqueFd DnsForwarder::tcp_client() {
+  std::array<int, 2> ends{};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()) != 0) return {};
+  UniqueFd guest(ends[0]);
+  tcp_.serve(UniqueFd(ends[1]));
+  return guest;
 }
 
 std::optional<Endpoint> DnsForwarder::tcp_listener(Family family) const {

@@ -60,6 +60,9 @@ class DnsForwarder {
   /// Where the guest's TCP flows to DNS port 53 are to be led; nullopt where there is no listener.
   std::optional<Endpoint> tcp_listener(Family family) const;
 
+  /// A connection of the guest's to there that has come as a relay: our end of it.
+  UniqueFd tcp_client();
+
   /// When expire() has something to do; Instant::max() if never.
   Instant next_deadline() const;
   /// Asks further resolvers, gives up queries, ends idle TCP clients.

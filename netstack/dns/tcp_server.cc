@@ -43,7 +43,7 @@ class DnsTcpServer::Listener final : public EpollSet::Handler {
       SockAddr peer;
       UniqueFd fd(accept4(fd_.get(), peer.get(), &peer.length, SOCK_CLOEXEC | SOCK_NONBLOCK));
       if (fd) {
-        server_.serve(std::move(fd), peer);
+        server_.accepted(std::move(fd), peer);
         continue;
       }
       // Out of fds or memory the connection stays in the queue and the listener ready: without a
@@ -102,15 +102,22 @@ std::optional<Endpoint> DnsTcpServer::listener(Family family) const {
   return listener ? std::optional(listener->bound()) : std::nullopt;
 }
 
-void DnsTcpServer::serve(UniqueFd fd, const SockAddr& peer) {
+void DnsTcpServer::accepted(UniqueFd fd, const SockAddr& peer) {
   auto endpoint = peer.endpoint();
-  const bool own = endpoint && setup_.is_own_flow && setup_.is_own_flow(*endpoint);
-  if (!own || clients_.size() >= limits::dns_tcp_clients) {
+  if (!endpoint || !setup_.is_own_flow || !setup_.is_own_flow(*endpoint)) {
     ++refused_;
     return;
   }
   const int on = 1;
   setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);  // a failure costs only delay
+  serve(std::move(fd));
+}
+
+void DnsTcpServer::serve(UniqueFd fd) {
+  if (clients_.size() >= limits::dns_tcp_clients) {
+    ++refused_;
+    return;
+  }
   const std::uint64_t number = ++last_client_;
   auto client = DnsTcpClient::create({setup_.epoll, setup_.clock, setup_.queries, &counters_,
                                       [this, number] { clients_.erase(number); }},

@@ -33,6 +33,9 @@ class DnsTcpServer {
   Result<> open();
   std::optional<Endpoint> listener(Family family) const;
 
+  /// A stream socket at the other end of which the guest asks. It must not block. Closed if there are too many.
+  void serve(UniqueFd fd);
+
   Instant next_deadline() const;
   void expire();
 
@@ -43,7 +46,7 @@ class DnsTcpServer {
  private:
   class Listener;
   Result<> open(Family family);
-  void serve(UniqueFd fd, const SockAddr& peer);
+  void accepted(UniqueFd fd, const SockAddr& peer);
 
   Setup setup_;
   std::unique_ptr<Listener> v4_, v6_;

@@ -176,6 +176,14 @@ IcmpCode icmp_code(Family family, Unreachable kind) {
       return v4 ? IcmpCode{3, 3} : IcmpCode{1, 4};
     case Unreachable::prohibited:
       return v4 ? IcmpCode{3, 13} : IcmpCode{1, 1};
+    case Unreachable::protocol:
+      return v4 ? IcmpCode{3, 2} : IcmpCode{1, 3};
+    case Unreachable::source_route:
+      return v4 ? IcmpCode{3, 5} : IcmpCode{1, 3};
+    case Unreachable::host_unknown:
+      return v4 ? IcmpCode{3, 7} : IcmpCode{1, 3};
+    case Unreachable::host_isolated:
+      return v4 ? IcmpCode{3, 8} : IcmpCode{1, 3};
   }
   return v4 ? IcmpCode{3, 1} : IcmpCode{1, 3};
 }

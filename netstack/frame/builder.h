@@ -29,7 +29,8 @@ inline constexpr std::size_t udp_run_bytes = 65535 - ipv6_header - udp_header;
 bool send_udp_run(FrameSink& sink, const LinkPath& link, const Endpoint& from, const Endpoint& to, MutableBytes buffer,
                   std::uint16_t segment);
 
-enum class Unreachable : std::uint8_t { net, host, port, prohibited };
+/// The last four are IPv4's own; of IPv6 they become `host`.
+enum class Unreachable : std::uint8_t { net, host, port, prohibited, protocol, source_route, host_unknown, host_isolated };
 
 /// Answers `offending` (a frame of the guest) with an ICMP or ICMPv6 destination-unreachable from `from`, quoting as
 /// much as RFC 1812 4.3.2.3 (576 bytes) or RFC 4443 2.4 (1280 bytes) allow. Never sent for ICMP errors, fragments other than the first,

@@ -54,9 +54,15 @@ void Relay::on_ready(int fd, std::uint32_t events) {
   // A read from a Unix socket (no port) also stops behind bytes that descriptors came with (af_unix.c unix_stream_read_generic).
   const bool is_unix = side == host && start_.host_peer.port == 0;
   end.to_the_end = is_unix || (events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP)) != 0;
-  if ((events & EPOLLERR) != 0) {
+  // The error of a server that ends early is left to the read that comes once the flow is open.
+  const bool for_later = start_.dialled_by_guest && side == host && (phase_ == Phase::waiting || phase_ == Phase::connecting);
+  if ((events & EPOLLERR) != 0 && !for_later) {
     // 0: a read or a write has met it already.
     if (const int error = take_error(fd); error != 0) return side_failed(side, error);
+  }
+  if (phase_ == Phase::dialling && (events & EPOLLOUT) != 0) {
+    phase_ = Phase::waiting;
+    return waiter_->flow_dialled(*this);
   }
   if (phase_ == Phase::connecting && side == awaited_ && (events & EPOLLOUT) != 0) return connected();
   const bool fresh = (events & (EPOLLIN | EPOLLPRI)) == EPOLLIN;
@@ -65,18 +71,19 @@ void Relay::on_ready(int fd, std::uint32_t events) {
 
 void Relay::connected() {
   phase_ = Phase::open;
-  if (start_.stand_in) {
+  if (start_.stand_in && !start_.dialled_by_guest) {
     // Its port may be another than was asked for (stand_ins.h).
     if (const auto name = local_name(ends_[guest].fd.get())) start_.appears = *name;
     set_.own(*this);
   }
   set_.opened(*this);
+  waiter_->flow_open(*this);
   visit();
 }
 
 void Relay::side_failed(Side side, int error) {
   const FlowEnd reset_here = side == host ? FlowEnd::reset_by_host : FlowEnd::reset_by_guest;
-  if (phase_ < Phase::open) return finish(side == awaited_ ? flow_end_of(error) : reset_here);
+  if (phase_ < Phase::open) return finish_unopened(side, error, side == awaited_ || phase_ == Phase::dialling ? flow_end_of(error) : reset_here);
   if (phase_ == Phase::dying) {
     if (side != dead_) return finish(why_);
   } else {
@@ -167,8 +174,13 @@ bool Relay::last_bytes_move() {
   return std::exchange(delivered_, taken - std::min(taken, waiting) + 1) < taken - std::min(taken, waiting) + 1;
 }
 
+void Relay::finish_unopened(Side side, int error, FlowEnd end) {
+  waiter_->flow_failed(*this, side, error);
+  set_.ended(*this, end);
+}
+
 void Relay::finish(FlowEnd end) {
-  if (phase_ == Phase::waiting && ticket_ != 0) waiter_->flow_abandoned(std::exchange(ticket_, 0));
+  if (phase_ < Phase::open) return finish_unopened(host, 0, end);
   set_.ended(*this, end);
 }
 

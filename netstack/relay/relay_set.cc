@@ -81,13 +81,15 @@ void RelaySet::unreserve() {
   setup_.fds->give(fds_of_a_flow);
 }
 
-Relay* RelaySet::begin(const Relay::Start& start, Relay::Side side, UniqueFd socket, Relay::Waiter* waiter) {
+Relay* RelaySet::begin(const Relay::Start& start, Relay::Side side, UniqueFd socket, Relay::Waiter* waiter, First first) {
   NH_BUG_IF(reserved_ == 0);
   Rule& rule = rules_[start.rule];
   Relay& relay = all_.emplace_back(*this, setup_.ids->next(), start, rule.counters, waiter, setup_.clock->now());
   --reserved_;
   relay.place_ = std::prev(all_.end());
   relay.awaited_ = Relay::other(side);
+  if (first == First::dialling) relay.phase_ = Relay::Phase::dialling;
+  if (start.dialled_by_guest) own(relay);
   ++rule.counters.flows;
   ++counters_.all.flows;
   if (relay.watch(side, std::move(socket))) return &relay;
@@ -99,7 +101,7 @@ void RelaySet::join(Relay& relay, UniqueFd socket) {
   NH_BUG_IF(relay.phase_ != Relay::Phase::waiting);
   relay.ticket_ = 0;
   relay.phase_ = Relay::Phase::connecting;
-  if (!relay.watch(relay.awaited_, std::move(socket))) ended(relay, FlowEnd::exhausted);
+  if (!relay.watch(relay.awaited_, std::move(socket))) relay.finish(FlowEnd::exhausted);
 }
 
 void RelaySet::fail(Relay& relay, FlowEnd why) {
@@ -107,8 +109,13 @@ void RelaySet::fail(Relay& relay, FlowEnd why) {
   ended(relay, why);
 }
 
-bool RelaySet::owns(const Endpoint& guest, const Endpoint& appears) const {
-  return owned_.find(Pair{guest, appears}) != owned_.end();
+Relay* RelaySet::find(const Endpoint& guest, const Endpoint& appears) const {
+  const auto found = owned_.find(Pair{guest, appears});
+  return found == owned_.end() ? nullptr : *found;
+}
+
+void RelaySet::supersede(Relay& relay) {
+  relay.finish(FlowEnd::reset_by_guest);
 }
 
 std::vector<FlowRecord> RelaySet::list(std::uint64_t after, std::size_t limit, std::optional<std::uint64_t> rule) const {
@@ -204,9 +211,10 @@ void RelaySet::moved(Relay& relay, Relay::Side from, std::size_t bytes) {
 
 void RelaySet::ended(Relay& relay, FlowEnd end) {
   if (setup_.observer != nullptr && setup_.observer->wants_records()) setup_.observer->flow_closed(relay.record(), end);
-  if (relay.is_open()) {
+  if (relay.is_open() || relay.start().dialled_by_guest) {
     if (const auto owned = owned_.find(&relay); owned != owned_.end() && *owned == &relay) owned_.erase(owned);
-  } else {
+  }
+  if (!relay.is_open()) {
     ++relay.rule_.flows_failed;
     ++counters_.all.flows_failed;
   }

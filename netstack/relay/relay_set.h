@@ -56,9 +56,10 @@ class RelaySet {
   /// Whether it is the number of flows, not descriptors, that reserve() found wanting.
   bool is_full() const { return all_.size() + reserved_ >= setup_.max_flows; }
 
-  /// A flow begins, with its `side`'s socket. nullptr: out of epoll watches or memory; the socket is reset. The relay is valid
-  /// until its waiter is told, or join() or fail() is called.
-  Relay* begin(const Relay::Start& start, Relay::Side side, UniqueFd socket, Relay::Waiter* waiter);
+  /// A flow begins, with its `side`'s socket: connected, or its connect(2) begun. nullptr: out of epoll watches or memory; the
+  /// socket is reset. The relay is valid until its waiter is told of its end, or join() or fail() is called.
+  enum class First : std::uint8_t { connected, dialling };
+  Relay* begin(const Relay::Start& start, Relay::Side side, UniqueFd socket, Relay::Waiter* waiter, First first = First::connected);
   /// Told to the waiter if the flow ends before join() or fail().
   void set_ticket(Relay& relay, std::uint64_t ticket) { relay.ticket_ = ticket; }
   /// The second socket, non-blocking, its connect(2) begun.
@@ -66,8 +67,10 @@ class RelaySet {
   /// There will be no second socket; the first is reset.
   void fail(Relay& relay, FlowEnd why);
 
-  /// Whether a TCP segment of the guest, from `guest` to `appears`, belongs to a stand-in of ours.
-  bool owns(const Endpoint& guest, const Endpoint& appears) const;
+  /// Whose stand-in, there or to come, a TCP segment of the guest from `guest` to `appears` is for; nullptr: nobody's.
+  Relay* find(const Endpoint& guest, const Endpoint& appears) const;
+  /// The guest has begun a new connection with the addresses of this one, of which it knows nothing any more.
+  void supersede(Relay& relay);
 
   /// Ordered by id; the arguments are those of Rules::FlowQuery. O(flows).
   std::vector<FlowRecord> list(std::uint64_t after, std::size_t limit, std::optional<std::uint64_t> rule) const;

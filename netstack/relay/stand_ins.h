@@ -31,15 +31,26 @@ class StandIns {
   virtual State state() const = 0;
   /// Once it is ready: are there stand-ins of this family? open() of another fails at once.
   virtual bool serves(Family) const { return state() == State::ready; }
+  /// And can they be opened towards a guest's socket that is connecting to the very address that they have (TCP simultaneous
+  /// open, RFC 9293 3.5)?
+  virtual bool answers_dials(Family family) const { return serves(family); }
+  /// Why not; empty: they can, or there is none at all and reason() says why.
+  virtual std::string dials_reason() const { return {}; }
   /// Why it is off, or what does not work as it should ("the client's port is not kept: ..."); empty: nothing to say.
   virtual std::string reason() const = 0;
   /// Called after each change of state(), serves() or reason(), never from within open().
   virtual void on_change(std::function<void()> callback) = 0;
 
-  /// A non-blocking stand-in, prepared (stream_socket.h prepare_stream), bound to `appears` (port 0: any), its connect(2) to `guest` begun: EPOLLOUT tells the end,
-  /// SO_ERROR the outcome. Both have one family. Gives a ticket, 0 if `done` was called already. Errors: what bind(2) or
-  /// connect(2) said at once (sys_errno), exhausted, gone (off), timeout.
-  virtual std::uint64_t open(const Endpoint& appears, const Endpoint& guest, Done done) = 0;
+  /// May a stand-in have another port than it was asked for, if that one is in use?
+  enum class Port : std::uint8_t { may_change, must_be_kept };
+  /// A non-blocking stand-in, prepared (stream_socket.h prepare_stream), bound to `appears` (port 0: any), its connect(2) to
+  /// `guest` begun: EPOLLOUT tells the end, SO_ERROR the outcome. Both have one family. Gives a ticket, 0 if `done` was called
+  /// already. Errors: what bind(2) or connect(2) said at once (sys_errno), exhausted, gone (off), timeout.
+  virtual std::uint64_t open(const Endpoint& appears, const Endpoint& guest, Port port, Done done) = 0;
+  /// The steering does not do what it should: it is repaired and proved again, and serves() and answers_dials() tell the
+  /// outcome when `done` is called, later and once, never after drop_check(). One check at a time.
+  virtual void check(std::function<void()> done) = 0;
+  virtual void drop_check() = 0;
   /// A socket of the guest's namespace that is bound to `at` and, for TCP, listens: for what guest programs are to reach on
   /// their own side. Not a stand-in: an ordinary address of the guest, its loopback included; asked for in every state().
   enum class Kind : std::uint8_t { tcp_listener, udp };

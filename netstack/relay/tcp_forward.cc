@@ -200,10 +200,11 @@ void TcpForward::lead_to_guest(std::uint64_t rule, const GuestGoal& goal, Unique
                                        .guest = guest},
                                       Relay::host, std::move(client), this);
   if (relay == nullptr) return;
-  const std::uint64_t ticket = setup_.stand_ins->open(appears, guest, [this, relay](Result<UniqueFd> stand_in) {
+  const auto done = [this, relay](Result<UniqueFd> stand_in) {
     tickets_.erase(relay->ticket());
     answered(*relay, std::move(stand_in));
-  });
+  };
+  const std::uint64_t ticket = setup_.stand_ins->open(appears, guest, StandIns::Port::may_change, done);
   // 0: the answer has come from within open(), and the relay may be gone.
   if (ticket == 0) return;
   tickets_.insert(ticket);
@@ -216,9 +217,8 @@ void TcpForward::answered(Relay& relay, Result<UniqueFd> stand_in) {
   setup_.relays->join(relay, std::move(stand_in).value());
 }
 
-void TcpForward::flow_abandoned(std::uint64_t ticket) {
-  tickets_.erase(ticket);
-  setup_.stand_ins->cancel(ticket);
+void TcpForward::flow_failed(Relay& relay, Relay::Side, int) {
+  if (tickets_.erase(relay.ticket()) != 0) setup_.stand_ins->cancel(relay.ticket());
 }
 
 void TcpForward::lead_to_host(std::uint64_t rule, const HostGoal& goal, UniqueFd client, const SockAddr& peer) {

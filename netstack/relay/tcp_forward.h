@@ -83,7 +83,7 @@ class TcpForward final : public Relay::Waiter, public FdBudget::Waiter {
   };
   const Counters& counters() const { return counters_; }
 
-  void flow_abandoned(std::uint64_t ticket) override;
+  void flow_failed(Relay& relay, Relay::Side side, int error) override;
   void fds_free() override;
 
  private:

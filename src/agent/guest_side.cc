@@ -10,6 +10,7 @@
 
 #include "src/base/limits.h"
 #include "src/netlink/link.h"
+#include "src/netlink/route.h"
 
 namespace nh::agent {
 
@@ -55,8 +56,13 @@ GuestSide::~GuestSide() {
 }
 
 void GuestSide::handle(const ToAgent& message) {
-  if (std::holds_alternative<Steer>(message)) {
-    wanted_ = true;
+  if (const auto* wish = std::get_if<Steer>(&message)) {
+    v4_.dial = wish->dial_v4;
+    v6_.dial = wish->dial_v6;
+    if (std::exchange(wanted_, true)) {
+      told_ = v4_.done = v6_.done = false;
+      repair_rules();
+    }
     tell_at_ = clock_.now() + limits::steering_address_wait;
     steer();
   } else if (const auto* want = std::get_if<WantBatch>(&message)) {
@@ -125,11 +131,13 @@ void GuestSide::on_state(const InterfaceState& state) {
 }
 
 void GuestSide::steer() {
-  const auto known = [this] { return std::tie(v4_.done, v4_.refusal, v6_.done, v6_.refusal); };
-  const std::tuple<bool, std::string, bool, std::string> before = known();
+  const auto known = [this] {
+    return std::make_tuple(v4_.done, v4_.refusal, v4_.dials, v4_.dials_refusal, v6_.done, v6_.refusal, v6_.dials, v6_.dials_refusal);
+  };
+  const auto before = known();
   prove(Family::v4, v4_);
   prove(Family::v6, v6_);
-  if (steering_ && !v4_.done && !v6_.done) {
+  if (steering_ && !in_use_ && !v4_.done && !v6_.done) {
     steering_.reset();
     routing_.take_events();  // our own; they are no reason to try again
   }
@@ -184,19 +192,39 @@ void GuestSide::prove(Family family, Proof& proof) {
   proof.done = proved.ok();
   proof.refusal = proved ? "" : proved.error().message();
   if (!proved) retry_at_ = clock_.now() + limits::steering_retry_pause;
+  auto dials = proved ? prove_dials_from(*found, proof) : Result<>(Ok{});
+  proof.dials = proved && dials;
+  proof.dials_refusal = dials ? "" : dials.error().message();
+}
+
+Result<> GuestSide::prove_dials_from(const Address& guest, const Proof& proof) {
+  if (!proof.dial) return Error{.code = Code::unsupported, .sys_errno = 0, .what = "the helper has no address of this family"};
+  // The frames of the proof must come to the helper, and to nobody else whom the guest may have a link to.
+  NH_LET(interface, interface_towards(route_, proof.dial->address));
+  if (interface != tap_)
+    return Error{.code = Code::unsupported, .sys_errno = 0, .what = "the guest's way to " + proof.dial->address.text() + " is not its TAP"};
+  return prove_dials(guest, *proof.dial, mark());
 }
 
 void GuestSide::tell_steering() {
   told_ = true;
-  agent::Steering now{.v4 = v4_.done, .v6 = v6_.done, .v4_reason = v4_.refusal, .v6_reason = v6_.refusal};
+  agent::Steering now{.v4 = v4_.done,
+                      .v6 = v6_.done,
+                      .v4_reason = v4_.refusal,
+                      .v6_reason = v6_.refusal,
+                      .v4_dials = v4_.done && v4_.dials,
+                      .v6_dials = v6_.done && v6_.dials,
+                      .v4_dials_reason = v4_.dials_refusal,
+                      .v6_dials_reason = v6_.dials_refusal};
   std::vector<UniqueFd> fds;
   if (now.v4 || now.v6) {
     auto table = duplicate(nftables_->fd()), range = duplicate(port_range_.get());
     if (table && range) {
       fds.push_back(std::move(*table));
       fds.push_back(std::move(*range));
+      in_use_ = true;
     } else {
-      now.v4 = now.v6 = false;
+      now.v4 = now.v6 = now.v4_dials = now.v6_dials = false;
       now.v4_reason = now.v6_reason = (table ? range : table).error().message();
     }
   }
@@ -209,13 +237,16 @@ void GuestSide::on_event() {
 }
 
 void GuestSide::repair() {
+  repair_rules();
+  if (!v4_.open() && !v6_.open()) return;
+  if (repaired_ >= retry_at_)
+    steer();
+  else
+    repair_at_ = retry_at_;
+}
+
+void GuestSide::repair_rules() {
   repaired_ = clock_.now();
-  if (v4_.open() || v6_.open()) {
-    if (repaired_ >= retry_at_)
-      steer();
-    else
-      repair_at_ = retry_at_;
-  }
   if (!steering_) return;
   std::string trouble;
   if (const auto missing = steering_->repair(); !missing) {

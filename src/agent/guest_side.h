@@ -55,6 +55,9 @@ class GuestSide {
     bool given_up = false;  ///< no change of the guest's can help
     bool waits = false;     ///< for an address or a route of the guest's
     std::string refusal;
+    bool dials = false;  ///< prove_dials; asked for when done
+    std::string dials_refusal;
+    std::optional<Endpoint> dial = {};  ///< the helper's address for it
     bool open() const { return !done && !given_up; }
   };
 
@@ -63,8 +66,10 @@ class GuestSide {
   void steer();
   void set_up();
   void prove(Family family, Proof& proof);
+  Result<> prove_dials_from(const Address& guest, const Proof& proof);
   void tell_steering();
   void repair();
+  void repair_rules();
   void look();
   void make_batch(const WantBatch& want);
   Result<RtLink> tap_link();
@@ -84,6 +89,7 @@ class GuestSide {
   InterfaceState state_;
   UndoLog undo_;
   bool wanted_ = false, told_ = false, localnet_ = false;
+  bool in_use_ = false;  ///< flows may be steered: a proof that fails later takes nothing away from them
   std::optional<nh::Steering> steering_;
   Proof v4_, v6_;
   std::string last_trouble_;

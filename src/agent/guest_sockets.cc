@@ -148,6 +148,25 @@ Result<> prove(const Address& guest, std::uint32_t mark) {
   return carry_a_byte(stand_in.get(), accepted.get(), deadline);
 }
 
+Result<> dial_and_answer(const Address& guest, const Endpoint& dialled, std::uint32_t mark) {
+  const MonotonicClock clock;
+  const Instant deadline = clock.now() + limits::steering_proof;
+  NH_LET(dialler, make(guest.family(), SOCK_STREAM));
+  reset_at_close(dialler.get());
+  NH_TRY(bind_to(dialler.get(), {.address = guest, .port = 0}, "binding a socket to "));
+  const SockAddr to(dialled);
+  if (connect(dialler.get(), to.get(), to.length) != 0 && errno != EINPROGRESS) return sys_error("dialling");
+  SockAddr from;
+  if (getsockname(dialler.get(), from.get(), &from.length) != 0) return sys_error("looking at a socket");
+  NH_LET(stand_in, bound_stand_in(dialled, mark));
+  reset_at_close(stand_in.get());
+  if (connect(stand_in.get(), from.get(), from.length) != 0 && errno != EINPROGRESS) return sys_error("connecting");
+  NH_TRY(wait_for(dialler.get(), POLLOUT, deadline));
+  NH_TRY(wait_for(stand_in.get(), POLLOUT, deadline));
+  NH_TRY(carry_a_byte(dialler.get(), stand_in.get(), deadline));
+  return carry_a_byte(stand_in.get(), dialler.get(), deadline);
+}
+
 }  // namespace
 
 Result<> has_way_out(Family family) {
@@ -161,6 +180,12 @@ Result<> prove_steering(const Address& guest, std::uint32_t mark) {
   auto proved = prove(guest, mark);
   if (proved) return Ok{};
   return std::move(proved).error().in("a connection from a foreign address to " + guest.text());
+}
+
+Result<> prove_dials(const Address& guest, const Endpoint& dialled, std::uint32_t mark) {
+  auto proved = dial_and_answer(guest, dialled, mark);
+  if (proved) return Ok{};
+  return std::move(proved).error().in("a connection that " + guest.text() + " dials");
 }
 
 }  // namespace nh::agent

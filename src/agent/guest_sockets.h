@@ -35,4 +35,8 @@ Result<> has_way_out(Family family);
 /// arrive anywhere.
 Result<> prove_steering(const Address& guest, std::uint32_t mark);
 
+/// Makes a socket with the address `guest` connect to `dialled`, which nobody answers, and a stand-in with that address connect
+/// to it meanwhile (TCP simultaneous open); a byte goes each way, within limits::steering_proof.
+Result<> prove_dials(const Address& guest, const Endpoint& dialled, std::uint32_t mark);
+
 }  // namespace nh::agent

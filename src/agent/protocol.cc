@@ -181,7 +181,21 @@ Steering read_steering(Reader& in) {
   steering.v6 = in.flag();
   steering.v4_reason = in.text(max_text);
   steering.v6_reason = in.text(max_text);
+  steering.v4_dials = in.flag();
+  steering.v6_dials = in.flag();
+  steering.v4_dials_reason = in.text(max_text);
+  steering.v6_dials_reason = in.text(max_text);
   return steering;
+}
+
+std::optional<Endpoint> read_optional_endpoint(Reader& in) {
+  if (!in.flag()) return std::nullopt;
+  return read_endpoint(in);
+}
+
+void write_optional_endpoint(Writer& out, const std::optional<Endpoint>& endpoint) {
+  out.flag(endpoint.has_value());
+  if (endpoint) write_endpoint(out, *endpoint);
 }
 
 Batch read_batch(Reader& in) {
@@ -288,6 +302,10 @@ std::vector<std::uint8_t> encode(const FromAgent& message) {
                    out.flag(steering.v6);
                    out.text(steering.v4_reason, max_text);
                    out.text(steering.v6_reason, max_text);
+                   out.flag(steering.v4_dials);
+                   out.flag(steering.v6_dials);
+                   out.text(steering.v4_dials_reason, max_text);
+                   out.text(steering.v6_dials_reason, max_text);
                  },
                  [&](const Note& note) {
                    type(out, Type::note);
@@ -327,7 +345,11 @@ std::vector<std::uint8_t> encode(const ToAgent& message) {
                    type(out, Type::refresh);
                    out.number(refresh.seq);
                  },
-                 [&](const Steer&) { type(out, Type::steer); },
+                 [&](const Steer& steer) {
+                   type(out, Type::steer);
+                   write_optional_endpoint(out, steer.dial_v4);
+                   write_optional_endpoint(out, steer.dial_v6);
+                 },
                  [&](const WantBatch& want) {
                    type(out, Type::want_batch);
                    out.number(static_cast<std::uint8_t>(want.family));
@@ -425,7 +447,11 @@ Result<ToAgent> decode_to_agent(Bytes bytes) {
       const Refresh refresh{.seq = in.number<std::uint32_t>()};
       return whole<Refresh, ToAgent>(in, refresh);
     }
-    case Type::steer: return whole<Steer, ToAgent>(in, Steer{});
+    case Type::steer: {
+      Steer steer{.dial_v4 = read_optional_endpoint(in)};
+      steer.dial_v6 = read_optional_endpoint(in);
+      return whole<Steer, ToAgent>(in, steer);
+    }
     case Type::want_batch: {
       const WantBatch want = read_want_batch(in);
       return whole<WantBatch, ToAgent>(in, want);

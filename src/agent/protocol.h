@@ -69,6 +69,9 @@ struct LinkGone {};
 struct Steering {
   bool v4 = false, v6 = false;
   std::string v4_reason, v6_reason;  ///< why not; empty: no address to try it with yet
+  /// A steered family where a stand-in can also be connected to a guest's socket that is connecting itself.
+  bool v4_dials = false, v6_dials = false;
+  std::string v4_dials_reason, v6_dials_reason;
 };
 /// Something for the log.
 struct Note {
@@ -101,8 +104,12 @@ struct Refresh {
   std::uint32_t seq = 0;
 };
 
-/// Begin to steer.
-struct Steer {};
+/// Begin to steer; later ones: repair it and prove it again. It is answered by Steering in any case.
+struct Steer {
+  /// Addresses on the helper's side, ports included, that a guest's socket can be connecting to for a proof: frames to them
+  /// are dropped by the helper. nullopt: there is none of that family.
+  std::optional<Endpoint> dial_v4 = {}, dial_v6 = {};
+};
 /// Make blank stand-ins, 1 to max_batch.
 struct WantBatch {
   Family family = Family::v4;

@@ -26,7 +26,7 @@ Error out_of_descriptors() {
 }
 
 /// What the agent sent is a socket of this protocol that listens or does not, and cannot block us.
-Result<> check(int fd, int protocol, bool listens = false) {
+Result<> check_socket(int fd, int protocol, bool listens = false) {
   int found = 0;
   socklen_t size = sizeof found;
   const int flags = fcntl(fd, F_GETFL);
@@ -71,8 +71,18 @@ AgentStandIns::~AgentStandIns() {
   link_.set_listener(nullptr);
 }
 
-void AgentStandIns::start() {
-  if (!link_.ask(agent::Steer{})) set_state(State::off, "the guest agent is lost", {});
+void AgentStandIns::start(const std::optional<Endpoint>& dial_v4, const std::optional<Endpoint>& dial_v6) {
+  wish_ = {.dial_v4 = dial_v4, .dial_v6 = dial_v6};
+  if (!link_.ask(wish_)) set_state(State::off, "the guest agent is lost", {});
+}
+
+void AgentStandIns::check(std::function<void()> done) {
+  // If it cannot be asked, it is lost, which is told soon, or has more to do than it can; then nothing is known either.
+  if (link_.ask(wish_)) on_checked_ = std::move(done);
+}
+
+void AgentStandIns::checked() {
+  if (const auto done = std::exchange(on_checked_, nullptr)) done();
 }
 
 std::string AgentStandIns::reason() const {
@@ -81,11 +91,11 @@ std::string AgentStandIns::reason() const {
          std::string("clients keep their address, but not their port: the kernel lacks IP_LOCAL_PORT_RANGE (Linux 6.3)");
 }
 
-void AgentStandIns::set_state(State state, std::string reason, const std::array<bool, 2>& steered) {
-  const bool changed = state_ != state || reason_ != reason || steered_ != steered;
+void AgentStandIns::set_state(State state, std::string reason, SteeringState steering) {
+  const bool changed = state_ != state || reason_ != reason || !(steering_ == steering);
   reason_ = std::move(reason);
   state_ = state;
-  steered_ = steered;
+  steering_ = std::move(steering);
   if (changed && on_change_) on_change_();
 }
 
@@ -115,11 +125,15 @@ void AgentStandIns::on_steering(const agent::Steering& steering, std::vector<Uni
     std::string why = words("IPv4: ", steering.v4, steering.v4_reason);
     const std::string v6 = words("IPv6: ", steering.v6, steering.v6_reason);
     if (!why.empty() && !v6.empty()) why += "; ";
-    set_state(any ? State::ready : State::off, why + v6, {steering.v4, steering.v6});
+    SteeringState now{.families = {steering.v4, steering.v6}, .dials = {steering.v4_dials, steering.v6_dials}};
+    if (steering.v4 && !steering.v4_dials) now.dials_reason = "IPv4: " + steering.v4_dials_reason;
+    if (steering.v6 && !steering.v6_dials) now.dials_reason += (now.dials_reason.empty() ? "IPv6: " : "; IPv6: ") + steering.v6_dials_reason;
+    set_state(any ? State::ready : State::off, why + v6, std::move(now));
   }
   for (const Family family : {Family::v4, Family::v6})
     if (!serves(family)) fail_waiting(not_served(), family);
   serve_waiting();
+  checked();
 }
 
 void AgentStandIns::on_batch(const agent::Batch& batch, std::vector<UniqueFd> fds) {
@@ -127,7 +141,7 @@ void AgentStandIns::on_batch(const agent::Batch& batch, std::vector<UniqueFd> fd
   if (batches_[i].empty()) return;  // nobody asked: the stock is bounded by our questions
   batches_[i].pop_front();
   for (UniqueFd& fd : fds) {
-    if (!check(fd.get(), IPPROTO_TCP)) continue;
+    if (!check_socket(fd.get(), IPPROTO_TCP)) continue;
     learn_of_ports(fd.get());
     stock_[i].push_back(std::move(fd));
   }
@@ -165,15 +179,15 @@ void AgentStandIns::on_answer(const agent::Answer& answer, UniqueFd fd) {
   Waiting& waiting = at->second;
   waiting.asked = false;
   if (answer.error) {
-    if (waiting.what == What::stream && port_is_taken(*answer.error))
-      let_port_go(waiting);
+    if (waiting.what == What::stream && port_is_taken(*answer.error) && waiting.port == Port::may_change)
+      other_way(waiting);
     else
       finish(ticket, Error(*answer.error));
   } else if (!fd) {
     finish(ticket, out_of_descriptors());
   } else {
     const bool tcp = waiting.what == What::stream || waiting.what == What::tcp_listener;
-    if (auto checked = check(fd.get(), tcp ? IPPROTO_TCP : IPPROTO_UDP, waiting.what == What::tcp_listener); !checked)
+    if (auto checked = check_socket(fd.get(), tcp ? IPPROTO_TCP : IPPROTO_UDP, waiting.what == What::tcp_listener); !checked)
       finish(ticket, std::move(checked).error());
     else if (waiting.what != What::stream)
       finish(ticket, std::move(fd));
@@ -189,13 +203,14 @@ void AgentStandIns::on_agent_lost(const Error& error) {
   asked_.clear();
   set_state(State::off, error.message(), {});
   fail_waiting({.code = Code::gone, .sys_errno = 0, .what = reason_}, std::nullopt);
+  checked();
 }
 
 // ---- requests ----
 
-std::uint64_t AgentStandIns::open(const Endpoint& appears, const Endpoint& guest, Done done) {
+std::uint64_t AgentStandIns::open(const Endpoint& appears, const Endpoint& guest, Port port, Done done) {
   NH_BUG_IF(appears.address.family() != guest.address.family());
-  return begin({.what = What::stream, .appears = appears, .guest = guest, .done = std::move(done), .deadline = {}});
+  return begin({.what = What::stream, .appears = appears, .guest = guest, .done = std::move(done), .deadline = {}, .port = port});
 }
 
 std::uint64_t AgentStandIns::listen(Kind kind, const Endpoint& at, Done done) {
@@ -266,13 +281,14 @@ std::optional<Result<UniqueFd>> AgentStandIns::attempt_stream(Waiting& waiting, 
     const std::uint16_t port = waiting.appears.port;
     const auto range = port == 0 ? std::nullopt : port_range();
     // A range that cannot be read is taken for all ports: it is the guest's own connects that an explicit bind would hurt.
-    const bool in_range = port != 0 && (!range || (range->first <= port && port <= range->last));
+    const bool in_range = port != 0 && !waiting.bound_explicitly && (!range || (range->first <= port && port <= range->last));
     if (in_range) {
       const std::uint32_t just_this = port | static_cast<std::uint32_t>(port) << 16;
-      if (setsockopt(fd.get(), SOL_IP, ip_local_port_range, &just_this, sizeof just_this) != 0) let_port_go(waiting);
+      if (setsockopt(fd.get(), SOL_IP, ip_local_port_range, &just_this, sizeof just_this) != 0) other_way(waiting);
     }
-    auto done = bind_to(fd.get(), waiting.appears.address, in_range ? 0 : waiting.appears.port);
-    if (!done && waiting.appears.port != 0 && !in_range &&
+    const bool explicitly = waiting.appears.port != 0 && (!in_range || waiting.bound_explicitly);
+    auto done = bind_to(fd.get(), waiting.appears.address, explicitly ? port : 0);
+    if (!done && explicitly &&
         (done.error().sys_errno == EADDRINUSE || done.error().sys_errno == EACCES)) {
       waiting.bound_by_agent = true;
       ask(waiting, ticket);
@@ -280,23 +296,23 @@ std::optional<Result<UniqueFd>> AgentStandIns::attempt_stream(Waiting& waiting, 
     }
     if (done) done = begin_connect(fd.get(), waiting.guest);
     if (done) return fd;
-    if (waiting.appears.port == 0 || !port_is_taken(done.error())) return std::move(done).error();
-    let_port_go(waiting);
+    if (waiting.appears.port == 0 || !port_is_taken(done.error()) || !other_way(waiting)) return std::move(done).error();
   }
 }
 
 std::optional<Result<UniqueFd>> AgentStandIns::connect_bound(Waiting& waiting, std::uint64_t ticket, UniqueFd fd) {
   auto begun = begin_connect(fd.get(), waiting.guest);
   if (begun) return fd;
-  if (!port_is_taken(begun.error())) return std::move(begun).error();
-  let_port_go(waiting);
+  if (!port_is_taken(begun.error()) || !other_way(waiting)) return std::move(begun).error();
   return attempt_stream(waiting, ticket);
 }
 
-void AgentStandIns::let_port_go(Waiting& waiting) {
+bool AgentStandIns::other_way(Waiting& waiting) {
+  if (waiting.port == Port::must_be_kept) return !waiting.bound_by_agent && !std::exchange(waiting.bound_explicitly, true);
   waiting.appears.port = 0;
   waiting.bound_by_agent = false;
   ++counters_.port_let_go;
+  return true;
 }
 
 /// If it cannot be asked now, serve_waiting() tries again.

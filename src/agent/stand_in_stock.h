@@ -10,7 +10,9 @@
 //       thousand clients, and the guest could not dial any more.
 //   another port                                               bind, which the guest's connects never collide with
 //   below 1024, or one that a program of the guest listens on  the agent binds
-// If a port is in use (EADDRINUSE, EADDRNOTAVAIL), the stand-in keeps its address and gets any port; that is counted.
+// If a port is in use (EADDRINUSE, EADDRNOTAVAIL), the stand-in keeps its address and gets any port; that is counted. Where the
+// port must be kept (a server that the guest has dialled, which are few), it is bound explicitly then, whatever range it is of: such
+// a bind may also take over from a connection in TIME_WAIT (inet_hashtables.c __inet_check_established; RFC 6191).
 //
 // The agent is trusted less than the helper: what it hands over is checked, and is of no use but as a socket. When it is lost,
 // the stock is closed, everything that waits fails, and the state is off; what was given out lives on, and the descriptor of
@@ -45,8 +47,10 @@ class AgentStandIns final : public StandIns, private AgentListener {
   AgentStandIns& operator=(const AgentStandIns&) = delete;
   ~AgentStandIns() override;
 
-  /// Asks for the steering; once.
-  void start();
+  /// Asks for the steering; once. `dial_v4`, `dial_v6`: agent::Steer.
+  void start(const std::optional<Endpoint>& dial_v4, const std::optional<Endpoint>& dial_v6);
+  /// Instead of start(): there will be none.
+  void turn_off(const std::string& reason) { set_state(State::off, reason, {}); }
   /// A forward leads to the guest's 127.0.0.1: route_localnet is set on its TAP. open() to there asks for it by itself; who
   /// writes frames to there must ask here. Nothing is told: until it is set, the guest does not answer.
   void allow_guest_loopback();
@@ -54,7 +58,9 @@ class AgentStandIns final : public StandIns, private AgentListener {
   State state() const override { return state_; }
   std::string reason() const override;
   void on_change(std::function<void()> callback) override { on_change_ = std::move(callback); }
-  std::uint64_t open(const Endpoint& appears, const Endpoint& guest, Done done) override;
+  std::uint64_t open(const Endpoint& appears, const Endpoint& guest, Port port, Done done) override;
+  void check(std::function<void()> done) override;
+  void drop_check() override { on_checked_ = nullptr; }
   std::uint64_t listen(Kind kind, const Endpoint& at, Done done) override;
   std::uint64_t open_udp(const Endpoint& appears, const Endpoint& guest, Done done) override;
   void cancel(std::uint64_t ticket) override;
@@ -66,7 +72,9 @@ class AgentStandIns final : public StandIns, private AgentListener {
   };
   const Counters& counters() const { return counters_; }
   /// Is this family steered?
-  bool serves(Family family) const override { return state_ == State::ready && steered_[index(family)]; }
+  bool serves(Family family) const override { return state_ == State::ready && steering_.families[index(family)]; }
+  bool answers_dials(Family family) const override { return state_ == State::ready && steering_.dials[index(family)]; }
+  std::string dials_reason() const override { return steering_.dials_reason; }
   std::size_t stock(Family family) const { return stock_[index(family)].size(); }
 
  private:
@@ -77,11 +85,19 @@ class AgentStandIns final : public StandIns, private AgentListener {
     Endpoint guest;    ///< whereto it connects
     Done done;
     Instant deadline;
+    Port port = Port::may_change;
     bool asked = false;  ///< the agent was
     bool bound_by_agent = false;
+    bool bound_explicitly = false;  ///< though the port is of the guest's range
   };
   struct PortRange {
     std::uint16_t first = 0, last = 0;
+  };
+  /// By index(Family).
+  struct SteeringState {
+    std::array<bool, 2> families{}, dials{};
+    std::string dials_reason = {};
+    friend bool operator==(const SteeringState&, const SteeringState&) = default;
   };
 
   static std::size_t index(Family family) { return family == Family::v4 ? 0 : 1; }
@@ -104,10 +120,12 @@ class AgentStandIns final : public StandIns, private AgentListener {
   void fail_waiting(const Error& error, std::optional<Family> family);
   void finish(std::uint64_t ticket, Result<UniqueFd> result);
   void count(const Result<UniqueFd>& result);
-  void let_port_go(Waiting& waiting);
+  /// After EADDRINUSE or EADDRNOTAVAIL: can it go on in another way?
+  bool other_way(Waiting& waiting);
   std::optional<PortRange> port_range();
   Error not_served() const;
-  void set_state(State state, std::string reason, const std::array<bool, 2>& steered);
+  void set_state(State state, std::string reason, SteeringState steering);
+  void checked();
   void learn_of_ports(int fd);
   void arm();
 
@@ -118,7 +136,9 @@ class AgentStandIns final : public StandIns, private AgentListener {
   State state_ = State::preparing;
   std::string reason_;
   std::function<void()> on_change_;
-  std::array<bool, 2> steered_{};
+  SteeringState steering_;
+  agent::Steer wish_;
+  std::function<void()> on_checked_;
   std::array<std::vector<UniqueFd>, 2> stock_;
   std::array<std::deque<std::uint32_t>, 2> batches_;  ///< asked for, with their counts
   std::map<std::uint64_t, Waiting> waiting_;                ///< by ticket, so in their order

@@ -132,6 +132,26 @@ inline constexpr std::size_t relay_accepts = 64;                ///< clients of 
 inline constexpr std::size_t relay_waiting = 1024;              ///< clients that wait until stand-ins can be had; further ones wait in the listener's queue
 inline constexpr auto relay_accept_pause = 100ms;               ///< listeners rest when the kernel has no fd or memory left
 
+// ---- outbound connections ----
+/// The guest sends a SYN again after this time (RFC 6298 2), later after twice what it was before at most; with none in time,
+/// and the margin for a busy machine, it has given up, and so has the host's connection.
+inline constexpr auto outbound_syn_again = 1s;
+inline constexpr auto outbound_syn_margin = 100ms;
+/// A stand-in has reached the guest within this time (normally well under 1 ms), else the steering is broken. Shorter than the
+/// guest takes to send its SYN again.
+inline constexpr auto outbound_open = 250ms;
+/// Then that SYN takes the general path for so long, when it comes again; so many are kept in mind.
+inline constexpr auto outbound_avoid = 4s;
+inline constexpr std::size_t outbound_avoided = 1024;
+/// And all SYNs do until the steering is proved: again after this time, twice as long after each failure in a row, and at
+/// most so long. So many good connections in a row end the row.
+inline constexpr auto outbound_hold = 1s;
+inline constexpr auto outbound_hold_most = 60s;
+inline constexpr unsigned outbound_trusted = 16;
+
+/// --kernel-path=require: it is known within this time whether it can be had, else the start fails.
+inline constexpr auto kernel_path_wait = 8s;
+
 // ---- forwards ----
 inline constexpr std::size_t forwards = 4096;  ///< listeners of all rules, a descriptor each; a rule that does not fit is refused
 inline constexpr std::size_t udp_reverse_flows = 1024;  ///< clients in the guest of UDP reverse rules, a descriptor each; a new one's datagram is dropped and counted

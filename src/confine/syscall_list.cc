@@ -131,6 +131,10 @@ void host_sockets(Rules& rules) {
          .error = EPERM,
          .arguments = {{.index = 0, .mask = all, .value = static_cast<std::uint64_t>(family)},
                        {.index = 1, .mask = socket_type, .value = SOCK_RAW}}});
+  // a TCP connection of the guest's to the DNS forwarder
+  rules.push_back({.name = "socketpair",
+                   .arguments = {{.index = 0, .mask = all, .value = static_cast<std::uint64_t>(AF_UNIX)},
+                                 {.index = 1, .mask = socket_type, .value = static_cast<std::uint64_t>(SOCK_STREAM)}}});
   allow(rules, {"bind", "connect", "listen", "accept", "accept4", "getpeername", "shutdown",
                 "sendmmsg", "recvmmsg"});
   // how much waits to be read, to be sent, and for a window; non-blocking, where the urgent mark is; an interface by its

@@ -25,7 +25,9 @@ struct Data {
     return json;
   }
   Json operator()(const PathChanged& event) const {
-    return {{"path", std::string(path_name(event.path))}, {"reason", event.reason}};
+    return {{"direction", std::string(direction_name(event.direction))},
+            {"path", std::string(path_name(event.path))},
+            {"reason", event.reason}};
   }
   Json operator()(const LimitReached& event) const { return {{"limit", event.limit}, {"value", event.value}}; }
 };

@@ -16,7 +16,7 @@ struct RuleFailed { std::uint64_t id = 0; std::string reason; };
 struct FlowOpened { FlowRecord flow; };
 struct FlowClosed { FlowRecord flow; FlowEnd end = FlowEnd::closed; };
 /// New flows take another path from now on.
-struct PathChanged { FlowPath path = FlowPath::relay; std::string reason; };
+struct PathChanged { FlowDirection direction = FlowDirection::in; FlowPath path = FlowPath::relay; std::string reason; };
 /// A limit (base/limits.h) was reached; told once until it is left.
 struct LimitReached { std::string limit; std::uint64_t value = 0; };
 using Event = std::variant<RuleAdded, RuleRemoved, RuleFailed, FlowOpened, FlowClosed, PathChanged, LimitReached>;

@@ -31,6 +31,13 @@ struct HelperInfo {
     std::string network, gateway, dns, guest;  ///< dns is empty when names are not served
   };
 
+  /// TCP connections of the guest's.
+  struct KernelPath {
+    std::string wanted;  ///< "auto", "off", "require"
+    bool ipv4 = false, ipv6 = false;
+    std::string reason;  ///< why one of them does not take it
+  };
+
   struct Confinement {
     bool sandbox = false;
     bool seccomp = false;
@@ -50,6 +57,7 @@ struct HelperInfo {
   Numbers limits;
   Numbers counters;  ///< dotted names become nested objects: "guard.drops.arp_spoofed"
   Confinement confinement;
+  KernelPath kernel_path;
   std::vector<std::string> notes;  ///< what does not work here, and why
 };
 

@@ -26,6 +26,10 @@ struct Stats {
   std::array<std::uint64_t, paths> flows{};             ///< now, by FlowPath: a gauge
   std::array<std::uint64_t, paths> flows_opened{};      ///< since the start, by FlowPath; only grow
   std::array<std::uint64_t, ends> flows_ended{};        ///< since the start, by FlowEnd; only grow
+  /// Whether TCP connections of the guest's take the kernel path now.
+  struct {
+    bool ipv4 = false, ipv6 = false;
+  } kernel_path;
   std::vector<Use> uses;
   std::uint64_t loop_turns = 0;  ///< since the start; only grows
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "netstack/relay/outbound_tcp.h"
 #include "src/base/limits.h"
 #include "src/base/log.h"
 
@@ -82,6 +83,7 @@ ForwardEngine::ForwardEngine(Setup setup)
 ForwardEngine::~ForwardEngine() {
   if (stand_ins_) stand_ins_->on_change(nullptr);
   setup_.on_udp_goals = nullptr;
+  setup_.on_stand_ins = nullptr;
   rules_.clear();
 }
 
@@ -94,8 +96,12 @@ void ForwardEngine::confined() {
   rules_.confined();
 }
 
-void ForwardEngine::ready() {
-  if (stand_ins_) stand_ins_->start();
+void ForwardEngine::prepare_guest() {
+  if (!stand_ins_ || std::exchange(prepared_, true)) return;
+  if (setup_.use_relays)
+    stand_ins_->start(OutboundTcp::proof_address(setup_.plan, Family::v4), OutboundTcp::proof_address(setup_.plan, Family::v6));
+  else
+    stand_ins_->turn_off("--kernel-path=off");
 }
 
 void ForwardEngine::follow_ports(bool on) {
@@ -135,6 +141,7 @@ void ForwardEngine::on_path_change() {
     if (setup_.on_note) setup_.on_note(reason);
   }
   rules_.path_changed();
+  if (setup_.on_stand_ins) setup_.on_stand_ins();
 }
 
 void ForwardEngine::on_fd_limit(bool reached) {

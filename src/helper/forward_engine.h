@@ -43,11 +43,14 @@ class ForwardEngine final : private FlowObserver {
     std::uint64_t nofile;
     std::size_t general_fds;  ///< descriptors that libslirp's flows may take
     bool to_loopback = false;
+    bool use_relays = true;  ///< false: TCP takes the general path, and nothing of ours is set up in the guest for it
     std::vector<ListenFd> inherited = {};
     /// The guest addresses that UDP rules name have changed.
     std::function<void(std::vector<Address> goals)> on_udp_goals = {};
     /// What no longer works, or works again, in words for `info`. Called after ready() only.
     std::function<void(const std::string& note)> on_note = {};
+    /// Stand-ins can be had, or not any longer, or for another family.
+    std::function<void()> on_stand_ins = {};
   };
 
   explicit ForwardEngine(Setup setup);
@@ -59,14 +62,15 @@ class ForwardEngine final : private FlowObserver {
   EventBus& events() { return events_; }
   /// For the frame path.
   UdpForward& udp() { return udp_; }
-  const RelaySet& relays() const { return relays_; }
+  RelaySet& relays() { return relays_; }
+  StandIns* stand_ins() { return stand_ins_.get(); }  ///< null: there is no agent
 
   /// The TAP's addresses: clients with one of them appear as the gateway.
   void set_guest_addresses(const std::vector<Address>& addresses);
   /// No Unix socket can be made from now on.
   void confined();
-  /// The helper has told that it is ready: the guest is prepared for stand-ins now.
-  void ready();
+  /// The guest is prepared for stand-ins from now on: nobody has to wait for that. Further calls do nothing.
+  void prepare_guest();
 
   /// Of the forwards only.
   void add_to(HelperInfo& info) const;
@@ -96,6 +100,7 @@ class ForwardEngine final : private FlowObserver {
   RuleTable rules_;
   Timer relay_deadline_, accept_deadline_, udp_deadline_, udp_reverse_deadline_;
   std::string told_;  ///< the note on the path that holds
+  bool prepared_ = false;
   std::uint64_t udp_opened_ = 0;
   std::array<std::uint64_t, Stats::ends> udp_ended_{};
 };

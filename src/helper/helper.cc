@@ -65,9 +65,10 @@ Result<std::unique_ptr<Helper>> Helper::start(const Options& options, const Uniq
   NH_TRY(helper->add_forwards());
   NH_TRY(helper->open_control_socket());
   helper->watch_lifecycle();
+  NH_TRY(helper->wait_for_kernel_path());
   NH_TRY(helper->confine());
   NH_TRY(helper->tell_ready());
-  helper->forwards_->ready();
+  helper->forwards_->prepare_guest();
   if (options.personality == Personality::slirp4netns) return helper;  // its callers show every line to their users
   // Nobody has to wait for these lines.
   for (const std::string& fault : known_faults(SlirpVersion::parse(SlirpStack::library_version())))
@@ -120,9 +121,11 @@ Result<> Helper::build_stations() {
                                          .nofile = nofile_,
                                          .general_fds = general_fds,
                                          .to_loopback = options_.forward_to_loopback,
+                                         .use_relays = options_.kernel_path != KernelPath::off,
                                          .inherited = options_.listeners,
                                          .on_udp_goals = [this](std::vector<Address> goals) { bridge_->set_goals(std::move(goals)); },
-                                         .on_note = [this](const std::string& note) { forwards_note_ = note; }});
+                                         .on_note = [this](const std::string& note) { forwards_note_ = note; },
+                                         .on_stand_ins = [this] { if (outbound_) outbound_->follow(); }});
   std::optional<DnsRedirect> redirect;
   if (options_.use_dns) {
     NH_LET(dns, DnsForwarder::create(DnsSetup{.epoll = &*flows_,
@@ -138,6 +141,18 @@ Result<> Helper::build_stations() {
     output_->set_dns_redirect(*redirect);
   }
 
+  outbound_.emplace(OutboundEngine::Setup{.loop = &loop_,
+                                          .relays = &forwards_->relays(),
+                                          .stand_ins = forwards_->stand_ins(),
+                                          .sink = &*output_,
+                                          .events = &forwards_->events(),
+                                          .dns = dns_.get(),
+                                          .plan = plan,
+                                          .source_v4 = outbound_v4,
+                                          .source_v6 = outbound_v6,
+                                          .wanted = options_.kernel_path,
+                                          .general = [this](Bytes syn) { bridge_->take_back(syn); }});
+
   if (dns_) dns_deadline_ = loop_.deadline([this] { return dns_->next_deadline(); }, [this] { dns_->expire(); });
 
   TapBridge::Hooks hooks;
@@ -152,6 +167,7 @@ Result<> Helper::build_stations() {
                               .slirp = slirp_.get(),
                               .udp_forward = &forwards_->udp(),
                               .relays = &forwards_->relays(),
+                              .outbound = outbound_->tcp(),
                               .dns = dns_.get(),
                               .redirect = redirect},
                   plan,
@@ -168,6 +184,7 @@ Result<> Helper::finish_attachment() {
   if (planned_v6 && !attachment_.plan.v6) {
     // Rare enough to build again what was built for both families.
     bridge_.reset();
+    outbound_.reset();
     dns_.reset();
     forwards_.reset();
     slirp_.reset();
@@ -203,6 +220,18 @@ Result<> Helper::open_control_socket() {
   NH_LET(server, ControlServer::open(loop_, std::move(setup)));
   control_ = std::move(server);
   return Ok{};
+}
+
+// Only who asks for it waits.
+Result<> Helper::wait_for_kernel_path() {
+  if (options_.kernel_path != KernelPath::require) return Ok{};
+  forwards_->prepare_guest();
+  const Instant deadline = loop_.clock().now() + limits::kernel_path_wait;
+  const Timer wake = loop_.deadline([deadline] { return deadline; }, [] {});
+  while (!outbound_->requirement() && loop_.clock().now() < deadline && ended_by_signal_ == 0) loop_.turn(true);
+  if (ended_by_signal_ != 0) return Error{.code = Code::interrupted, .what = "waiting for the kernel path"};
+  if (auto known = outbound_->requirement()) return std::move(*known);
+  return Error{.code = Code::timeout, .what = "--kernel-path=require: no answer of the guest agent", .field = "kernel-path"};
 }
 
 void Helper::watch_lifecycle() {

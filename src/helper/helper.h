@@ -23,6 +23,7 @@
 #include "src/helper/attachment.h"
 #include "src/helper/forward_engine.h"
 #include "src/helper/options.h"
+#include "src/helper/outbound_engine.h"
 
 namespace nh {
 
@@ -50,6 +51,7 @@ class Helper {
   Result<> open_control_socket();
   void watch_lifecycle();
   void on_device_gone(const Error& error);
+  Result<> wait_for_kernel_path();
   Result<> confine();
   Result<> tell_ready();
   void on_guest_state(const TapState& state);
@@ -77,6 +79,7 @@ class Helper {
   std::unique_ptr<SlirpStack> slirp_;
   std::optional<ForwardEngine> forwards_;
   std::unique_ptr<DnsForwarder> dns_;
+  std::optional<OutboundEngine> outbound_;
   std::optional<TapBridge> bridge_;
   std::unique_ptr<ControlServer> control_;
   Watch signal_watch_, exit_watch_, sync_watch_, target_watch_;

@@ -98,6 +98,7 @@ HelperInfo Helper::info() const {
   add_bridge(info.counters, bridge_->counters(), output_->counters());
   add_guard(info.counters, *guard_);
   forwards_->add_to(info);
+  outbound_->add_to(info);
   if (dns_) add_dns(info.counters, dns_->counters());
   if (control_) {
     const HelperInfo::Numbers control = control_->numbers();
@@ -111,6 +112,7 @@ Stats Helper::stats() const {
   Stats stats;
   stats.started = started_;
   forwards_->add_to(stats);
+  outbound_->add_to(stats);
   stats.flows_of(FlowPath::libslirp) = slirp_->tcp_flows();
   const FlowLimits flows = FlowLimits::for_descriptors(nofile_);
   stats.uses.push_back({"slirp_tcp_flows", slirp_->tcp_flows(), flows.tcp});

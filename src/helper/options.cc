@@ -20,7 +20,7 @@ constexpr std::uint64_t mtu_min = 68, mtu_max = 65521;
 // The texts as CLI11 collects them; each becomes a type below.
 struct Raw {
   std::string pid, netns, userns, tap_fd, tap_socket, tap_name = "tap0";
-  std::string mtu, mac, cidr, cidr6, outbound, outbound6, api_socket, log_level;  // empty: not given
+  std::string mtu, mac, cidr, cidr6, outbound, outbound6, kernel_path, api_socket, log_level;  // empty: not given
   std::string ready_fd, exit_fd, sync_fd, bwrap_info_fd, block_fd;
   std::vector<std::string> dns, forwards;
   bool no_configure = false, leave_lo = false, no_ipv6 = false, no_dns = false;
@@ -65,6 +65,7 @@ void declare(CLI::App& app, Raw& raw) {
   flag("--allow-link-local", raw.allow_link_local, "Let 169.254.0.0/16 and fe80::/10 through");
   option("--outbound-addr", raw.outbound, "IPv4 source of outgoing connections", "ADDR|IF");
   option("--outbound-addr6", raw.outbound6, "IPv6 source of outgoing connections", "ADDR|IF");
+  option("--kernel-path", raw.kernel_path, "auto, off, or require: TCP by relays where possible, never, or always (auto)", "WAY");
 
   group = "Forward";
   option("--forward", raw.forwards, "[HOST:]PORTS[:[GUEST:]PORTS][/tcp|/udp|/both], unix:, fd:, auto or reverse:; repeatable", "RULE");
@@ -179,6 +180,12 @@ Result<> fill_reach(const Raw& raw, Options& options) {
   options.allow_link_local = raw.allow_link_local;
   options.outbound_v4 = raw.outbound;
   options.outbound_v6 = raw.outbound6;
+  if (raw.kernel_path == "off")
+    options.kernel_path = KernelPath::off;
+  else if (raw.kernel_path == "require")
+    options.kernel_path = KernelPath::require;
+  else if (!raw.kernel_path.empty() && raw.kernel_path != "auto")
+    return rule("kernel-path", "must be auto, off or require, not \"" + raw.kernel_path + "\"");
   return Ok{};
 }
 

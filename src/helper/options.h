@@ -22,6 +22,9 @@ inline constexpr unsigned default_mtu = 1500;
 /// depends on it; what a personality's defaults are, its command line has translated into the options below.
 enum class Personality : std::uint8_t { native, slirp4netns };
 
+/// Whether the guest's TCP connections take the kernel path: where it is possible, never, or always.
+enum class KernelPath : std::uint8_t { automatic, off, require };
+
 struct Options {
   Personality personality = Personality::native;
   TargetKind attach = TargetKind::pid;  ///< netns_path stands for --netns, path or fd
@@ -45,6 +48,7 @@ struct Options {
   bool allow_host_loopback = false;
   bool allow_link_local = false;
   std::string outbound_v4, outbound_v6;  ///< an address or an interface's name; empty: the kernel chooses
+  KernelPath kernel_path = KernelPath::automatic;
   bool outbound_may_come = false;        ///< the host need not have that address at the start
 
   std::vector<RuleSpec> forwards;

@@ -16,4 +16,7 @@ Result<> add_default_route(NlSocket& netlink, int ifindex, const Address& gatewa
 /// did not.
 Result<> wait_until_local(NlSocket& netlink, const Address& address);
 
+/// The interface by which packets to this address leave now.
+Result<int> interface_towards(NlSocket& netlink, const Address& address);
+
 }  // namespace nh

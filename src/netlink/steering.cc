@@ -135,6 +135,23 @@ Result<> look_and_clean(NlSocket& netlink, const std::set<std::string>& living, 
 
 // ---- nf_tables ----
 
+/// Goes on for TCP with SYN and without ACK (RFC 9293 3.1).
+void ask_for_syn(nft::Expressions& e) {
+  constexpr std::uint32_t syn = 0x02, syn_ack = 0x12;
+  e.load_transport();
+  e.equal(IPPROTO_TCP);
+  e.load_tcp_flags();
+  e.bits(syn_ack, 0);
+  e.equal(syn);
+}
+
+void forget_connection(nft::Expressions& e, const SteeringBits& bits) {
+  e.load_connection_mark();
+  e.bits(~bits.connection, 0);
+  e.store_connection_mark();
+  e.accept();
+}
+
 void fill_out(nft::Batch& batch, const SteeringBits& bits) {
   batch.add_chain("out", nft::Batch::Hook::output);
   batch.add_rule("out", "meta mark and ct mark set", [&](nft::Expressions& e) {
@@ -153,14 +170,9 @@ void fill_out(nft::Batch& batch, const SteeringBits& bits) {
     e.equal(bits.connection);
   };
   batch.add_rule("out", "ct mark and tcp flags", [&](nft::Expressions& e) {
-    constexpr std::uint32_t syn = 0x02, syn_ack = 0x12;  // RFC 9293 3.1
     ask_connection(e);
-    e.load_transport();
-    e.equal(IPPROTO_TCP);
-    e.load_tcp_flags();
-    e.bits(syn_ack, 0);
-    e.equal(syn);
-    e.accept();
+    ask_for_syn(e);
+    forget_connection(e, bits);
   });
   batch.add_rule("out", "ct mark and meta mark set", [&](nft::Expressions& e) {
     ask_connection(e);
@@ -185,13 +197,21 @@ void fill_pre(nft::Batch& batch, Family family, const SteeringBits& bits, int ta
     e.bits(~bits.to_stand_in, bits.to_stand_in);
     e.store_mark();
   });
-  batch.add_rule("pre", "meta iif and ct mark", [&](nft::Expressions& e) {
+  const auto ask_behind = [&](nft::Expressions& e) {
     e.load_input_interface();
     e.not_equal(static_cast<std::uint32_t>(tap));
     e.not_equal(lo_index);
     e.load_connection_mark();
     e.bits(bits.connection, 0);
     e.equal(bits.connection);
+  };
+  batch.add_rule("pre", "meta iif, ct mark and tcp flags", [&](nft::Expressions& e) {
+    ask_behind(e);
+    ask_for_syn(e);
+    forget_connection(e, bits);
+  });
+  batch.add_rule("pre", "meta iif and ct mark", [&](nft::Expressions& e) {
+    ask_behind(e);
     e.load_mark();
     e.bits(~bits.to_stand_in, bits.to_stand_in);
     e.store_mark();

@@ -9,12 +9,15 @@
 //   nf_tables     chain out, type route, at output:
 //                   mark & L                            -> connection mark |= C, done
 //                   connection mark has C:
-//                     TCP with SYN and without ACK      -> done: the guest's own SYN is for the TAP
+//                     TCP with SYN and without ACK      -> connection mark &= ~C, done: the guest's own SYN is for the TAP, and
+//                                                          whatever carries its connection then begins afresh
 //                     everything else                   -> mark |= M, so it is routed anew and finds lo
 //                 chain pre, at prerouting:
 //                   from the TAP, source one of the TAP's addresses, belongs to a transparent socket -> mark |= M
 //                     (a stray segment that was written back into the TAP)
-//                   neither from the TAP nor from lo, connection mark has C -> mark |= M (answers from behind the guest)
+//                   neither from the TAP nor from lo, connection mark has C (what comes from behind the guest):
+//                     TCP with SYN and without ACK      -> connection mark &= ~C, done
+//                     everything else                   -> mark |= M
 // ICMP errors about such a connection carry its connection mark, and are steered like it.
 // M, C and L are neighbouring bits that no rule of the guest uses, set by "or" and tested by mask. The name of the nf_tables
 // table, which has an owner and so goes with its socket, claims the number T: rules and routes of our protocol number whose

@@ -36,7 +36,7 @@ struct StandInLab {
         loop, [](const TapState&) {}, [this](const Error& error) { deaths.push_back(error); });
     link->on_note([this](const std::string& text) { notes.push_back(text); });
     stand_ins.emplace(loop, *link);
-    stand_ins->start();
+    stand_ins->start({}, {});
   }
 
   void expect_ready() {
@@ -46,7 +46,7 @@ struct StandInLab {
 
   Result<UniqueFd> open(const Endpoint& appears, const Endpoint& to) {
     std::optional<Result<UniqueFd>> result;
-    stand_ins->open(appears, to, [&](Result<UniqueFd> made) { result.emplace(std::move(made)); });
+    stand_ins->open(appears, to, StandIns::Port::may_change, [&](Result<UniqueFd> made) { result.emplace(std::move(made)); });
     EXPECT(until(loop, [&] { return result.has_value(); }));
     return std::move(*result);
   }

@@ -101,7 +101,9 @@ struct FakeStandIns final : StandIns {
   State state() const override { return now; }
   std::string reason() const override { return now == State::off ? "the agent is lost" : ""; }
   void on_change(std::function<void()>) override {}
-  std::uint64_t open(const Endpoint&, const Endpoint&, Done) override { return 0; }
+  void check(std::function<void()>) override {}
+  void drop_check() override {}
+  std::uint64_t open(const Endpoint&, const Endpoint&, Port, Done) override { return 0; }
   std::uint64_t listen(Kind kind, const Endpoint& at, Done done) override {
     asked.emplace(++last, Asked{kind, at, std::move(done)});
     return last;

@@ -28,7 +28,13 @@ class FakeStandIns final : public StandIns {
   State state() const override { return present; }
   std::string reason() const override { return {}; }
   void on_change(std::function<void()>) override {}
-  std::uint64_t open(const Endpoint& from, const Endpoint& to, Done done) override {
+  bool answers_dials(Family) const override { return present == State::ready && dials; }
+  void check(std::function<void()> done) override { checks.push_back(std::move(done)); }
+  void drop_check() override { checks.clear(); }
+  void end_check() {
+    for (const auto& done : std::exchange(checks, {})) done();
+  }
+  std::uint64_t open(const Endpoint& from, const Endpoint& to, Port, Done done) override {
     appears.push_back(from);
     if (present == State::off) {
       done(Error{.code = Code::gone, .what = "off"});
@@ -71,6 +77,8 @@ class FakeStandIns final : public StandIns {
   };
   State present = State::ready;
   bool later = false;
+  bool dials = true;
+  std::vector<std::function<void()>> checks;
   int error = 0;  // what each answer is, if it is not 0
   std::map<std::uint64_t, Waiting> waiting;
   std::size_t cancelled = 0;

@@ -22,7 +22,9 @@ struct FakeStandIns final : StandIns {
   State state() const override { return State::ready; }
   std::string reason() const override { return {}; }
   void on_change(std::function<void()>) override {}
-  std::uint64_t open(const Endpoint&, const Endpoint&, Done) override { return 0; }
+  void check(std::function<void()>) override {}
+  void drop_check() override {}
+  std::uint64_t open(const Endpoint&, const Endpoint&, Port, Done) override { return 0; }
   std::uint64_t listen(Kind, const Endpoint&, Done) override { return 0; }
   std::uint64_t open_udp(const Endpoint& appears, const Endpoint& guest, Done done) override {
     asked.push_back({appears, guest, std::move(done)});
