@@ -119,7 +119,8 @@ void OutboundTcp::take_early(const Packet& segment, Relay& relay) {
 std::uint64_t* OutboundTcp::general_reason(const Packet& syn) {
   const Family family = syn.source.family();
   if (!setup_.stand_ins->answers_dials(family)) return &counters_.not_ready;
-  if (trust(family).lost || is_avoided(syn)) return &counters_.untrusted;
+  if (trust(family).lost) return &counters_.untrusted;
+  if (is_general(syn)) return &counters_.repeated;
   if (asks_for_more(syn)) return &counters_.options;
   if (syn.source.is_link_local() || syn.destination.is_link_local()) return &counters_.link_local;
   return nullptr;
@@ -127,7 +128,10 @@ std::uint64_t* OutboundTcp::general_reason(const Packet& syn) {
 
 bool OutboundTcp::to_general(const Packet& syn, std::uint64_t& counter) {
   ++counter;
-  if (!setup_.required) return false;
+  if (!setup_.required) {
+    remember_general({syn.from(), syn.to()}, sequence_of(syn));
+    return false;
+  }
   tell_guest(syn, ECONNREFUSED);
   return true;
 }
@@ -203,8 +207,11 @@ void OutboundTcp::answered(Relay& relay, Result<UniqueFd> stand_in) {
   }
   ++counters_.no_stand_in;
   Dial dial = forget(dials_.find(&relay));
+  const Ends ends{relay.start().guest, relay.start().appears};
+  const std::uint32_t isn = relay.start().guest_isn;
   setup_.relays->fail(relay, end_of(stand_in.error()));
   if (setup_.required || !setup_.general) return tell_guest(std::move(dial.syn), ECONNREFUSED);
+  remember_general(ends, isn);
   setup_.general(dial.syn);
 }
 
@@ -290,23 +297,31 @@ void OutboundTcp::broken(Dials::iterator at) {
   const Relay::Start start = relay.start();
   const std::uint64_t ticket = relay.ticket();
   forget(at);
-  if (avoided_.size() >= limits::outbound_avoided) avoided_.pop_front();
-  avoided_.push_back({.guest = start.guest,
-                      .dialled = start.appears,
-                      .isn = start.guest_isn,
-                      .until = setup_.clock->now() + limits::outbound_avoid});
+  remember_general({start.guest, start.appears}, start.guest_isn);
   if (ticket != 0) setup_.stand_ins->cancel(ticket);
   setup_.relays->fail(relay, FlowEnd::failed);
   distrust(start.guest.address.family());
 }
 
-bool OutboundTcp::is_avoided(const Packet& syn) {
-  if (avoided_.empty()) return false;
+std::size_t OutboundTcp::EndsHash::operator()(const Ends& ends) const noexcept {
+  return std::hash<Endpoint>()(ends.first) * 31 + std::hash<Endpoint>()(ends.second);
+}
+
+void OutboundTcp::remember_general(const Ends& ends, std::uint32_t isn) {
   const Instant now = setup_.clock->now();
-  while (!avoided_.empty() && avoided_.front().until <= now) avoided_.pop_front();
-  return std::any_of(avoided_.begin(), avoided_.end(), [&syn](const Avoided& one) {
-    return one.isn == sequence_of(syn) && one.guest == syn.from() && one.dialled == syn.to();
-  });
+  const auto [at, is_new] = general_.insert_or_assign(ends, GeneralSyn{.isn = isn, .until = now + limits::outbound_general_syn});
+  if (!is_new) return;
+  general_order_.push_back(ends);
+  while (general_order_.size() > limits::outbound_general_syns || general_.at(general_order_.front()).until <= now) {
+    general_.erase(general_order_.front());
+    general_order_.pop_front();
+  }
+}
+
+bool OutboundTcp::is_general(const Packet& syn) {
+  if (general_.empty()) return false;
+  const auto found = general_.find({syn.from(), syn.to()});
+  return found != general_.end() && found->second.isn == sequence_of(syn) && found->second.until > setup_.clock->now();
 }
 
 void OutboundTcp::distrust(Family family) {

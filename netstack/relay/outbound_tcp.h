@@ -18,7 +18,7 @@
 // not speak (MPTCP, TCP-MD5, TCP-AO), its addresses are link-local, or no descriptor is left. A stand-in that does not get
 // through within limits::outbound_open means that the steering is broken: the host's connection is reset, the next copy of the
 // SYN takes the general path, and so do all SYNs of the family until the steering is repaired and proved (StandIns::check);
-// after each failure in a row they stay there longer.
+// after each failure in a row they stay there longer. Copies of a SYN go the way of the first.
 //
 // Ownership: owns no socket (RelaySet does); what the setup points to must outlive it, and all its flows must end before it dies
 // or with it. Single-threaded; neither sleeps nor blocks. Memory: a connection under way costs its SYN's frame and two small
@@ -101,7 +101,7 @@ class OutboundTcp final : public Relay::Waiter {
     std::uint64_t superseded = 0;   ///< ended by a new SYN with their addresses
     std::uint64_t broken = 0;       ///< stand-ins that did not get through
     // SYNs for the general path (if the kernel path is required: refused), by the reason
-    std::uint64_t not_ready = 0, untrusted = 0, options = 0, link_local = 0, no_descriptor = 0, no_stand_in = 0;
+    std::uint64_t not_ready = 0, untrusted = 0, repeated = 0, options = 0, link_local = 0, no_descriptor = 0, no_stand_in = 0;
   };
   const Counters& counters() const { return counters_; }
   std::size_t under_way() const { return dials_.size(); }
@@ -117,11 +117,14 @@ class OutboundTcp final : public Relay::Waiter {
     bool opening = false;  ///< the host is connected, the stand-in is on its way
   };
   using Dials = std::unordered_map<Relay*, Dial>;
-  /// A SYN that is not to try again.
-  struct Avoided {
-    Endpoint guest, dialled;
+  /// A connection of the general path that may not be open yet.
+  struct GeneralSyn {
     std::uint32_t isn;
     Instant until;
+  };
+  using Ends = std::pair<Endpoint, Endpoint>;  ///< guest's, dialled
+  struct EndsHash {
+    std::size_t operator()(const Ends& ends) const noexcept;
   };
   struct Trust {
     bool lost = false;
@@ -144,7 +147,8 @@ class OutboundTcp final : public Relay::Waiter {
   void distrust(Family family);
   void check();
   void checked();
-  bool is_avoided(const Packet& syn);
+  void remember_general(const Ends& ends, std::uint32_t isn);
+  bool is_general(const Packet& syn);
   Trust& trust(Family family) { return trust_[family == Family::v4 ? 0 : 1]; }
   const Trust& trust(Family family) const { return trust_[family == Family::v4 ? 0 : 1]; }
 
@@ -152,7 +156,8 @@ class OutboundTcp final : public Relay::Waiter {
   std::array<std::optional<Endpoint>, 2> proofs_;
   Dials dials_;
   std::set<std::pair<Instant, Relay*>> deadlines_;
-  std::deque<Avoided> avoided_;
+  std::unordered_map<Ends, GeneralSyn, EndsHash> general_;
+  std::deque<Ends> general_order_;  ///< oldest first; each is in general_
   std::array<Trust, 2> trust_;
   bool checking_ = false;
   Instant check_at_ = Instant::max();

@@ -140,9 +140,10 @@ inline constexpr auto outbound_syn_margin = 100ms;
 /// A stand-in has reached the guest within this time (normally well under 1 ms), else the steering is broken. Shorter than the
 /// guest takes to send its SYN again.
 inline constexpr auto outbound_open = 250ms;
-/// Then that SYN takes the general path for so long, when it comes again; so many are kept in mind.
-inline constexpr auto outbound_avoid = 4s;
-inline constexpr std::size_t outbound_avoided = 1024;
+/// A SYN that took the general path, or is to, does so whenever it comes again: known for so long after it was last seen (with
+/// tcp_syn_retries 6 a connect takes 127 s), and so many at once; of more the oldest are forgotten.
+inline constexpr auto outbound_general_syn = 130s;
+inline constexpr std::size_t outbound_general_syns = 4096;
 /// And all SYNs do until the steering is proved: again after this time, twice as long after each failure in a row, and at
 /// most so long. So many good connections in a row end the row.
 inline constexpr auto outbound_hold = 1s;

@@ -81,6 +81,7 @@ void OutboundEngine::add_to(HelperInfo& info) const {
   numbers.emplace_back("outbound.broken", outbound.broken);
   numbers.emplace_back("outbound.general.not_ready", outbound.not_ready);
   numbers.emplace_back("outbound.general.untrusted", outbound.untrusted);
+  numbers.emplace_back("outbound.general.repeated", outbound.repeated);
   numbers.emplace_back("outbound.general.options", outbound.options);
   numbers.emplace_back("outbound.general.link_local", outbound.link_local);
   numbers.emplace_back("outbound.general.no_descriptor", outbound.no_descriptor);
