@@ -77,7 +77,7 @@ void Relay::connected() {
     set_.own(*this);
   }
   set_.opened(*this);
-  waiter_->flow_open(*this);
+  if (waiter_ != nullptr) waiter_->flow_open(*this);
   visit();
 }
 
@@ -175,7 +175,7 @@ bool Relay::last_bytes_move() {
 }
 
 void Relay::finish_unopened(Side side, int error, FlowEnd end) {
-  waiter_->flow_failed(*this, side, error);
+  if (waiter_ != nullptr) waiter_->flow_failed(*this, side, error);
   set_.ended(*this, end);
 }
 

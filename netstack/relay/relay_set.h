@@ -58,6 +58,7 @@ class RelaySet {
 
   /// A flow begins, with its `side`'s socket: connected, or its connect(2) begun. nullptr: out of epoll watches or memory; the
   /// socket is reset. The relay is valid until its waiter is told of its end, or join() or fail() is called.
+  /// `waiter` may be null for a flow that is joined at once.
   enum class First : std::uint8_t { connected, dialling };
   Relay* begin(const Relay::Start& start, Relay::Side side, UniqueFd socket, Relay::Waiter* waiter, First first = First::connected);
   /// Told to the waiter if the flow ends before join() or fail().
