@@ -105,6 +105,7 @@ void remove_rule(NlSocket& netlink, rtnl_rule* rule) {
 struct Present {
   std::vector<MarkUse> marks;
   std::set<std::uint32_t> tables;  ///< in use by others
+  std::set<std::string> names;     ///< of nf_tables tables
 };
 
 bool is_ours(rtnl_rule* rule) {
@@ -112,16 +113,30 @@ bool is_ours(rtnl_rule* rule) {
   return rtnl_rule_get_protocol(rule, &protocol) == 0 && protocol == Steering::protocol;
 }
 
-/// Looks at the rules of both families, and removes what killed helpers left.
-Result<> look_and_clean(NlSocket& netlink, const std::set<std::string>& living, Present& present) {
+/// The names of both families' nf_tables tables.
+Result<std::set<std::string>> living_tables(NlSocket& nftables) {
+  std::set<std::string> living;
+  for (const Family family : families) {
+    NH_LET(names, nft::table_names(nftables, family));
+    living.insert(names.begin(), names.end());
+  }
+  return living;
+}
+
+/// Looks at the rules of both families, and removes what killed helpers left. A helper that is starting now makes its table
+/// before its rule: of a rule that is listed here the table is there, unless its owner is gone.
+Result<Present> look_and_clean(NlSocket& netlink, NlSocket& nftables) {
   nl_cache* found = nullptr;
   NH_TRY(netlink.check(rtnl_rule_alloc_cache(netlink.get(), AF_UNSPEC, &found), "listing rules"));
   const NlCache rules(found);
+  Present present;
+  NH_LET(living, living_tables(nftables));
+  present.names = std::move(living);
   for (nl_object* object = nl_cache_get_first(found); object != nullptr; object = nl_cache_get_next(object)) {
     auto* rule = reinterpret_cast<rtnl_rule*>(object);
     const std::uint32_t table = rtnl_rule_get_table(rule);
     const bool ours = is_ours(rule);
-    if (ours && !living.contains(nft_name(table))) {
+    if (ours && !present.names.contains(nft_name(table))) {
       remove_rule(netlink, rule);
       remove_route(netlink, rtnl_rule_get_family(rule) == AF_INET6 ? Family::v6 : Family::v4, table);
       continue;
@@ -130,7 +145,7 @@ Result<> look_and_clean(NlSocket& netlink, const std::set<std::string>& living, 
     const std::uint32_t mark = rtnl_rule_get_mark(rule), mask = rtnl_rule_get_mask(rule);
     if (mark != 0 || mask != 0) present.marks.push_back({.mark = mark, .mask = mask, .ours = ours});
   }
-  return Ok{};
+  return present;
 }
 
 // ---- nf_tables ----
@@ -259,33 +274,43 @@ void Steering::undo(Family family) {
 }
 
 Result<Steering> Steering::set_up(NlSocket& route, NlSocket& nftables, int tap, std::span<const Address> addresses) {
-  Present present;
-  std::set<std::string> living;
-  for (const Family family : families) {
-    auto names = nft::table_names(nftables, family);
-    if (!names) return std::move(names).error();
-    living.insert(names->begin(), names->end());
+  Error taken{.code = Code::exhausted, .what = "no number for a routing table is left"};
+  // Of helpers that start in the same moment one gets the number; the others look again, and see it.
+  for (std::uint32_t tries = 0; tries < limits::steering_tables; ++tries) {
+    auto made = set_up_once(route, nftables, tap, addresses);
+    if (made || made.error().code != Code::in_use) return made;
+    taken = std::move(made).error();
   }
-  NH_TRY(look_and_clean(route, living, present));
+  return taken;
+}
+
+Result<Steering> Steering::set_up_once(NlSocket& route, NlSocket& nftables, int tap, std::span<const Address> addresses) {
+  NH_LET(present, look_and_clean(route, nftables));
   const auto bits = choose_bits(present.marks);
   if (!bits)
     return Error{.code = Code::exhausted, .what = "no three neighbouring bits of the mark are left by the guest's rules"};
 
   Steering steering(route, nftables, *bits);
+  // Nothing is there to be taken back yet.
+  steering.refused_.fill(Error{.code = Code::exhausted, .what = "no number for a routing table is left"});
   for (std::uint32_t i = 0; i < limits::steering_tables && steering.table_ == 0; ++i) {
     const std::uint32_t number = first_table + i;
-    if (!present.tables.contains(number) && !living.contains(nft_name(number))) steering.table_ = number;
+    if (!present.tables.contains(number) && !present.names.contains(nft_name(number))) steering.table_ = number;
   }
-  if (steering.table_ == 0) {
-    steering.refused_.fill(Error{.code = Code::exhausted, .what = "no number for a routing table is left"});
-    return *steering.refusal(Family::v4);
-  }
+  if (steering.table_ == 0) return *steering.refusal(Family::v4);
   for (std::size_t i = 0; i < families.size(); ++i) {
+    // All or nothing: what fails here has left nothing.
     auto claimed = steering.claim(families[i], tap, addresses);
-    if (claimed) claimed = steering.set_up_family(families[i]);
-    if (claimed) continue;
-    steering.undo(families[i]);
-    steering.refused_[i] = std::move(claimed).error();
+    if (!claimed) {
+      // The kernel says EPERM of another's table (nf_tables_api.c nft_table_lookup), as it does to whoever has no right at all.
+      const auto living = living_tables(nftables);
+      if (living && living->contains(nft_name(steering.table_)) && !steering.has(Family::v4))
+        return Error{.code = Code::in_use, .what = "another helper has just taken the number of a routing table"};
+    } else {
+      claimed = steering.set_up_family(families[i]);
+      if (!claimed) steering.undo(families[i]);
+    }
+    steering.refused_[i] = claimed ? std::nullopt : std::optional<Error>(std::move(claimed).error());
   }
   if (!steering.has(Family::v4) && !steering.has(Family::v6)) return *steering.refusal(Family::v4);
   return steering;

@@ -21,7 +21,8 @@
 // ICMP errors about such a connection carry its connection mark, and are steered like it.
 // M, C and L are neighbouring bits that no rule of the guest uses, set by "or" and tested by mask. The name of the nf_tables
 // table, which has an owner and so goes with its socket, claims the number T: rules and routes of our protocol number whose
-// table has no such name are what a killed helper left, and are removed. Several helpers can steer in one namespace.
+// table has no such name are what a killed helper left, and are removed. Several helpers can steer in one namespace, and start
+// in the same moment: who finds that the number was taken meanwhile looks again.
 //
 // Needs CAP_NET_ADMIN; everything that blocks is bounded by limits::nftables_answer.
 #pragma once
@@ -85,6 +86,8 @@ class Steering {
 
  private:
   Steering(NlSocket& route, NlSocket& nftables, const SteeringBits& bits) : route_(&route), nft_(&nftables), bits_(bits) {}
+  /// in_use: another helper was faster.
+  static Result<Steering> set_up_once(NlSocket& route, NlSocket& nftables, int tap, std::span<const Address> addresses);
   Result<> claim(Family family, int tap, std::span<const Address> addresses);
   Result<> set_up_family(Family family);
   void undo(Family family);

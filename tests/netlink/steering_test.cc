@@ -6,6 +6,7 @@
 #include <net/if.h>
 
 #include <algorithm>
+#include <set>
 
 #include "src/netlink/link.h"
 #include "src/netlink/nftables.h"
@@ -144,6 +145,53 @@ TEST_CASE("marks and tables that the guest uses, and those of another helper, ar
           const Steering second = EXPECT_OK(Steering::set_up(*lab.route, nft, 8, {}));
           EXPECT((second.bits().to_stand_in | second.bits().connection | second.bits().stand_in) == 7u << 24);
           EXPECT(second.table() == Steering::first_table + 2);
+        }) == "");
+}
+
+TEST_CASE("helpers that start in the same moment all steer, each with a table of its own") {
+  test::require_namespaces();
+  CHECK(in_child([] {
+          constexpr std::size_t helpers = 6;
+          Lab lab;
+          const std::string before = everything();
+          test::Pipe go, done, end;
+          std::vector<pid_t> pids;
+          for (std::size_t i = 0; i < helpers; ++i) {
+            pids.push_back(fork());
+            if (pids.back() != 0) continue;
+            auto route = EXPECT_OK(NlSocket::connect());
+            auto nft = EXPECT_OK(NlSocket::connect(NETLINK_NETFILTER));
+            go.write_end.reset();
+            end.write_end.reset();
+            char byte = 0;
+            if (read(go.read_end.get(), &byte, 1) != 0) _exit(1);  // the end of the pipe: all at once
+            auto steering = Steering::set_up(route, nft, Lab::tap, tap_addresses);
+            const bool whole = steering && steering->has(Family::v4) && steering->has(Family::v6);
+            byte = whole ? static_cast<char>(steering->table() - Steering::first_table) : char{-1};
+            if (write(done.write_end.get(), &byte, 1) != 1) _exit(1);
+            if (read(end.read_end.get(), &byte, 1) != 0) _exit(1);
+            // Nobody has taken anything of another's away.
+            const auto missing = whole ? steering->repair() : Result<std::vector<std::string>>(std::vector<std::string>{});
+            _exit(missing && missing->empty() ? 0 : 2);
+          }
+          go.write_end.reset();
+          std::set<int> numbers;
+          for (std::size_t i = 0; i < helpers; ++i) {
+            char number = 0;
+            EXPECT(read(done.read_end.get(), &number, 1) == 1);
+            EXPECT(number >= 0 && number < static_cast<char>(helpers));
+            numbers.insert(number);
+          }
+          EXPECT(numbers.size() == helpers);
+          end.write_end.reset();
+          for (const pid_t pid : pids) {
+            int status = 0;
+            EXPECT(waitpid(pid, &status, 0) == pid);
+            EXPECT(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+          }
+          // They left without a word: their successor cleans up.
+          { const Steering successor = lab.set_up(); }
+          EXPECT(everything() == before);
         }) == "");
 }
 
