@@ -300,8 +300,8 @@ void rule_commands(std::vector<Malformed>& all) {
   all.push_back({command("forward.remove", {{"ids", "[7]"}, {"id", "7"}}), "id", "cannot stand beside ids"});
   all.push_back({command("flow.kill", {}), "id", "is missing"});
   all.push_back({command("flow.kill", {{"id", "7"}}), "id", "there is no flow 7"});
-  all.push_back({command("flow.list", {{"limit", "0"}}), "limit", "from 1 to 1000"});
-  all.push_back({command("flow.list", {{"limit", "1001"}}), "limit", "from 1 to 1000"});
+  all.push_back({command("flow.list", {{"limit", "0"}}), "limit", "from 1 to 150"});
+  all.push_back({command("flow.list", {{"limit", "151"}}), "limit", "from 1 to 150"});
   for (const std::string value : {"null", "true", "\"rule_added\"", "{}"})
     all.push_back({command("events.subscribe", {{"events", value}}), "events", "must be an array"});
   all.push_back({command("events.subscribe", {{"events", "[\"rule_added\",\"x\"]"}}), "events[1]", "there are only rule_added"});
