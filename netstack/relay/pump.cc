@@ -89,6 +89,8 @@ Pump::Moved Pump::move(PumpStore& store, const Source& source, int sink, std::si
 
 Pump::Step Pump::push_held(PumpStore& store, int sink) {
   if (pipe_ != nullptr) {
+    // SPLICE_F_NONBLOCK is about the pipe alone (fs/splice.c splice_to_socket, net/ipv4/tcp.c tcp_splice_read).
+    if (may_block(sink)) return {.outcome = Outcome::sink_failed, .error = EPROTO};
     const ssize_t sent = splice(pipe_->out.get(), nullptr, sink, nullptr, pipe_->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (sent <= 0) return Step::sink_stopped();
     pipe_->held -= static_cast<std::size_t>(sent);
@@ -151,6 +153,7 @@ Pump::Step Pump::copy_without_holding(PumpStore& store, const Source& source, in
 }
 
 Pump::Step Pump::splice_on(PumpStore& store, const Source& source, int sink) {
+  if (may_block(source.fd)) return {.outcome = Outcome::source_failed, .error = EPROTO};
   pipe_ = store.take_pipe();
   if (pipe_ == nullptr) {
     bulk_ = false;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "netstack/relay/stream_socket.h"
 
+#include <fcntl.h>
 #include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -48,6 +49,11 @@ std::size_t unsent(int fd) {
 bool at_urgent_mark(int fd) {
   int at_mark = 0;
   return ioctl(fd, SIOCATMARK, &at_mark) == 0 && at_mark != 0;
+}
+
+bool may_block(int fd) {
+  const int flags = fcntl(fd, F_GETFL);
+  return flags < 0 || (flags & O_NONBLOCK) == 0;
 }
 
 void reset(UniqueFd fd) {

@@ -23,6 +23,10 @@ int take_error(int fd);
 std::size_t unsent(int fd);
 /// Whether the next byte to read is the urgent one (sockatmark(3)).
 bool at_urgent_mark(int fd);
+/// Whether calls without a MSG_DONTWAIT of their own (splice, connect, accept) may wait for ever. A socket's O_NONBLOCK is
+/// shared with whoever has a duplicate, as the guest agent has of what it made; asked just before, so that a duplicate's owner
+/// who means harm has only the moment in between.
+bool may_block(int fd);
 /// Closes so that the peer sees a reset (socket(7), SO_LINGER); a Unix peer sees the end.
 void reset(UniqueFd fd);
 /// Our end of it; nullopt for a Unix socket.

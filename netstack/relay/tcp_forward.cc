@@ -71,6 +71,7 @@ class TcpForward::Listener final : public EpollSet::Handler {
   void on_ready(int, std::uint32_t events) override {
     // Also while nobody is accepted: a hang-up cannot be left unwatched in any other way.
     if ((events & (EPOLLERR | EPOLLHUP)) != 0) return die("it listens no longer");
+    if (may_block(fd_.get())) return die("somebody who shares its socket has made it wait");
     for (std::size_t i = 0; i < limits::relay_accepts && !owner_.paused_; ++i)
       if (!accept_one()) break;
     if (!owner_.paused_ || dead_) return;

@@ -12,6 +12,7 @@
 #include <numeric>
 #include <charconv>
 
+#include "netstack/relay/stream_socket.h"
 #include "src/base/limits.h"
 
 namespace nh {
@@ -29,9 +30,7 @@ Error out_of_descriptors() {
 Result<> check_socket(int fd, int protocol, bool listens = false) {
   int found = 0;
   socklen_t size = sizeof found;
-  const int flags = fcntl(fd, F_GETFL);
-  if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &found, &size) == 0 && found == protocol && flags >= 0 &&
-      (flags & O_NONBLOCK) != 0) {
+  if (getsockopt(fd, SOL_SOCKET, SO_PROTOCOL, &found, &size) == 0 && found == protocol && !may_block(fd)) {
     size = sizeof found;
     if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &found, &size) == 0 && (found != 0) == listens) return Ok{};
   }
@@ -46,6 +45,9 @@ Result<> bind_to(int fd, const Address& address, std::uint16_t port) {
 }
 
 Result<> begin_connect(int fd, const Endpoint& guest) {
+  // It may have been in the stock for long.
+  if (may_block(fd))
+    return Error{.code = Code::invalid, .sys_errno = 0, .what = "the guest agent has made a stand-in wait"};
   const SockAddr name(guest);
   if (connect(fd, name.get(), name.length) == 0 || errno == EINPROGRESS) return Ok{};
   return sys_error("connecting to " + guest.text());

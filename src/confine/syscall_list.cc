@@ -93,16 +93,20 @@ void runtime(Rules& rules, const SyscallSubjects& subjects) {
 #endif
 }
 
-// What both do with descriptors that are open.
-void descriptors(Rules& rules) {
+// What both do with descriptors that are open; the status flags `kept_status` can be set, and never taken away.
+void descriptors(Rules& rules, std::uint64_t kept_status) {
   allow(rules, {"read", "readv", "write", "writev", "close", "poll", "ppoll", "ppoll_time64"});
   allow(rules,
         {"sendto", "sendmsg", "recvfrom", "recvmsg", "getsockname", "getsockopt", "setsockopt"});
-  for (const int command : {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC})
-    for (const char* name : {"fcntl", "fcntl64"})
+  for (const char* name : {"fcntl", "fcntl64"}) {
+    for (const int command : {F_GETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC})
       rules.push_back(
           {.name = name,
            .arguments = {{.index = 1, .mask = all, .value = static_cast<std::uint64_t>(command)}}});
+    SyscallRule status{.name = name, .arguments = {{.index = 1, .mask = all, .value = F_SETFL}}};
+    if (kept_status != 0) status.arguments.push_back({.index = 2, .mask = kept_status, .value = kept_status});
+    rules.push_back(std::move(status));
+  }
 }
 
 void allow_socket(Rules& rules, int family, int type) {
@@ -196,7 +200,7 @@ void agent_end(Rules& rules, const SyscallSubjects& subjects) {
 Rules helper_syscalls(const SyscallSubjects& subjects) {
   Rules rules;
   runtime(rules, subjects);
-  descriptors(rules);
+  descriptors(rules, 0);
   host_sockets(rules);
   main_loop(rules);
   resolver_configuration(rules);
@@ -218,7 +222,8 @@ void guest_sockets(Rules& rules) {
 Rules agent_syscalls(const SyscallSubjects& subjects) {
   Rules rules;
   runtime(rules, subjects);
-  descriptors(rules);
+  // The helper has duplicates of its sockets, and is not to be made to wait by them.
+  descriptors(rules, O_NONBLOCK);
   guest_sockets(rules);
   // What it did to the guest's /proc/sys is taken back if the helper dies while it starts; behind
   // the empty root that finds nothing, and must not keep the rest from being taken back.

@@ -211,6 +211,11 @@ TEST_CASE("ioctl and fcntl are those that are listed", "[seccomp]") {
     CHECK(helper_answers(SYS_ioctl, {-1, request}) == killed);
   CHECK(helper_answers(SYS_fcntl, {2, F_GETFD}) == 0);
   CHECK(helper_answers(SYS_fcntl, {2, F_SETOWN}) == killed);
+  // Status flags are those of every duplicate: what the agent made must not become a trap for the helper.
+  CHECK(agent_answers(SYS_fcntl, {-1, F_SETFL, O_NONBLOCK}) == EBADF);
+  CHECK(agent_answers(SYS_fcntl, {-1, F_SETFL, O_NONBLOCK | O_RDWR}) == EBADF);
+  CHECK(agent_answers(SYS_fcntl, {-1, F_SETFL, O_RDWR}) == killed);
+  CHECK(agent_answers(SYS_ioctl, {-1, FIONBIO}) == killed);
 }
 
 TEST_CASE("signals go to the agent, to end it, and to ourselves", "[seccomp]") {

@@ -2,6 +2,7 @@
 // RelayRig: relays and forwards over loopback for tests, with stand-ins that connect in the same namespace.
 #pragma once
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -45,7 +46,9 @@ class FakeStandIns final : public StandIns {
       return 0;
     }
     if (!later) {
-      done(stand_in(to));
+      auto made = stand_in(to);
+      if (made && keeps_duplicate) duplicate.reset(fcntl(made->get(), F_DUPFD_CLOEXEC, 0));
+      done(std::move(made));
       return 0;
     }
     waiting.emplace(++last_ticket_, Waiting{to, std::move(done)});
@@ -83,6 +86,8 @@ class FakeStandIns final : public StandIns {
   std::map<std::uint64_t, Waiting> waiting;
   std::size_t cancelled = 0;
   std::vector<Endpoint> appears;
+  bool keeps_duplicate = false;
+  UniqueFd duplicate;  // of the last stand-in that was given at once, as the agent may keep one
 
  private:
   std::uint64_t last_ticket_ = 0;

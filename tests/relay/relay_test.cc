@@ -2,6 +2,7 @@
 // What one flow does through a relay: bytes, ends, resets, back-pressure, the urgent byte.
 #include "netstack/relay/relay.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 
@@ -203,6 +204,32 @@ TEST_CASE("a side that does not read stops the sender; then everything arrives",
       return out.complete();
     }));
     CHECK(out.equal());
+  }
+}
+
+TEST_CASE("whoever shares a relay's socket cannot make the loop wait by its status flags", "[relay]") {
+  for (const bool to_service : {true, false}) {
+    RelayRig rig;
+    rig.serve();
+    rig.stand_ins.keeps_duplicate = true;
+    const Joined flow = rig.join();
+    const int from = to_service ? flow.client.get() : flow.service.get();
+    const int to = to_service ? flow.service.get() : flow.client.get();
+    Stream out(from, to, 48 * mebibyte, 1000003);
+    // As far as it goes: the flow is bulk, and its next step is a splice.
+    std::size_t before = 1;
+    REQUIRE(rig.until([&] {
+      if (rig.turns % 64 != 0) return false;
+      out.write_some();
+      return std::exchange(before, out.sent()) == out.sent();
+    }));
+    REQUIRE(rig.relays.store().pipes() > 0);
+    REQUIRE(fcntl(rig.stand_ins.duplicate.get(), F_SETFL, 0) == 0);
+    REQUIRE(rig.until([&] {
+      out.step();
+      return rig.relays.size() == 0;
+    }));
+    CHECK(ended_with(rig, FlowEnd::reset_by_guest));
   }
 }
 

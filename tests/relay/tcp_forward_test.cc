@@ -231,6 +231,21 @@ TEST_CASE("a listener that somebody has shut down is left alone, and nothing spi
   CHECK(rig.budget.used() == 0);
 }
 
+TEST_CASE("a listener that somebody has made wait takes no clients, and the loop goes on", "[tcp_forward]") {
+  RelayRig rig;
+  rig.service = RelayRig::listening("127.0.0.1");
+  UniqueFd listener = RelayRig::listening("127.0.0.1");
+  const UniqueFd other(fcntl(listener.get(), F_DUPFD_CLOEXEC, 0));
+  rig.host = local_name(listener.get()).value();
+  GuestGoal goal{.v4 = addr("127.0.0.1"), .v6 = std::nullopt, .port = local_name(rig.service.get()).value().port};
+  REQUIRE(rig.forward.add(7, 7, std::move(listener), goal).ok());
+  REQUIRE(fcntl(other.get(), F_SETFL, 0) == 0);
+  const UniqueFd client = rig.dial();
+  rig.epoll.dispatch();
+  for (int i = 0; i < 3; ++i) CHECK_FALSE(rig.epoll.dispatch());
+  CHECK(rig.forward.counters().accepted == 0);
+}
+
 TEST_CASE("at the greatest number of flows clients wait", "[tcp_forward]") {
   RelayRig rig(4096, 1);
   rig.serve();
