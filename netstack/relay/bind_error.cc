@@ -6,6 +6,7 @@
 
 #include <cerrno>
 
+#include "src/base/number.h"
 #include "src/base/unique_fd.h"
 
 namespace nh {

@@ -4,7 +4,8 @@
 
 #include <string>
 
-#include "netstack/relay/forward_spec.h"
+#include "netstack/relay/transport.h"
+#include "src/base/address.h"
 
 namespace nh {
 

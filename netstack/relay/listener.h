@@ -4,7 +4,8 @@
 
 #include <string>
 
-#include "netstack/relay/forward_spec.h"
+#include "netstack/relay/transport.h"
+#include "src/base/address.h"
 #include "src/base/unique_fd.h"
 
 namespace nh {

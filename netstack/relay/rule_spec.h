@@ -14,7 +14,8 @@
 #include <string_view>
 #include <vector>
 
-#include "netstack/relay/forward_spec.h"
+#include "netstack/relay/transport.h"
+#include "src/base/address.h"
 
 namespace nh {
 

@@ -24,16 +24,12 @@
 
 #include "netstack/policy/address_plan.h"
 #include "netstack/relay/fd_budget.h"
+#include "netstack/relay/guest_goal.h"
 #include "netstack/relay/relay_set.h"
 #include "netstack/relay/stand_ins.h"
 
 namespace nh {
 
-/// A service of the guest: at least one address.
-struct GuestGoal {
-  std::optional<Address> v4, v6;  ///< a client's own family is preferred
-  std::uint16_t port = 0;
-};
 /// A service of the host: an address, or a Unix socket's path if that is not empty.
 struct HostGoal {
   Endpoint at;

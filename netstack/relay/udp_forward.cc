@@ -51,7 +51,7 @@ struct UdpForwardBuffers {
 struct UdpForward::State final : UdpSendQueue::Losses {
   explicit State(const UdpForwardSetup& given) : setup(given), flows(given.max_flows) {}
 
-  Result<> check(const ForwardSpec& spec) const;
+  Result<> check(const GuestGoal& goal) const;
   void goals_changed(Listener& listener) const;
   UdpFlow* open(Listener& listener, const UdpClient& client, Instant now);
   std::optional<FlowEnd> open_stand_in(Listener& listener, UdpFlow& flow);
@@ -76,8 +76,8 @@ struct UdpForward::State final : UdpSendQueue::Losses {
 };
 
 struct UdpForward::Listener final : EpollSet::Handler {
-  Listener(State& owner, std::uint64_t number, const ForwardSpec& what, UdpSocket&& bound)
-      : state(owner), id(number), rule(number), spec(what), socket(std::move(bound)) {}
+  Listener(State& owner, std::uint64_t number, std::uint64_t of_rule, const GuestGoal& to, UdpSocket&& bound)
+      : state(owner), id(number), rule(of_rule), goal(to), socket(std::move(bound)) {}
   ~Listener() override {
     if (watched) state.setup.epoll->remove(socket.fd());
   }
@@ -88,7 +88,6 @@ struct UdpForward::Listener final : EpollSet::Handler {
   void carry(const ReceivedDatagram& received, Instant now);
   void take_errors();
   void tell(const SendError& error);
-  Endpoint guest_endpoint(Family client) const;
   // Counts for this listener and for all.
   void count(std::uint64_t Counters::*what, std::uint64_t by = 1) {
     counters.*what += by;
@@ -97,7 +96,7 @@ struct UdpForward::Listener final : EpollSet::Handler {
 
   State& state;
   std::uint64_t id, rule;
-  ForwardSpec spec;
+  GuestGoal goal;
   UdpSocket socket;
   Counters counters;
   std::set<Address> goals;  // that its flows may lead to, earlier ones too
@@ -107,7 +106,7 @@ struct UdpForward::Listener final : EpollSet::Handler {
 // ---- flows ----
 
 UdpFlow* UdpForward::State::open(Listener& listener, const UdpClient& client, Instant now) {
-  const Endpoint guest = listener.guest_endpoint(client.remote.address.family());
+  const Endpoint guest = listener.goal.endpoint(client.remote.address.family());
   const bool by_stand_in = guest.address.is_loopback();
   const Endpoint appears = as_seen_by_guest(client.remote, guest.address.family(), setup.plan, guest_addresses);
   const bool full = by_stand_in && total.stand_ins >= setup.max_stand_ins;
@@ -195,12 +194,6 @@ void UdpForward::State::lost(std::uint64_t owner, std::size_t datagrams) {
 
 // ---- clients to guest ----
 
-Endpoint UdpForward::Listener::guest_endpoint(Family client) const {
-  if (spec.guest_address) return {*spec.guest_address, spec.guest_port.value()};
-  const AddressPlan::Net* net = state.setup.plan.net(client);
-  return {net != nullptr ? net->guest : state.setup.plan.v4.guest, spec.guest_port.value()};
-}
-
 void UdpForward::Listener::on_ready(int, std::uint32_t events) {
   if ((events & EPOLLERR) != 0) take_errors();
   const Instant now = state.setup.clock->now();
@@ -269,32 +262,26 @@ void UdpForward::Listener::tell(const SendError& error) {
 UdpForward::UdpForward(const UdpForwardSetup& setup) : state_(std::make_unique<State>(setup)) {}
 UdpForward::~UdpForward() = default;
 
-Result<> UdpForward::State::check(const ForwardSpec& spec) const {
-  NH_TRY(spec.check());
-  if (!spec.guest_address) return Ok{};
-  const std::string guest = "guest_address " + spec.guest_address->text();
-  if (setup.plan.net(spec.guest_address->family()) == nullptr)
-    return Error{
-        .code = Code::invalid, .what = guest + " cannot be reached: IPv6 is off in the guest", .field = "guest_address"};
-  if (spec.guest_address->is_loopback() && setup.stand_ins == nullptr)
-    return Error{.code = Code::unsupported,
-                 .what = guest + " cannot be reached: there is no agent to open sockets in the guest",
-                 .field = "guest_address"};
+Result<> UdpForward::State::check(const GuestGoal& goal) const {
+  for (const auto& address : {goal.v4, goal.v6}) {
+    if (!address) continue;
+    const std::string guest = "the guest's " + address->text();
+    if (setup.plan.net(address->family()) == nullptr)
+      return Error{.code = Code::invalid, .what = guest + " cannot be reached: IPv6 is off in the guest", .field = "guest_addr"};
+    if (address->is_loopback() && setup.stand_ins == nullptr)
+      return Error{.code = Code::unsupported,
+                   .what = guest + " cannot be reached: there is no agent to open sockets in the guest",
+                   .field = "guest_addr"};
+  }
   return Ok{};
 }
 
-Result<Endpoint> UdpForward::add(std::uint64_t listener, const ForwardSpec& spec) {
-  NH_TRY(state_->check(spec));
-  NH_LET(socket, UdpSocket::bind({spec.host_address, spec.host_port}));
-  return add(listener, spec, std::move(socket));
-}
-
-Result<Endpoint> UdpForward::add(std::uint64_t listener, const ForwardSpec& spec, UdpSocket socket) {
-  NH_BUG_IF(spec.transport != Transport::udp || state_->listeners.contains(listener));
-  NH_TRY(state_->check(spec));
+Result<Endpoint> UdpForward::add(std::uint64_t listener, std::uint64_t rule, const GuestGoal& goal, UdpSocket socket) {
+  NH_BUG_IF(state_->listeners.contains(listener) || (!goal.v4 && !goal.v6));
+  NH_TRY(state_->check(goal));
   const Endpoint bound = socket.bound();
   if (!state_->buffers) state_->buffers = std::make_unique<UdpForwardBuffers>(state_->setup, *state_);
-  auto added = std::make_unique<Listener>(*state_, listener, spec, std::move(socket));
+  auto added = std::make_unique<Listener>(*state_, listener, rule, goal, std::move(socket));
   NH_TRY(state_->setup.epoll->add(added->socket.fd(), EPOLLIN, *added));
   added->watched = true;
   state_->listeners.emplace(listener, std::move(added));
@@ -302,12 +289,11 @@ Result<Endpoint> UdpForward::add(std::uint64_t listener, const ForwardSpec& spec
   return bound;
 }
 
-Result<> UdpForward::assign(std::uint64_t listener, std::uint64_t rule, const ForwardSpec& spec) {
-  NH_BUG_IF(spec.transport != Transport::udp);
-  NH_TRY(state_->check(spec));
+Result<> UdpForward::assign(std::uint64_t listener, std::uint64_t rule, const GuestGoal& goal) {
+  NH_TRY(state_->check(goal));
   Listener& present = *state_->listeners.at(listener);
   present.rule = rule;
-  present.spec = spec;
+  present.goal = goal;
   state_->goals_changed(present);
   return Ok{};
 }
@@ -323,8 +309,10 @@ void UdpForward::remove(std::uint64_t listener) {
 }
 
 void UdpForward::State::goals_changed(Listener& listener) const {
-  const auto& named = listener.spec.guest_address;
-  if (named && !named->is_loopback()) listener.goals.insert(*named);
+  const GuestGoal& goal = listener.goal;
+  const bool guest_itself = goal.v4 == setup.plan.v4.guest && (!setup.plan.v6 || goal.v6 == setup.plan.v6->guest);
+  for (const auto& address : {goal.v4, goal.v6})
+    if (!guest_itself && address && !address->is_loopback()) listener.goals.insert(*address);
   if (setup.on_goals) setup.on_goals();
 }
 

@@ -35,7 +35,7 @@
 #include "netstack/frame/packet.h"
 #include "netstack/policy/address_plan.h"
 #include "netstack/relay/flow.h"
-#include "netstack/relay/forward_spec.h"
+#include "netstack/relay/guest_goal.h"
 #include "netstack/relay/stand_ins.h"
 #include "netstack/relay/udp_socket.h"
 #include "src/base/clock.h"
@@ -65,20 +65,17 @@ class UdpForward {
   UdpForward(const UdpForward&) = delete;
   UdpForward& operator=(const UdpForward&) = delete;
 
-  /// Binds now; gives the bound endpoint. `listener` is the caller's number, not in use; it is the rule's id too until
-  /// assign() says otherwise. Where the spec has no guest address it is the plan's of the client's family, or the plan's
-  /// IPv4 address if that family is off. [::] takes IPv4 too. Errors: those of bind_error; exhausted: no fd left; invalid:
-  /// guest_address of a family that the guest does not have; unsupported: one of its loopback without stand-ins.
-  Result<Endpoint> add(std::uint64_t listener, const ForwardSpec& spec);
-  /// The same with a socket that is bound already (to an interface for example); the spec's host side is not looked at.
-  Result<Endpoint> add(std::uint64_t listener, const ForwardSpec& spec, UdpSocket socket);
-  /// The listener belongs to this rule from now on, and leads where the spec says. Its socket and its flows stay: those lead
-  /// where they did. Errors: as add() about guest_address; then nothing has changed. An unknown listener is our bug.
-  Result<> assign(std::uint64_t listener, std::uint64_t rule, const ForwardSpec& spec);
+  /// Serves a socket that is bound; gives where. `listener` is the caller's number, not in use. A client is led to the goal's
+  /// address of its own family, which on [::] is IPv4 for some. Errors: exhausted: no epoll watch is left; invalid: an address
+  /// of a family that the guest does not have; unsupported: one of its loopback without stand-ins.
+  Result<Endpoint> add(std::uint64_t listener, std::uint64_t rule, const GuestGoal& goal, UdpSocket socket);
+  /// The listener belongs to this rule from now on, and leads there. Its socket and its flows stay: those lead where they did.
+  /// Errors: as add() about the goal; then nothing has changed. An unknown listener is our bug.
+  Result<> assign(std::uint64_t listener, std::uint64_t rule, const GuestGoal& goal);
   /// Closes a listener and ends its flows; an unknown one is ignored.
   void remove(std::uint64_t listener);
 
-  /// The guest addresses that specs name, its loopback aside; each once.
+  /// Addresses of goals that name one, neither the guest itself nor its loopback; each once.
   std::vector<Address> goals() const;
 
   /// A UDP packet of the guest: true if it answers a forward's flow (it goes to the client with the next flush(), or its

@@ -8,7 +8,6 @@
 #include <cerrno>
 #include <cstring>
 
-#include "netstack/relay/bind_error.h"
 #include "src/base/limits.h"
 
 // netinet/udp.h has it since glibc 2.30 or so; the number is linux/udp.h's.
@@ -79,25 +78,6 @@ void UdpBatch::prepare(std::size_t index) {
   header.msg_control = controls_[index].bytes.data();
   header.msg_controllen = controls_[index].bytes.size();
   header.msg_flags = 0;
-}
-
-Result<UdpSocket> UdpSocket::bind(const Endpoint& endpoint, const std::string& interface) {
-  const bool v6 = endpoint.address.is_v6();
-  UniqueFd fd(socket(v6 ? AF_INET6 : AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return bind_error(errno, Transport::udp, endpoint);
-  if (v6)
-    NH_TRY(set_option(fd.get(), IPPROTO_IPV6, IPV6_V6ONLY, endpoint.address.is_unspecified() ? 0 : 1, "IPV6_V6ONLY"));
-  if (!interface.empty() && setsockopt(fd.get(), SOL_SOCKET, SO_BINDTODEVICE, interface.c_str(),
-                                       static_cast<socklen_t>(interface.size() + 1)) != 0) {
-    Error error = sys_error("binding a UDP socket to interface " + interface);
-    if (error.sys_errno == ENODEV) error.code = Code::missing;
-    if (error.sys_errno == EPERM) error.code = Code::privileged;
-    error.field = "host_interface";
-    return error;
-  }
-  const SockAddr address(endpoint);
-  if (::bind(fd.get(), address.get(), address.length) != 0) return bind_error(errno, Transport::udp, endpoint);
-  return adopt(std::move(fd));
 }
 
 Result<UdpSocket> UdpSocket::adopt(UniqueFd bound) {

@@ -12,9 +12,8 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string>
 
-#include "netstack/relay/forward_spec.h"
+#include "src/base/address.h"
 #include "src/base/unique_fd.h"
 
 namespace nh {
@@ -64,10 +63,6 @@ class UdpBatch {
 
 class UdpSocket {
  public:
-  /// Bound and non-blocking; [::] takes IPv4 too. With an interface only packets that come by it are taken, and answers go
-  /// out by it (SO_BINDTODEVICE, without a privilege since Linux 5.7). Errors: those of bind_error; missing, privileged
-  /// with field host_interface.
-  static Result<UdpSocket> bind(const Endpoint& endpoint, const std::string& interface = {});
   /// A socket that somebody else has bound and made non-blocking. invalid: it is no UDP socket.
   static Result<UdpSocket> adopt(UniqueFd bound);
 

@@ -212,7 +212,7 @@ Result<Endpoint> SlirpStack::add_forward(const Endpoint& host, const Endpoint& g
   if (host.address.family() != guest.address.family())
     return Error{.code = Code::unsupported,
                  .what = name + ": libslirp cannot forward between IPv4 and IPv6; give both addresses of one family",
-                 .field = "guest_address"};
+                 .field = "guest_addr"};
   const SockAddr from(host);
   const SockAddr to(guest);
   // Without V6ONLY an IPv6 wildcard would take the IPv4 port too and hand libslirp clients of the wrong family.

@@ -9,22 +9,10 @@
 namespace nh {
 namespace {
 
-RuleSpec rule_spec_of(const ForwardSpec& forward) {
-  const std::uint16_t guest_port = forward.guest_port.value();
-  RuleSpec spec;
-  spec.tcp = forward.transport == Transport::tcp;
-  spec.udp = !spec.tcp;
-  spec.host_address = forward.host_address;
-  spec.host_ports = {{forward.host_port, forward.host_port}};
-  spec.guest_address = forward.guest_address;
-  spec.guest_ports = {{guest_port, guest_port}};
-  return spec;
-}
-
 Outcome add_hostfwd(const CommandContext& context, const Json& arguments) {
-  auto forward = parse_forward(arguments, context.dialect);
-  if (!forward) return bad_argument("add_hostfwd", std::move(forward).error());
-  auto added = context.backend.rules.add({rule_spec_of(*forward)});
+  const auto spec = parse_hostfwd(arguments, context.dialect);
+  if (!spec) return bad_argument("add_hostfwd", spec.error());
+  auto added = context.backend.rules.add({*spec});
   if (!added) {
     const Error& error = added.error();
     // slirp4netns's words have no room for the reason; whoever reads the log shall find it.
@@ -39,7 +27,7 @@ Outcome add_hostfwd(const CommandContext& context, const Json& arguments) {
   NH_BUG_IF(added->size() != 1);
   const RuleEntry& rule = added->front();
   Json result{{"id", rule.id}};
-  if (forward->host_port == 0 && !rule.listeners.empty()) result["host_port"] = rule.listeners.front().host.port;
+  if (spec->host_ports.front().first == 0 && !rule.listeners.empty()) result["host_port"] = rule.listeners.front().host.port;
   return Return{std::move(result)};
 }
 

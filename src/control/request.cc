@@ -45,6 +45,13 @@ Result<std::optional<Address>> parse_address(const Json& arguments, const std::s
   return std::optional<Address>(*address);
 }
 
+/// One host's, and of the family that it says.
+Result<> check_single(const std::optional<Address>& address, std::string_view name) {
+  if (!address || !(address->is_multicast() || address->is_broadcast() || address->is_v4_mapped())) return Ok{};
+  return broken(name, "must be an address of " + std::string(name == "host_addr" ? "this host" : "the guest") + ", not " +
+                          address->text());
+}
+
 }  // namespace
 
 Result<> check_members(const Json& object, std::span<const std::string_view> known) {
@@ -57,42 +64,38 @@ Result<> check_members(const Json& object, std::span<const std::string_view> kno
   return Ok{};
 }
 
-Result<ForwardSpec> parse_forward(const Json& arguments, Dialect dialect) {
-  const bool native = dialect == Dialect::native;
+Result<RuleSpec> parse_hostfwd(const Json& arguments, Dialect dialect) {
   NH_LET(transport, parse_proto(arguments));
   NH_LET(host_address, parse_address(arguments, "host_addr", dialect));
   NH_LET(host_port_member, require(arguments, "host_port"));
-  NH_LET(host_port, integer_of(*host_port_member, 0, 65535, "host_port"));
+  NH_LET(host_port_number, integer_of(*host_port_member, 0, 65535, "host_port"));
   NH_LET(guest_address, parse_address(arguments, "guest_addr", dialect));
   NH_LET(guest_port_member, require(arguments, "guest_port"));
   NH_LET(guest_port_number, integer_of(*guest_port_member, 1, 65535, "guest_port"));
-  NH_LET(guest_port, Port::from(static_cast<std::int64_t>(guest_port_number), "guest_port"));
 
   // libslirp takes the guest address 0.0.0.0 for "the guest", and so do slirp4netns's clients.
+  const bool native = dialect == Dialect::native;
   if (!native && guest_address && guest_address->is_unspecified()) guest_address.reset();
-  const ForwardSpec spec{.transport = transport,
-                         .host_address = host_address.value_or(Address::any(Family::v4)),
-                         .host_port = static_cast<std::uint16_t>(host_port),
-                         .guest_address = guest_address,
-                         .guest_port = guest_port};
-  if (auto checked = spec.check(); !checked) {
-    Error error = std::move(checked).error();
-    error.field = wire_name(error.field);
-    return error;
-  }
+  NH_TRY(check_single(host_address, "host_addr"));
+  NH_TRY(check_single(guest_address, "guest_addr"));
+  if (guest_address && guest_address->is_unspecified())
+    return broken("guest_addr", "must be an address of the guest, not " + guest_address->text());
+
+  const auto host_port = static_cast<std::uint16_t>(host_port_number);
+  const auto guest_port = static_cast<std::uint16_t>(guest_port_number);
+  RuleSpec spec;
+  spec.tcp = transport == Transport::tcp;
+  spec.udp = !spec.tcp;
+  spec.host_address = host_address.value_or(Address::any(Family::v4));
+  spec.host_ports = {{host_port, host_port}};
+  spec.guest_address = guest_address;
+  spec.guest_ports = {{guest_port, guest_port}};
   return spec;
 }
 
 Result<std::uint64_t> parse_id(const Json& arguments, const std::string& name) {
   NH_LET(member, require(arguments, name));
   return integer_of(*member, 1, std::numeric_limits<std::int64_t>::max(), name);
-}
-
-std::string wire_name(std::string_view spec_field) {
-  if (spec_field == "host_address") return "host_addr";
-  if (spec_field == "guest_address") return "guest_addr";
-  if (spec_field == "protocol") return "proto";
-  return std::string(spec_field);
 }
 
 }  // namespace nh

@@ -5,7 +5,7 @@
 
 #include <span>
 
-#include "netstack/relay/forward_spec.h"
+#include "netstack/relay/rule_spec.h"
 #include "src/control/commands.h"
 #include "src/control/json_checked.h"
 
@@ -18,12 +18,9 @@ Result<> check_members(const Json& object, std::span<const std::string_view> kno
 /// The arguments of add_hostfwd. host_addr absent or empty is 0.0.0.0, guest_addr absent or empty
 /// the guest's own address. slirp4netns: IPv4 only, host_port from 1 (man slirp4netns(1), API
 /// SOCKET); natively both families, and host_port 0 lets the kernel choose.
-Result<ForwardSpec> parse_forward(const Json& arguments, Dialect dialect);
+Result<RuleSpec> parse_hostfwd(const Json& arguments, Dialect dialect);
 
 /// The member `name`, which must be there, as an id.
 Result<std::uint64_t> parse_id(const Json& arguments, const std::string& name);
-
-/// The name that the protocol has for a member of ForwardSpec: "host_addr" for "host_address".
-std::string wire_name(std::string_view spec_field);
 
 }  // namespace nh

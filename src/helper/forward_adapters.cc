@@ -8,9 +8,13 @@
 namespace nh {
 namespace {
 
+GuestGoal guest_goal(const Goal& goal) {
+  return {.v4 = goal.v4, .v6 = goal.v6, .port = goal.port};
+}
+
 TcpGoal tcp_goal(const Goal& goal) {
-  if (!goal.in_guest()) return HostGoal{.at = goal.host.value_or(Endpoint()), .path = goal.host_path};
-  return GuestGoal{.v4 = goal.v4, .v6 = goal.v6, .port = goal.port};
+  if (goal.in_guest()) return guest_goal(goal);
+  return HostGoal{.at = goal.host.value_or(Endpoint()), .path = goal.host_path};
 }
 
 }  // namespace
@@ -34,15 +38,6 @@ RuleCounters TcpRelayPath::of_rule(std::uint64_t rule) const {
           .bytes_to_host = counters.bytes_to_host};
 }
 
-ForwardSpec UdpPath::spec_of(const Endpoint& at, const Goal& goal) const {
-  const bool guest_itself = goal.v4 == plan_.v4.guest && (!plan_.v6 || goal.v6 == plan_.v6->guest);
-  return ForwardSpec{.transport = Transport::udp,
-                     .host_address = at.address,
-                     .host_port = at.port,
-                     .guest_address = guest_itself ? std::nullopt : std::optional(goal.of(at.address.family()).address),
-                     .guest_port = Port::from(goal.port).value()};
-}
-
 bool UdpPath::has(const Endpoint& bound) const {
   return std::any_of(forwards_.begin(), forwards_.end(), [&](const auto& one) { return one.second == bound; });
 }
@@ -56,12 +51,7 @@ Result<Endpoint> UdpPath::add(std::uint64_t number, std::uint64_t rule, const En
     opened = open_listener(Transport::udp, at, interface, Wildcard::v6_only);
   if (!opened) return std::move(opened).error();
   NH_LET(socket, UdpSocket::adopt(std::move(opened->fd)));
-  const ForwardSpec spec = spec_of(at, goal);
-  NH_LET(bound, forward_.add(number, spec, std::move(socket)));
-  if (auto assigned = forward_.assign(number, rule, spec); !assigned) {
-    forward_.remove(number);
-    return std::move(assigned).error();
-  }
+  NH_LET(bound, forward_.add(number, rule, guest_goal(goal), std::move(socket)));
   forwards_.emplace(number, bound);
   return bound;
 }
@@ -71,8 +61,8 @@ Result<> UdpPath::add_reverse(std::uint64_t number, std::uint64_t rule, UniqueFd
 }
 
 Result<> UdpPath::change(std::uint64_t number, std::uint64_t rule, const Goal& goal) {
-  if (const auto found = forwards_.find(number); found != forwards_.end())
-    return forward_.assign(number, rule, spec_of(found->second, goal));
+  if (forwards_.contains(number))
+    return forward_.assign(number, rule, guest_goal(goal));
   reverse_.change(number, rule, goal.host.value_or(Endpoint()));
   return Ok{};
 }

@@ -42,8 +42,8 @@ class SlirpPath final : public GeneralPath {
 
 class UdpPath final : public DatagramPath {
  public:
-  /// Both must outlive this; `plan` tells which goals are the guest itself.
-  UdpPath(UdpForward& forward, UdpReverse& reverse, const AddressPlan& plan) : forward_(forward), reverse_(reverse), plan_(plan) {}
+  /// Both must outlive this.
+  UdpPath(UdpForward& forward, UdpReverse& reverse) : forward_(forward), reverse_(reverse) {}
   Result<Endpoint> add(std::uint64_t number, std::uint64_t rule, const Endpoint& at, const std::string& interface,
                        const Goal& goal) override;
   Result<> add_reverse(std::uint64_t number, std::uint64_t rule, UniqueFd guest_socket, const Goal& goal) override;
@@ -54,12 +54,10 @@ class UdpPath final : public DatagramPath {
   bool kill(std::uint64_t flow) override { return forward_.kill(flow) || reverse_.kill(flow); }
 
  private:
-  ForwardSpec spec_of(const Endpoint& at, const Goal& goal) const;
   bool has(const Endpoint& bound) const;
 
   UdpForward& forward_;
   UdpReverse& reverse_;
-  AddressPlan plan_;
   std::unordered_map<std::uint64_t, Endpoint> forwards_;  ///< the listeners of UdpForward and where they are bound
 };
 

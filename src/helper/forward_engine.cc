@@ -46,7 +46,7 @@ ForwardEngine::ForwardEngine(Setup setup)
                                    .observer = this,
                                    .max_flows = udp_fds(setup_.nofile) / 2}),
       slirp_path_(*setup_.slirp),
-      udp_path_(udp_, udp_reverse_, setup_.plan),
+      udp_path_(udp_, udp_reverse_),
       rules_([this] {
         if (stand_ins_) {
           tcp_.emplace(TcpForwardSetup{.epoll = setup_.epoll,

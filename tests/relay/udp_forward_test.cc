@@ -5,6 +5,8 @@
 #include <numeric>
 #include <set>
 
+#include "netstack/relay/listener.h"
+#include "netstack/relay/rule_spec.h"
 #include "tests/support/catch.h"
 #include "tests/support/frame_recorder.h"
 #include "tests/support/host_socket.h"
@@ -19,6 +21,12 @@ struct Observer final : FlowObserver {
   std::vector<std::pair<std::uint64_t, FlowEnd>> closed;
 };
 
+UdpSocket listener_at(const Endpoint& endpoint, const std::string& interface = {}) {
+  auto opened = open_listener(Transport::udp, endpoint, interface);
+  REQUIRE(opened);
+  return UdpSocket::adopt(std::move(opened->fd)).value();
+}
+
 struct Fixture {
   explicit Fixture(std::size_t max_flows = 100, unsigned mtu = 1500)
       : forward({.epoll = &epoll,
@@ -29,8 +37,16 @@ struct Fixture {
                  .max_flows = max_flows,
                  .observer = &observer}) {}
 
-  Endpoint add(std::uint64_t rule, const std::string& spec) {
-    auto bound = forward.add(rule, ForwardSpec::parse(spec).value());
+  // As the rules have it: without a guest address it is the guest's own of the client's family.
+  Endpoint add(std::uint64_t rule, const std::string& text) {
+    const RuleSpec spec = RuleSpec::parse(text).value();
+    GuestGoal goal{.v4 = plan().v4.guest, .v6 = plan().v6->guest, .port = spec.guest_ports.front().first};
+    if (spec.guest_address) {
+      goal.v4 = goal.v6 = std::nullopt;
+      (spec.guest_address->is_v4() ? goal.v4 : goal.v6) = spec.guest_address;
+    }
+    const Address host = spec.host_address.value_or(Address::loopback(Family::v4));
+    const auto bound = forward.add(rule, rule, goal, listener_at({host, spec.host_ports.front().first}));
     REQUIRE(bound);
     return *bound;
   }
@@ -60,6 +76,10 @@ struct Fixture {
   Observer observer;
   UdpForward forward;
 };
+
+GuestGoal service(std::uint16_t port, const std::string& address = "10.0.2.100") {
+  return {.v4 = addr(address), .v6 = std::nullopt, .port = port};
+}
 
 HostDatagram received(const HostSocket& socket) {
   std::optional<HostDatagram> datagram;
@@ -441,19 +461,13 @@ TEST_CASE("what a client that is gone leaves on the socket does not cost another
 }
 
 TEST_CASE("a listener on one interface takes what comes by it alone") {
-  auto socket = UdpSocket::bind(at("0.0.0.0", 0), "lo");
-  REQUIRE(socket);
   Fixture f;
-  const auto bound = f.forward.add(1, ForwardSpec::parse("0:5300/udp").value(), std::move(socket).value());
+  const auto bound = f.forward.add(1, 1, service(5300), listener_at(at("0.0.0.0", 0), "lo"));
   REQUIRE(bound);
   const HostSocket client = HostSocket::udp("127.0.0.1");
   client.send_to(at("127.0.0.1", bound->port), text("x"));
   REQUIRE(f.answer(f.received(1), "y"));
   CHECK(received(client).text() == "y");
-  const auto missing = UdpSocket::bind(at("0.0.0.0", 0), "no-such-if0");
-  REQUIRE_FALSE(missing);
-  CHECK(missing.error().code == Code::missing);
-  CHECK(missing.error().field == "host_interface");
 }
 
 TEST_CASE("errors to the guest are limited to so many a second") {
@@ -517,7 +531,7 @@ TEST_CASE("a listener that changes its rule keeps its socket and its flows; new 
   const HostSocket before = HostSocket::udp("127.0.0.1"), after = HostSocket::udp("127.0.0.1");
   before.send_to(bound, text("x"));
   const Datagram old = f.received(1);
-  REQUIRE(f.forward.assign(1, 7, ForwardSpec::parse("0:10.0.2.50:99/udp").value()));
+  REQUIRE(f.forward.assign(1, 7, service(99, "10.0.2.50")));
   REQUIRE(f.answer(old, "still"));
   CHECK(received(before).text() == "still");
   before.send_to(bound, text("y"));
@@ -525,7 +539,7 @@ TEST_CASE("a listener that changes its rule keeps its socket and its flows; new 
   after.send_to(bound, text("z"));
   CHECK(f.received(3).to == at("10.0.2.50", 99));
   CHECK(f.forward.list(0, 10, 7).size() == 2);
-  CHECK_FALSE(f.forward.assign(1, 8, ForwardSpec::parse("0:127.0.0.1:99/udp").value()));
+  CHECK_FALSE(f.forward.assign(1, 8, service(99, "127.0.0.1")));
   CHECK(f.forward.list(0, 10, 7).size() == 2);
 }
 
@@ -536,7 +550,7 @@ TEST_CASE("a socket that somebody else has bound is taken over") {
   REQUIRE(bind(fd.get(), address.get(), address.length) == 0);
   auto adopted = UdpSocket::adopt(std::move(fd));
   REQUIRE(adopted);
-  const auto bound = f.forward.add(1, ForwardSpec::parse("0:5300/udp").value(), std::move(adopted).value());
+  const auto bound = f.forward.add(1, 1, service(5300), std::move(adopted).value());
   REQUIRE(bound);
   const HostSocket client = HostSocket::udp("127.0.0.1");
   client.send_to(*bound, text("x"));
@@ -545,24 +559,17 @@ TEST_CASE("a socket that somebody else has bound is taken over") {
   CHECK_FALSE(UdpSocket::adopt(UniqueFd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))));
 }
 
-TEST_CASE(
-    "a port in use, an address that is not there and a family that is off are errors with a "
-    "field") {
-  Fixture f;
-  const HostSocket taken = HostSocket::udp("127.0.0.1");
-  auto error =
-      f.forward.add(1, ForwardSpec::parse(std::to_string(taken.port()) + ":80/udp").value());
-  REQUIRE_FALSE(error);
-  CHECK(error.error().code == Code::in_use);
-  CHECK(error.error().field == "host_port");
-  error = f.forward.add(1, ForwardSpec::parse("192.0.2.1:0:80/udp").value());
-  REQUIRE_FALSE(error);
-  CHECK(error.error().code == Code::missing);
-  CHECK(error.error().field == "host_addr");
-  Fixture without_v6(100, 1000);
-  error = without_v6.forward.add(1, ForwardSpec::parse("0:[fd00::100]:80/udp").value());
-  REQUIRE_FALSE(error);
-  CHECK(error.error().field == "guest_address");
+TEST_CASE("a goal that cannot be reached is an error with a field") {
+  Fixture f, without_v6(100, 1000);
+  const auto no_agent = f.forward.add(1, 1, service(80, "127.0.0.1"), listener_at(at("127.0.0.1", 0)));
+  REQUIRE_FALSE(no_agent);
+  CHECK(no_agent.error().code == Code::unsupported);
+  CHECK(no_agent.error().field == "guest_addr");
+  const auto no_v6 =
+      without_v6.forward.add(1, 1, {.v4 = std::nullopt, .v6 = addr("fd00::100"), .port = 80}, listener_at(at("127.0.0.1", 0)));
+  REQUIRE_FALSE(no_v6);
+  CHECK(no_v6.error().code == Code::invalid);
+  CHECK(no_v6.error().field == "guest_addr");
 }
 
 }  // namespace

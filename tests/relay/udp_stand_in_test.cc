@@ -5,6 +5,7 @@
 
 #include <memory>
 
+#include "netstack/relay/listener.h"
 #include "netstack/relay/udp_forward.h"
 #include "tests/support/catch.h"
 #include "tests/support/frame_recorder.h"
@@ -62,10 +63,16 @@ struct Observer final : FlowObserver {
 struct Fixture {
   explicit Fixture(bool v4 = true)
       : service(HostSocket::udp(v4 ? "127.0.0.1" : "::1")), client(HostSocket::udp(v4 ? "127.0.0.1" : "::1")) {
-    const std::string goal = (v4 ? "127.0.0.1:" : "[::1]:") + std::to_string(service.port());
-    const auto added = forward.add(1, ForwardSpec::parse((v4 ? "127.0.0.1:0:" : "[::1]:0:") + goal + "/udp").value());
+    GuestGoal goal{.v4 = std::nullopt, .v6 = std::nullopt, .port = service.port()};
+    (v4 ? goal.v4 : goal.v6) = service.name().address;
+    bound = add(1, at(v4 ? "127.0.0.1" : "::1", 0), goal);
+  }
+  Endpoint add(std::uint64_t listener, const Endpoint& host, const GuestGoal& goal) {
+    auto opened = open_listener(Transport::udp, host, {});
+    REQUIRE(opened);
+    const auto added = forward.add(listener, listener, goal, UdpSocket::adopt(std::move(opened->fd)).value());
     REQUIRE(added);
-    bound = *added;
+    return *added;
   }
   // What the condition waits for comes from the helper's turns.
   template <class Condition>
@@ -180,6 +187,27 @@ TEST_CASE("stand-ins that cannot be had end their flows, and a removed listener 
   f.forward.remove(1);
   CHECK(f.stand_ins.cancelled == std::vector<std::uint64_t>{2});
   CHECK(f.observer.closed.back() == FlowEnd::killed);
+}
+
+TEST_CASE("on [::] each client reaches the loopback service of its own family") {
+  Fixture f;
+  f.stand_ins.at_once = true;
+  const std::uint16_t port = f.service.port();
+  const HostSocket v6_service = HostSocket::udp("::1", port);
+  REQUIRE(v6_service);
+  const Endpoint wildcard = f.add(2, at("::", 0), {.v4 = addr("127.0.0.1"), .v6 = addr("::1"), .port = port});
+
+  f.client.send_to(at("127.0.0.1", wildcard.port), text("four"));
+  const HostDatagram four = f.received(f.service);
+  CHECK(four.text() == "four");
+  CHECK(f.stand_ins.asked.at(0).appears.address == addr("10.0.2.2"));
+  f.service.send_to(four.from, text("answer"));
+  CHECK(f.received(f.client).from == at("127.0.0.1", wildcard.port));
+
+  const HostSocket v6_client = HostSocket::udp("::1");
+  v6_client.send_to(at("::1", wildcard.port), text("six"));
+  CHECK(f.received(v6_service).text() == "six");
+  CHECK(f.stand_ins.asked.at(1).appears.address == addr("fd00::2"));
 }
 
 TEST_CASE("stand-ins and what waits for them are bounded") {
