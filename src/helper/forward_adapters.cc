@@ -17,6 +17,11 @@ TcpGoal tcp_goal(const Goal& goal) {
   return HostGoal{.at = goal.host.value_or(Endpoint()), .path = goal.host_path};
 }
 
+Result<> take_fd(FdBudget& fds) {
+  if (fds.take_to_stay(1)) return Ok{};
+  return Error{.code = Code::exhausted, .what = "no file descriptor is left for a listener"};
+}
+
 }  // namespace
 
 Result<> TcpRelayPath::add(std::uint64_t number, std::uint64_t rule, UniqueFd listener, const Goal& goal) {
@@ -38,12 +43,32 @@ RuleCounters TcpRelayPath::of_rule(std::uint64_t rule) const {
           .bytes_to_host = counters.bytes_to_host};
 }
 
+Result<Endpoint> SlirpPath::add(const Endpoint& host, const Endpoint& guest) {
+  NH_TRY(take_fd(fds_));
+  auto bound = slirp_.add_forward(host, guest);
+  if (!bound) fds_.give_what_stayed(1);
+  return bound;
+}
+
+void SlirpPath::remove(const Endpoint& host) {
+  slirp_.remove_forward(host);
+  fds_.give_what_stayed(1);
+}
+
 bool UdpPath::has(const Endpoint& bound) const {
   return std::any_of(forwards_.begin(), forwards_.end(), [&](const auto& one) { return one.second == bound; });
 }
 
 Result<Endpoint> UdpPath::add(std::uint64_t number, std::uint64_t rule, const Endpoint& at, const std::string& interface,
                               const Goal& goal) {
+  NH_TRY(take_fd(fds_));
+  auto bound = add_counted(number, rule, at, interface, goal);
+  if (!bound) fds_.give_what_stayed(1);
+  return bound;
+}
+
+Result<Endpoint> UdpPath::add_counted(std::uint64_t number, std::uint64_t rule, const Endpoint& at,
+                                      const std::string& interface, const Goal& goal) {
   auto opened = open_listener(Transport::udp, at, interface);
   // A rule of ours for 0.0.0.0 has that half already.
   if (!opened && opened.error().code == Code::in_use && at.address == Address::any(Family::v6) &&
@@ -57,7 +82,10 @@ Result<Endpoint> UdpPath::add(std::uint64_t number, std::uint64_t rule, const En
 }
 
 Result<> UdpPath::add_reverse(std::uint64_t number, std::uint64_t rule, UniqueFd guest_socket, const Goal& goal) {
-  return reverse_.add(number, rule, std::move(guest_socket), goal.host.value_or(Endpoint()));
+  NH_TRY(take_fd(fds_));
+  auto added = reverse_.add(number, rule, std::move(guest_socket), goal.host.value_or(Endpoint()));
+  if (!added) fds_.give_what_stayed(1);
+  return added;
 }
 
 Result<> UdpPath::change(std::uint64_t number, std::uint64_t rule, const Goal& goal) {
@@ -72,6 +100,7 @@ void UdpPath::remove(std::uint64_t number) {
     forward_.remove(number);
   else
     reverse_.remove(number);
+  fds_.give_what_stayed(1);
 }
 
 RuleCounters UdpPath::of_listener(std::uint64_t number) const {

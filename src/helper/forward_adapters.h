@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The paths of forward_paths.h over the parts that carry: TcpForward and RelaySet, libslirp, UdpForward and UdpReverse.
+// The paths of forward_paths.h over the parts that carry: TcpForward and RelaySet, libslirp, UdpForward and UdpReverse. Each
+// listener takes its descriptor from FdBudget: TcpForward does it itself, for the others it is done here. Error then:
+// exhausted.
 #pragma once
 
 #include <unordered_map>
@@ -32,18 +34,20 @@ class TcpRelayPath final : public RelayPath {
 
 class SlirpPath final : public GeneralPath {
  public:
-  explicit SlirpPath(SlirpStack& slirp) : slirp_(slirp) {}
-  Result<Endpoint> add(const Endpoint& host, const Endpoint& guest) override { return slirp_.add_forward(host, guest); }
-  void remove(const Endpoint& host) override { slirp_.remove_forward(host); }
+  /// Both must outlive this.
+  SlirpPath(SlirpStack& slirp, FdBudget& fds) : slirp_(slirp), fds_(fds) {}
+  Result<Endpoint> add(const Endpoint& host, const Endpoint& guest) override;
+  void remove(const Endpoint& host) override;
 
  private:
   SlirpStack& slirp_;
+  FdBudget& fds_;
 };
 
 class UdpPath final : public DatagramPath {
  public:
-  /// Both must outlive this.
-  UdpPath(UdpForward& forward, UdpReverse& reverse) : forward_(forward), reverse_(reverse) {}
+  /// All must outlive this.
+  UdpPath(UdpForward& forward, UdpReverse& reverse, FdBudget& fds) : forward_(forward), reverse_(reverse), fds_(fds) {}
   Result<Endpoint> add(std::uint64_t number, std::uint64_t rule, const Endpoint& at, const std::string& interface,
                        const Goal& goal) override;
   Result<> add_reverse(std::uint64_t number, std::uint64_t rule, UniqueFd guest_socket, const Goal& goal) override;
@@ -55,9 +59,12 @@ class UdpPath final : public DatagramPath {
 
  private:
   bool has(const Endpoint& bound) const;
+  Result<Endpoint> add_counted(std::uint64_t number, std::uint64_t rule, const Endpoint& at, const std::string& interface,
+                               const Goal& goal);
 
   UdpForward& forward_;
   UdpReverse& reverse_;
+  FdBudget& fds_;
   std::unordered_map<std::uint64_t, Endpoint> forwards_;  ///< the listeners of UdpForward and where they are bound
 };
 

@@ -45,8 +45,8 @@ ForwardEngine::ForwardEngine(Setup setup)
                                    .ids = &ids_,
                                    .observer = this,
                                    .max_flows = udp_fds(setup_.nofile) / 2}),
-      slirp_path_(*setup_.slirp),
-      udp_path_(udp_, udp_reverse_),
+      slirp_path_(*setup_.slirp, fds_),
+      udp_path_(udp_, udp_reverse_, fds_),
       rules_([this] {
         if (stand_ins_) {
           tcp_.emplace(TcpForwardSetup{.epoll = setup_.epoll,
