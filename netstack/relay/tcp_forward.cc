@@ -186,12 +186,19 @@ void TcpForward::serve(std::uint64_t rule, const TcpGoal& goal, UniqueFd client,
   lead_to_host(rule, *std::get_if<HostGoal>(&goal), std::move(client), peer);
 }
 
+/// The client's own family, unless the guest can be reached by the other one alone: a listener on [::] has clients of both.
+Family TcpForward::way_to_guest(const GuestGoal& goal, Family client) const {
+  const Family other = client == Family::v4 ? Family::v6 : Family::v4;
+  const auto leads = [&](Family family) { return goal.of(family) && setup_.plan.net(family) != nullptr; };
+  if (!leads(client)) return other;
+  const bool only_other = leads(other) && !setup_.stand_ins->serves(client) && setup_.stand_ins->serves(other);
+  return only_other ? other : client;
+}
+
 void TcpForward::lead_to_guest(std::uint64_t rule, const GuestGoal& goal, UniqueFd client, const SockAddr& peer) {
   const auto from = peer.endpoint();  // none: a Unix socket
-  const bool can_v6 = goal.v6 && setup_.plan.v6;
-  const bool v6 = can_v6 && (!goal.v4 || (from && from->address.is_v6()));
-  const Endpoint guest{v6 ? *goal.v6 : *goal.v4, goal.port};
-  const Family family = guest.address.family();
+  const Family family = way_to_guest(goal, from ? from->address.family() : Family::v4);
+  const Endpoint guest = goal.endpoint(family);
   const Endpoint appears =
       from ? as_seen_by_guest(*from, family, setup_.plan, guest_addresses_) : Endpoint{setup_.plan.net(family)->gateway, 0};
   Relay* relay = setup_.relays->begin({.rule = rule,

@@ -88,6 +88,7 @@ class TcpForward final : public Relay::Waiter, public FdBudget::Waiter {
   void pause(bool until_fds_are_free);
   void resume();
   void serve(std::uint64_t rule, const TcpGoal& goal, UniqueFd client, const SockAddr& peer);
+  Family way_to_guest(const GuestGoal& goal, Family client) const;
   void lead_to_guest(std::uint64_t rule, const GuestGoal& goal, UniqueFd client, const SockAddr& peer);
   void lead_to_host(std::uint64_t rule, const HostGoal& goal, UniqueFd client, const SockAddr& peer);
   Result<UniqueFd> dial(const HostGoal& goal) const;

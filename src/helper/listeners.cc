@@ -4,7 +4,9 @@
 #include <fcntl.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "netstack/relay/bind_error.h"
 #include "netstack/relay/listener.h"
@@ -30,8 +32,21 @@ bool Listeners::relays_carry(const Open& open) const {
   if (setup_.stand_ins->state() == StandIns::State::preparing || open.plan.side != Side::host || !open.plan.interface.empty() ||
       open.plan.goal.is_loopback())
     return true;
+  const Goal& goal = open.plan.goal;
+  // [::] has clients of both families; those whose own is not served are led to the other (TcpForward).
+  if (open.bound.address == Address::any(Family::v6))
+    return (goal.v4 && setup_.stand_ins->serves(Family::v4)) || (goal.v6 && setup_.stand_ins->serves(Family::v6));
   const Family family = open.bound.address.family();
-  return open.plan.goal.of(family).address.family() != family || setup_.stand_ins->serves(family);
+  return goal.of(family).address.family() != family || setup_.stand_ins->serves(family);
+}
+
+bool Listeners::has_v4_half(const Open& open) const {
+  const Endpoint v4_half{Address::any(Family::v4), open.bound.port};
+  return std::any_of(open_.begin(), open_.end(), [&](const auto& one) {
+    const Open& other = one.second;
+    return &other != &open && other.plan.side == Side::host && other.plan.transport == open.plan.transport &&
+           other.bound == v4_half && other.carrier != Carrier::none;
+  });
 }
 
 std::string Listeners::why_no_relays() const {
@@ -114,15 +129,8 @@ Result<UniqueFd> Listeners::relay_socket(Open& open) {
 
 Result<UniqueFd> Listeners::host_socket(Open& open) {
   auto made = open_listener(Transport::tcp, open.bound, open.plan.interface);
-  const Endpoint v4_half{Address::any(Family::v4), open.bound.port};
-  if (!made && made.error().code == Code::in_use && open.bound.address == Address::any(Family::v6)) {
-    // A rule of ours for 0.0.0.0 has that half already.
-    for (const auto& [number, other] : open_)
-      if (&other != &open && other.carrier == Carrier::relays && other.plan.side == Side::host && other.bound == v4_half) {
-        made = open_listener(Transport::tcp, open.bound, open.plan.interface, Wildcard::v6_only);
-        break;
-      }
-  }
+  if (!made && made.error().code == Code::in_use && open.bound.address == Address::any(Family::v6) && has_v4_half(open))
+    made = open_listener(Transport::tcp, open.bound, open.plan.interface, Wildcard::v6_only);
   if (!made) return std::move(made).error();
   open.bound = made->bound;
   return std::move(made->fd);
@@ -134,16 +142,27 @@ Result<> Listeners::carry_by_general(Open& open) {
   if (open.plan.side == Side::host_inherited) return unsupported("host_fd", "forwarding an inherited listener" + because);
   if (!open.plan.interface.empty()) return unsupported("host_interface", "listening on one interface" + because);
   NH_LET(guest, general_goal(open, open.plan.goal));
-  auto bound = setup_.general->add(open.bound, guest);
-  if (!bound) {
-    if (bound.error().sys_errno == 0) return std::move(bound).error();
-    return bind_error(bound.error().sys_errno, Transport::tcp, open.bound);
+  NH_LET(bound, add_to_general(open.bound, guest));
+  // libslirp's listener on [::] takes IPv6 clients alone.
+  if (const Endpoint v4_half{Address::any(Family::v4), bound.port};
+      bound.address == Address::any(Family::v6) && open.plan.goal.v4 && !has_v4_half(open)) {
+    if (auto added = add_to_general(v4_half, open.plan.goal.of(Family::v4)); !added) {
+      setup_.general->remove(bound);
+      return std::move(added).error();
+    }
+    open.v4_half = v4_half;
   }
-  open.bound = *bound;
+  open.bound = bound;
   open.carrier = Carrier::general;
   open.reason = why_no_relays();
   if (open.reason.empty()) open.reason = "the guest's TAP has no address of this family";
   return Ok{};
+}
+
+Result<Endpoint> Listeners::add_to_general(const Endpoint& host, const Endpoint& guest) {
+  auto bound = setup_.general->add(host, guest);
+  if (bound || bound.error().sys_errno == 0) return bound;
+  return bind_error(bound.error().sys_errno, Transport::tcp, host);
 }
 
 Result<Endpoint> Listeners::general_goal(const Open& open, const Goal& goal) const {
@@ -230,6 +249,7 @@ RuleCounters Listeners::let_go(std::uint64_t number, Open& open, bool for_good) 
       break;
     case Carrier::general:
       setup_.general->remove(open.bound);
+      if (open.v4_half) setup_.general->remove(*std::exchange(open.v4_half, std::nullopt));
       break;
     case Carrier::datagrams:
       counters = setup_.datagrams->of_listener(number);

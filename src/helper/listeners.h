@@ -92,13 +92,17 @@ class Listeners {
     std::string reason = {};
     std::uint64_t ticket = 0;
     std::optional<UnixListener> file = std::nullopt;
+    std::optional<Endpoint> v4_half = std::nullopt;  ///< general, bound to [::]: libslirp's other listener
   };
 
   Result<> carry(std::uint64_t number, Open& open);
   /// Do they carry this one, as things are?
   bool relays_carry(const Open& open) const;
+  /// Another listener has the IPv4 half of this one's [::].
+  bool has_v4_half(const Open& open) const;
   Result<> carry_by_relays(std::uint64_t number, Open& open);
   Result<> carry_by_general(Open& open);
+  Result<Endpoint> add_to_general(const Endpoint& host, const Endpoint& guest);
   Result<Endpoint> general_goal(const Open& open, const Goal& goal) const;
   Result<> check_loopback(const Goal& goal) const;
   Result<> carry_datagrams(std::uint64_t number, Open& open);

@@ -99,6 +99,7 @@ struct FakeGeneral final : GeneralPath {
 
 struct FakeStandIns final : StandIns {
   State state() const override { return now; }
+  bool serves(Family family) const override { return now == State::ready && (!only || *only == family); }
   std::string reason() const override { return now == State::off ? "the agent is lost" : ""; }
   void on_change(std::function<void()>) override {}
   void check(std::function<void()>) override {}
@@ -124,6 +125,7 @@ struct FakeStandIns final : StandIns {
   std::map<std::uint64_t, Asked> asked;
   std::uint64_t last = 0;
   State now = State::ready;
+  std::optional<Family> only;  // the other one has no stand-ins
 };
 
 struct HeardEvents final : EventSink {

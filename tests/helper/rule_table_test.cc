@@ -289,6 +289,44 @@ TEST_CASE("when the stand-ins go libslirp takes over, and gives back", "[rules]"
   CHECK(table.events.of<PathChanged>().size() == 2);
 }
 
+TEST_CASE("a listener on [::] goes by relays while either family has them, by libslirp with both of its halves", "[rules]") {
+  Table table;
+  table.guest.only = Family::v4;
+  const RuleEntry wildcard = table.one("[::]:0:80");
+  CHECK(wildcard.listeners[0].path == FlowPath::relay);
+  CHECK(table.one("[::1]:0:80").listeners[0].path == FlowPath::libslirp);
+  const std::uint16_t port = wildcard.listeners[0].host.port;
+  CHECK(connects({Address::loopback(Family::v4), port}));
+  REQUIRE(table.rules.remove({2}));
+
+  table.turn(StandIns::State::off);
+  const auto at = [&](Family family) { return Endpoint{Address::any(family), port}; };
+  REQUIRE(table.general.open.size() == 2);
+  CHECK(table.general.open.at(at(Family::v6)) == Endpoint{Address::parse("fd00::100").value(), 80});
+  CHECK(table.general.open.at(at(Family::v4)) == Endpoint{Address::parse("10.0.2.100").value(), 80});
+  table.turn(StandIns::State::ready);
+  CHECK(table.general.open.empty());
+  CHECK(table.rules.list()[0].listeners[0].path == FlowPath::relay);
+
+  // Only one that leads to an address without stand-ins stays behind.
+  REQUIRE(table.rules.remove({1}));
+  CHECK(table.one("[::]:0:[fd00::100]:80").listeners[0].path == FlowPath::libslirp);
+  CHECK(table.general.open.size() == 1);
+}
+
+TEST_CASE("where a rule has the IPv4 half of a port, [::] is content with the other, on any path", "[rules]") {
+  Table table;
+  table.guest.only = Family::v6;
+  const RuleEntry v4 = table.one("0.0.0.0:0:80");
+  CHECK(v4.listeners[0].path == FlowPath::libslirp);
+  const std::string port = std::to_string(v4.listeners[0].host.port);
+  table.guest.now = StandIns::State::off;
+  table.one("[::]:" + port + ":80");
+  CHECK(table.general.open.size() == 2);
+  REQUIRE(table.rules.remove({2}));
+  CHECK(table.general.open.size() == 1);
+}
+
 TEST_CASE("the guest's loopback is made reachable when a rule wants it", "[rules]") {
   Table table;
   table.one("0:80");

@@ -27,6 +27,7 @@ namespace nh::test {
 class FakeStandIns final : public StandIns {
  public:
   State state() const override { return present; }
+  bool serves(Family family) const override { return present == State::ready && (!only || *only == family); }
   std::string reason() const override { return {}; }
   void on_change(std::function<void()>) override {}
   bool answers_dials(Family) const override { return present == State::ready && dials; }
@@ -79,6 +80,7 @@ class FakeStandIns final : public StandIns {
     Done done;
   };
   State present = State::ready;
+  std::optional<Family> only;  // the other one has no stand-ins
   bool later = false;
   bool dials = true;
   std::vector<std::function<void()>> checks;

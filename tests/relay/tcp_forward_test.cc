@@ -246,6 +246,29 @@ TEST_CASE("a listener that somebody has made wait takes no clients, and the loop
   CHECK(rig.forward.counters().accepted == 0);
 }
 
+TEST_CASE("a client whose family has no stand-ins is led to the guest's address of the other one", "[tcp_forward]") {
+  RelayRig rig;
+  rig.service = RelayRig::listening("::1");
+  const std::uint16_t port = local_name(rig.service.get()).value().port;
+  const UniqueFd v4_service = RelayRig::listening("127.0.0.1", port);
+  rig.host = rig.open_forward(1, GuestGoal{.v4 = addr("127.0.0.1"), .v6 = addr("::1"), .port = port});
+  // The listener is IPv4's: its clients are led to IPv4 while that works.
+  rig.stand_ins.only = Family::v6;
+  const Joined flow = rig.join();
+  ping(rig, flow.client.get(), flow.service.get());
+  CHECK(rig.stand_ins.appears.back().address == addr("fd00::2"));
+  for (const auto only : {std::optional<Family>(), std::optional<Family>(Family::v4)}) {
+    rig.stand_ins.only = only;
+    const UniqueFd client = rig.dial();
+    UniqueFd accepted;
+    REQUIRE(rig.until([&] {
+      accepted.reset(accept4(v4_service.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      return static_cast<bool>(accepted);
+    }));
+    CHECK(rig.stand_ins.appears.back().address == addr("10.0.2.2"));
+  }
+}
+
 TEST_CASE("at the greatest number of flows clients wait", "[tcp_forward]") {
   RelayRig rig(4096, 1);
   rig.serve();
