@@ -9,6 +9,8 @@ namespace nh {
 
 enum class Transport : std::uint8_t { tcp, udp };
 
-constexpr std::string_view transport_name(Transport transport) { return transport == Transport::tcp ? "tcp" : "udp"; }
+constexpr std::string_view transport_name(Transport transport) {
+  return transport == Transport::tcp ? "tcp" : "udp";
+}
 
 }  // namespace nh

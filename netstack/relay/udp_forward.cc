@@ -267,7 +267,8 @@ Result<> UdpForward::State::check(const GuestGoal& goal) const {
     if (!address) continue;
     const std::string guest = "the guest's " + address->text();
     if (setup.plan.net(address->family()) == nullptr)
-      return Error{.code = Code::invalid, .what = guest + " cannot be reached: IPv6 is off in the guest", .field = "guest_addr"};
+      return Error{
+          .code = Code::invalid, .what = guest + " cannot be reached: IPv6 is off in the guest", .field = "guest_addr"};
     if (address->is_loopback() && setup.stand_ins == nullptr)
       return Error{.code = Code::unsupported,
                    .what = guest + " cannot be reached: there is no agent to open sockets in the guest",

@@ -9,8 +9,8 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <numeric>
 #include <charconv>
+#include <numeric>
 
 #include "netstack/relay/stream_socket.h"
 #include "src/base/limits.h"
@@ -46,8 +46,7 @@ Result<> bind_to(int fd, const Address& address, std::uint16_t port) {
 
 Result<> begin_connect(int fd, const Endpoint& guest) {
   // It may have been in the stock for long.
-  if (may_block(fd))
-    return Error{.code = Code::invalid, .sys_errno = 0, .what = "the guest agent has made a stand-in wait"};
+  if (may_block(fd)) return Error{.code = Code::invalid, .sys_errno = 0, .what = "the guest agent has made a stand-in wait"};
   const SockAddr name(guest);
   if (connect(fd, name.get(), name.length) == 0 || errno == EINPROGRESS) return Ok{};
   return sys_error("connecting to " + guest.text());

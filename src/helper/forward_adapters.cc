@@ -89,8 +89,7 @@ Result<> UdpPath::add_reverse(std::uint64_t number, std::uint64_t rule, UniqueFd
 }
 
 Result<> UdpPath::change(std::uint64_t number, std::uint64_t rule, const Goal& goal) {
-  if (forwards_.contains(number))
-    return forward_.assign(number, rule, guest_goal(goal));
+  if (forwards_.contains(number)) return forward_.assign(number, rule, guest_goal(goal));
   reverse_.change(number, rule, goal.host.value_or(Endpoint()));
   return Ok{};
 }

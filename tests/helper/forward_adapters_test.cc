@@ -21,9 +21,7 @@ struct Paths {
     goal.port = 53;
     return goal;
   }
-  Result<Endpoint> add(std::uint64_t number) {
-    return udp.add(number, 1, {Address::loopback(Family::v4), 0}, "", goal());
-  }
+  Result<Endpoint> add(std::uint64_t number) { return udp.add(number, 1, {Address::loopback(Family::v4), 0}, "", goal()); }
 
   Loop loop;
   EpollSet epoll = EpollSet::create(loop).value();

@@ -565,8 +565,8 @@ TEST_CASE("a goal that cannot be reached is an error with a field") {
   REQUIRE_FALSE(no_agent);
   CHECK(no_agent.error().code == Code::unsupported);
   CHECK(no_agent.error().field == "guest_addr");
-  const auto no_v6 =
-      without_v6.forward.add(1, 1, {.v4 = std::nullopt, .v6 = addr("fd00::100"), .port = 80}, listener_at(at("127.0.0.1", 0)));
+  const auto no_v6 = without_v6.forward.add(1, 1, {.v4 = std::nullopt, .v6 = addr("fd00::100"), .port = 80},
+                                            listener_at(at("127.0.0.1", 0)));
   REQUIRE_FALSE(no_v6);
   CHECK(no_v6.error().code == Code::invalid);
   CHECK(no_v6.error().field == "guest_addr");
