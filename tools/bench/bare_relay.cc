@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// bench-bare-relay: the least that a relay of TCP connections can be, as the reference of tools/bench/bench-forward.
+// bench-bare-relay: the least that a relay of TCP connections can be, as the reference of tools/bench/bench-forward and
+// bench-outbound.
 //
-//   bench-bare-relay splice|copy --listen PORT --to PORT
+//   bench-bare-relay splice|copy --listen PORT --to PORT [--at ADDR]
 //
-// Listens on every IPv4 address and leads each client to 127.0.0.1. One thread, one epoll, both sockets edge-triggered; bytes go by
-// splice(2) through a pipe of 1 MiB a direction, or by recv and send through one buffer of 1 MiB. No policy, no limit, no counter: it
-// serves the bench's own clients alone.
+// Listens on every IPv4 address and leads each client to ADDR, or 127.0.0.1. One thread, one epoll, both sockets edge-triggered;
+// bytes go by splice(2) through a pipe of 1 MiB a direction, or by recv and send through one buffer of 1 MiB. No policy, no limit,
+// no counter: it serves the bench's own clients alone.
 #include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -135,7 +136,7 @@ struct Connection {
 
 class Relay {
  public:
-  Relay(bool splice, std::uint16_t to) : splice_(splice), to_{Address::loopback(Family::v4), to}, shared_(splice ? 0 : batch) {}
+  Relay(bool splice, const Endpoint& to) : splice_(splice), to_(to), shared_(splice ? 0 : batch) {}
 
   Result<Ok> run(std::uint16_t port) {
     listener_ = UniqueFd(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -184,7 +185,7 @@ class Relay {
     for (;;) {
       UniqueFd client(::accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
       if (!client) return;
-      UniqueFd server(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+      UniqueFd server(::socket(to_.address.is_v4() ? AF_INET : AF_INET6, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
       if (!server) return;
       const int on = 1;
       ::setsockopt(client.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
@@ -221,20 +222,23 @@ int fail(const Error& error, int status) {
 }
 
 int main(std::span<char* const> arguments) {
-  const std::string_view usage = "bench-bare-relay splice|copy --listen PORT --to PORT";
-  if (arguments.size() != 5 || std::string_view(arguments[1]) != "--listen" || std::string_view(arguments[3]) != "--to" ||
+  const std::string_view usage = "bench-bare-relay splice|copy --listen PORT --to PORT [--at ADDR]";
+  const bool placed = arguments.size() == 7 && std::string_view(arguments[5]) == "--at";
+  if ((arguments.size() != 5 && !placed) || std::string_view(arguments[1]) != "--listen" || std::string_view(arguments[3]) != "--to" ||
       (std::string_view(arguments[0]) != "splice" && std::string_view(arguments[0]) != "copy")) {
     return fail(Error{Code::invalid, 0, std::string(usage)}, 2);
   }
   const auto listen = Port::parse(arguments[2], "--listen"), to = Port::parse(arguments[4], "--to");
   if (!listen || !to) return fail(!listen ? listen.error() : to.error(), 2);
+  const auto at = Address::parse(placed ? arguments[6] : "127.0.0.1", "--at");
+  if (!at) return fail(at.error(), 2);
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
     limit.rlim_cur = limit.rlim_max;
     ::setrlimit(RLIMIT_NOFILE, &limit);
   }
   ::signal(SIGPIPE, SIG_IGN);  // splice has no MSG_NOSIGNAL
-  const auto ran = Relay(std::string_view(arguments[0]) == "splice", to->value()).run(listen->value());
+  const auto ran = Relay(std::string_view(arguments[0]) == "splice", Endpoint{*at, to->value()}).run(listen->value());
   return ran ? 0 : fail(ran.error(), 1);
 }
 

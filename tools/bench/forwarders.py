@@ -5,37 +5,22 @@ A forwarder's session(mtu) is a context: inside it the forward is there, and `se
 The references have no guest: their server is on the host.
 """
 import contextlib
-import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
+import control
 import helpers
 import world
 
-HOST_PORT, GUEST_PORT = 18080, 8080
+HOST_PORT, GUEST_PORT = 9080, 8080  # below the local ports of world.py, which a client may have taken
 GUEST = "10.0.2.100"
 _DEADLINE = 15  # seconds, for what a helper is asked
-
-
-def _ask(path, request):
-    """One request to a control socket; its whole answer."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as control:
-        control.settimeout(_DEADLINE)
-        control.connect(path)
-        control.sendall(json.dumps(request).encode())
-        control.shutdown(socket.SHUT_WR)
-        text = b""
-        while data := control.recv(65536):
-            text += data
-    answer = json.loads(text)
-    if "error" in answer:
-        raise world.BenchError(f"{request['execute']}: {answer['error']}")
-    return answer
 
 
 class _Attached:
@@ -62,25 +47,18 @@ class _Attached:
         return None
 
 
-class NetnsHelper(_Attached, helpers.NetnsHelper):
+class NetnsHelper(_Attached, control.Told, helpers.NetnsHelper):
     def command(self, guest_pid, mtu, ready_fd, ipv4_only):
         return [self.program, "--pid", str(guest_pid), "--mtu", str(mtu), "--ready-fd", str(ready_fd), "--api-socket", self.control,
                 "--forward", f"0.0.0.0:{HOST_PORT}:{GUEST_PORT}", "--forward", f"0.0.0.0:{HOST_PORT}:{GUEST_PORT}/udp", "tap0"]
 
     def path(self):
-        try:
-            rules = _ask(self.control, {"execute": "forward.list", "id": 1})["return"]["rules"]
-        except world.BenchError:
+        rules = self.told("forward.list", "rules")
+        if rules is None:
             return "not told"
         paths = {listener["path"] + (f" ({listener['reason']})" if listener.get("reason") else "")
                  for rule in rules for listener in rule["listeners"] if listener.get("proto", "tcp") == "tcp"}
         return ", ".join(sorted(paths))
-
-    def turns(self):
-        """Loop turns so far, as `stats` counts them; None: it does not tell."""
-        with contextlib.suppress(world.BenchError, KeyError):
-            return _ask(self.control, {"execute": "stats", "id": 1})["return"]["loop"]["turns"]
-        return None
 
 
 class Slirp4netns(_Attached, helpers.Slirp4netns):
@@ -89,7 +67,7 @@ class Slirp4netns(_Attached, helpers.Slirp4netns):
 
     def publish(self):
         for proto in ("tcp", "udp"):
-            _ask(self.control, {"execute": "add_hostfwd", "arguments": {
+            control.ask(self.control, {"execute": "add_hostfwd", "arguments": {
                 "proto": proto, "host_addr": "0.0.0.0", "host_port": HOST_PORT, "guest_addr": GUEST, "guest_port": GUEST_PORT}})
 
 
@@ -186,6 +164,7 @@ class BareRelay(_Reference, helpers.Helper):
     port = HOST_PORT
     BEST = "best bare relay"
     KINDS = ("splice", "copy")
+    NAMES = tuple(f"bare {kind}" for kind in KINDS)
 
     def __init__(self, program, kind):
         helpers.Helper.__init__(self, program)
@@ -193,22 +172,31 @@ class BareRelay(_Reference, helpers.Helper):
 
     @contextlib.contextmanager
     def session(self, _mtu):
+        with self.leading_to("127.0.0.1", GUEST_PORT):
+            yield lambda words: words
+
+    @contextlib.contextmanager
+    def leading_to(self, address, port):
+        """From HOST_PORT to there."""
         self.log = tempfile.TemporaryFile("w+")
-        self.process = subprocess.Popen([self.program, self.kind, "--listen", str(HOST_PORT), "--to", str(GUEST_PORT)],
+        self.process = subprocess.Popen([self.program, self.kind, "--listen", str(HOST_PORT), "--to", str(port), "--at", address],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log, text=True)
         try:
             if self.process.stdout.readline() != "ready\n":
                 raise world.BenchError(f"the bare relay did not start: {self.log_text()}")
-            yield lambda words: words
+            yield
         finally:
             self.process.stdin.close()
             self.process.stdout.close()
             self.stop()
 
 
-def find_peers(names, more):
-    """The peers of these names that are installed; several of one name if PATH has several. more: name -> path of others."""
-    kinds = {"slirp4netns": Slirp4netns, "pasta": Pasta, "rootlesskit": RootlessKit}
+PEERS = {"slirp4netns": Slirp4netns, "pasta": Pasta, "rootlesskit": RootlessKit}
+
+
+def find_peers(names, more, kinds=None):
+    """The peers of these names that are installed; several of one name if PATH has several. more: name -> path of others.
+    kinds: name -> class, else PEERS."""
     found = []
     for name in names:
         # Not the program's own real path: pasta is passt by another name. /bin is /usr/bin on most systems.
@@ -216,9 +204,9 @@ def find_peers(names, more):
         programs = [path for directory in directories if (path := shutil.which(name, path=directory))]
         programs += [path for wanted, path in more if wanted == name]
         if not programs:
-            print(f"bench-forward: {name} is not installed: left out", flush=True)
+            print(f"{Path(sys.argv[0]).name}: {name} is not installed: left out", flush=True)
         for number, program in enumerate(programs):
-            peer = kinds[name](program)
+            peer = (kinds or PEERS)[name](program)
             if number:
                 peer.name = f"{name} {program}"
             found.append(peer)

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""Many connections through a forward: what each idle one costs, what they cost one more connection, and what many short ones leave.
+"""Many connections through a helper: what each idle one costs, what they cost one more connection, and what many short ones leave.
 
 Requests on one more connection are timed without them and with them, in turn, in the same process; where the pairs' spread is wide, the
 helper's own work per request (CPU, sleeps, loop turns) tells more than the clock.
 """
+import contextlib
 import json
 import resource
 import statistics
@@ -27,109 +28,171 @@ CELLS = {
 }
 CELLS |= {"churn_memory": ("memory that the churn left", "KiB", 1, False, "KiB"),
           "churn_rate": ("connects of the churn", "1/s", 1, True, "1/s")}
-_CHUNK = 5.0   # seconds of connects between looks at their number
-_SPARE = 512   # descriptors of a forwarder that are not for connections
-_SETTLE = 0.5  # seconds for a closed multitude to be taken down
+_CHUNK = 5.0      # seconds of connects between looks at their number
+_SPARE = 512      # descriptors of a helper that are not for connections, where it does not say how many it allows
+_SETTLE = 0.5     # seconds for a closed multitude to be taken down
+_PATIENCE = 30.0  # seconds for what the churn made to be gone; the longest timeouts in it are conntrack's, which the subject shortens
 
 
-def possible(wanted):
-    """How many connections the limit of open files allows a forwarder that needs two descriptors each."""
+class Subject:
+    """Whose connections they are: a helper, and how the bench gets a connection through it."""
+
+    from_start = ()  # what of left() must be as it was before any connect; the rest as after the first tenth of them
+
+    def __init__(self, helper, results, mtu):
+        self.helper, self.results, self.mtu = helper, results, mtu
+
+    def running(self):
+        """A context: in it there are the helper and its service."""
+        raise NotImplementedError
+
+    def ask(self, *words, patience=60):
+        """One load of bench-traffic; its sample."""
+        raise NotImplementedError
+
+    def holders(self, count):
+        """The commands that hold so many connections, each with its share."""
+        raise NotImplementedError
+
+    def prepare_churn(self):
+        """Called once it runs."""
+
+    def left(self):
+        """name -> what a churn must leave as it was: a number that must not grow, or a text."""
+        descriptors = self.helper.descriptors()
+        if descriptors is None and hasattr(self.helper, "relay_descriptors"):
+            descriptors = self.helper.relay_descriptors()
+        return {"descriptors": descriptors}
+
+    def add(self, cell, value):
+        self.results.add(self.mtu, cell, self.helper.name, value)
+
+
+def possible(helper, wanted, shares=1):
+    """(how many connections can be held, why so many). The helper is asked; one that does not tell needs two descriptors each. Whoever
+    holds them, and the service, have the limit of open files too, in so many shares."""
+    bounds = {}
+    if hasattr(helper, "capacity") and (told := helper.capacity()) is not None:
+        bounds["the relays that it allows"] = told - 1  # one for the connection that is measured
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return wanted if hard == resource.RLIM_INFINITY else max(1, min(wanted, (hard - _SPARE) // 2))
+    if hard != resource.RLIM_INFINITY:
+        if not bounds:
+            bounds["the limit of open files"] = (hard - _SPARE) // 2
+        bounds["the limit of open files of a client"] = shares * (hard - _SPARE)
+    count, why = min(((count, why) for why, count in bounds.items()), default=(wanted, ""))
+    return (wanted, "as asked") if wanted <= count else (max(1, count), f"of {wanted}: {why}")
 
 
-class _Held:
-    def __init__(self, bench, forwarder, count):
-        command = [bench.traffic, "hold", "--to", "127.0.0.1", "--port", str(forwarder.port), "--connections", str(count)]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        line = self._process.stdout.readline()
-        if not line or json.loads(line)["held"] != count:
-            self._process.kill()
-            raise world.BenchError(f"{count} connections could not be held: {self._process.stderr.read().strip()}; {forwarder.log_text()}")
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._process.stdin.close()
-        self._process.wait(60)
-        self._process.stdout.close()
-        self._process.stderr.close()
+@contextlib.contextmanager
+def _held(subject, count):
+    processes = [(subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True), share)
+                 for command, share in subject.holders(count)]
+    try:
+        for process, share in processes:
+            line = process.stdout.readline()
+            if not line or json.loads(line)["held"] != share:
+                raise world.BenchError(f"{count} connections could not be held: {process.stderr.read().strip()}; {subject.helper.log_text()}")
+        yield
+    finally:
+        for process, _ in processes:
+            process.stdin.close()
+        for process, _ in processes:
+            process.wait(60)
+            process.stdout.close()
+            process.stderr.close()
         time.sleep(_SETTLE)
 
 
 def _sleeps(pids):
-    """Voluntary context switches: how often the processes have gone to sleep."""
-    total = 0
-    for pid in pids:
-        total += int(Path(f"/proc/{pid}/status").read_text().partition("\nvoluntary_ctxt_switches:")[2].split()[0])
-    return total
+    """Voluntary context switches: how often the threads of these processes have gone to sleep."""
+    return sum(int(task.read_text().partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+               for pid in pids for task in Path(f"/proc/{pid}/task").glob("*/status"))
 
 
-def _requests(bench, forwarder, seconds):
+def _requests(subject, seconds):
     """(rate, {"cpu", "sleeps", "turns": of one request})."""
+    helper = subject.helper
+
     def spent():
-        turns = forwarder.turns() if hasattr(forwarder, "turns") else None
-        return {"cpu": forwarder.cpu_seconds(), "sleeps": _sleeps(forwarder.tree()), "turns": turns}
+        turns = helper.turns() if hasattr(helper, "turns") else None
+        return {"cpu": helper.cpu_seconds(), "sleeps": _sleeps(helper.tree()), "turns": turns}
 
     before = spent()
-    sample = bench.ask(forwarder, "lo", "rr", "--milliseconds", str(int(seconds * 1000)))
+    sample = subject.ask("rr", "--milliseconds", str(int(seconds * 1000)))
     after = spent()
     work = {what: None if None in (before[what], after[what]) else (after[what] - before[what]) / sample["transactions"] for what in before}
     return sample["rate"], work
 
 
-def measure(bench, forwarder, arguments):
+def measure(subject, arguments):
     """Fills the held cells; returns notes."""
-    mtu, seconds = arguments.mtus[0], arguments.seconds / 2
-    count = possible(arguments.hold)
-
-    def add(cell, value):
-        bench.results.add(mtu, f"held_{cell}", forwarder.name, value)
-
-    with bench.running(forwarder, mtu):
-        _requests(bench, forwarder, seconds)  # the first of everything
-        resident = forwarder.memory_kib()[0]
-        with _Held(bench, forwarder, count):
-            add("memory", (forwarder.memory_kib()[0] - resident) / count)
+    seconds = arguments.seconds / 2
+    with subject.running():
+        count, why = possible(subject.helper, arguments.hold, len(subject.holders(arguments.hold)))
+        _requests(subject, seconds)  # the first of everything
+        resident = subject.helper.memory_kib()[0]
+        with _held(subject, count):
+            subject.add("held_memory", (subject.helper.memory_kib()[0] - resident) / count)
         for _ in range(arguments.hold_pairs):
-            alone, work_alone = _requests(bench, forwarder, seconds)
-            with _Held(bench, forwarder, count):
-                crowded, work = _requests(bench, forwarder, seconds)
-            add("none", alone)
-            add("rr", crowded)
-            add("ratio", crowded / alone)
+            alone, work_alone = _requests(subject, seconds)
+            with _held(subject, count):
+                crowded, work = _requests(subject, seconds)
+            subject.add("held_none", alone)
+            subject.add("held_rr", crowded)
+            subject.add("held_ratio", crowded / alone)
             for what in work:
-                add(f"{what}_none", work_alone[what])
-                add(what, work[what])
-    samples = bench.results.samples[mtu]["held_ratio"][forwarder.name]
-    spread = f"; ratio of pairs {min(samples):.3f}..{max(samples):.3f}, median {statistics.median(samples):.3f}"
-    why = "" if count == arguments.hold else f" (of {arguments.hold}: the limit of open files)"
-    return {"held connections": f"{count}{why}{spread}"}
+                subject.add(f"held_{what}_none", work_alone[what])
+                subject.add(f"held_{what}", work[what])
+    samples = subject.results.samples[subject.mtu]["held_ratio"][subject.helper.name]
+    spread = f"ratio of pairs {min(samples):.3f}..{max(samples):.3f}, median {statistics.median(samples):.3f}"
+    return {"held connections": f"{count} ({why}); {spread}"}
 
 
-def churn(bench, forwarder, arguments):
+def _settled(subject, before):
+    """What is left once it is as before, or patience has ended."""
+    end = time.monotonic() + _PATIENCE
+    while grown(before, left := subject.left()) and time.monotonic() < end:
+        time.sleep(_SETTLE)
+    return left
+
+
+def grown(before, after):
+    """The names of what is not as it was."""
+    def same(old, new):
+        return old is None or new is None or (old == new if isinstance(old, str) else new <= old)
+
+    return [what for what in before if not same(before[what], after[what])]
+
+
+def _told(before, after):
+    if before is None or after is None:
+        return "cannot be seen"
+    return ("the same" if before == after else "CHANGED") if isinstance(before, str) else f"{before} before, {after} after"
+
+
+def churn(subject, arguments):
     """Connect, request, close, so often as asked, after a tenth of it that is not counted. Fills the churn cells; returns notes."""
-    mtu = arguments.mtus[0]
-
     def connects(wanted):
         done, seconds = 0, 0.0
         while done < wanted:
-            sample = bench.ask(forwarder, "lo", "crr", "--milliseconds", str(int(min(_CHUNK, arguments.seconds * 2) * 1000)))
+            sample = subject.ask("crr", "--milliseconds", str(int(min(_CHUNK, arguments.seconds * 2) * 1000)))
             if not sample["transactions"]:
                 raise world.BenchError("nothing connects any longer")
             done += sample["transactions"]
             seconds += sample["seconds"]
         return done, seconds
 
-    with bench.running(forwarder, mtu):
+    with subject.running():
+        subject.prepare_churn()
+        fresh = subject.left()
         connects(arguments.churn // 10)
         time.sleep(_SETTLE)
-        descriptors, resident = forwarder.descriptors(), forwarder.memory_kib()[0]
+        before = {what: fresh[what] if what in subject.from_start else value for what, value in subject.left().items()}
+        resident = subject.helper.memory_kib()[0]
         done, seconds = connects(arguments.churn)
         time.sleep(_SETTLE)
-        left = forwarder.descriptors()
-        bench.results.add(mtu, "churn_memory", forwarder.name, forwarder.memory_kib()[0] - resident)
-        bench.results.add(mtu, "churn_rate", forwarder.name, done / seconds)
-    seen = "cannot be seen" if None in (descriptors, left) else f"{descriptors} before, {left} after"
-    return {"churn": f"{done} connects; descriptors: {seen}"}
+        after = _settled(subject, before)
+        subject.add("churn_memory", subject.helper.memory_kib()[0] - resident)
+        subject.add("churn_rate", done / seconds)
+    notes = {f"churn, {what}": _told(before[what], after[what]) for what in before}
+    return {"churn": f"{done} connects" + "".join(f"; {what} NOT as before" for what in grown(before, after)), **notes}

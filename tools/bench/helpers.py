@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The helpers that are compared: how each is started, when it is ready, and what it uses."""
+import contextlib
 import os
 import select
 import signal
@@ -28,6 +29,20 @@ def _processes():
             continue  # gone meanwhile
         found[int(entry.name)] = (int(fields[1]), fields[0], int(fields[11]) + int(fields[12]))
     return found
+
+
+@contextlib.contextmanager
+def one_processor(pids):
+    """These processes, with all their threads, and this one with the children it makes meanwhile, on one processor."""
+    before = os.sched_getaffinity(0)
+    threads = [int(thread) for pid in [os.getpid(), *pids] for thread in os.listdir(f"/proc/{pid}/task")]
+    try:
+        for thread in threads:
+            os.sched_setaffinity(thread, {max(before)})
+        yield
+    finally:
+        for thread in threads:
+            os.sched_setaffinity(thread, before)
 
 
 class Helper:

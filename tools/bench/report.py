@@ -69,7 +69,7 @@ class Results:
                 row += [_spread(cells[cell].get(name), factor) for name in helpers]
                 row += [_ratio(cells[cell].get(first), cells[cell].get(peer)) for peer in helpers[1:]]
                 rows.append(row)
-            lines += ["", *_aligned(rows)]
+            lines += ["", *aligned(rows)]
         lines += [f"FAILED: {f['helper']} at MTU {f['mtu']}: {f['message']}" for f in self.failures]
         return "\n".join(lines)
 
@@ -78,7 +78,7 @@ def _spread(values, factor):
     if not values:
         return "-"
     scaled = [value * factor for value in values]
-    return f"{_short(statistics.median(scaled))} ({_short(min(scaled))}..{_short(max(scaled))})"
+    return f"{short(statistics.median(scaled))} ({short(min(scaled))}..{short(max(scaled))})"
 
 
 def _ratio(ours, peers):
@@ -87,11 +87,11 @@ def _ratio(ours, peers):
     return f"{statistics.median(ours) / statistics.median(peers):.2f}"
 
 
-def _short(value):
+def short(value):
     return f"{value:.0f}" if value >= 1000 else f"{value:.3g}"
 
 
-def _aligned(rows):
+def aligned(rows):
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     return ["  ".join(text.ljust(width) if i == 0 else text.rjust(width)
                       for i, (text, width) in enumerate(zip(row, widths))) for row in rows]

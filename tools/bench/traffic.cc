@@ -2,8 +2,8 @@
 // bench-traffic: the load that tools/bench/bench puts on a network helper, and the server that takes it.
 //
 //   bench-traffic server [--listen ADDR] [--port N]
-//   bench-traffic up|down|rr|crr|udp-rr --to ADDR --port N [--milliseconds N] [--bytes N] [--flows N] [--message N]
-//   bench-traffic hold --to ADDR --port N [--connections N]
+//   bench-traffic up|down|rr|crr|connect|udp-rr --to ADDR --port N [--milliseconds N] [--bytes N] [--flows N] [--message N]
+//   bench-traffic hold|pend --to ADDR --port N [--connections N]
 //   bench-traffic flood|flood-echo --to ADDR --port N [--datagrams N] [--rate N] [--size N]
 //   bench-traffic peer --to ADDR --port N
 //
@@ -126,6 +126,7 @@ int main(Arguments arguments) {
   const auto parsed = parse_options(arguments.subspan(1), job, more);
   if (!parsed) return fail(parsed.error(), 2);
   if (what == "hold") return ended(hold(job.server, more.connections));
+  if (what == "pend") return ended(pend(job.server, more.connections));
   if (what == "flood" || what == "flood-echo") return ended(flood(job.server, more.flood));
   if (what == "peer") return ended(ask_peer(job.server));
   const auto load = parse_load(what);

@@ -21,8 +21,12 @@ struct LoadName {
   std::string_view text;
   Load load;
 };
-constexpr std::array<LoadName, 5> load_names{
-    {{"up", Load::up}, {"down", Load::down}, {"rr", Load::rr}, {"crr", Load::crr}, {"udp-rr", Load::udp_rr}}};
+constexpr std::array<LoadName, 6> load_names{{{"up", Load::up},
+                                             {"down", Load::down},
+                                             {"rr", Load::rr},
+                                             {"crr", Load::crr},
+                                             {"connect", Load::connect},
+                                             {"udp-rr", Load::udp_rr}}};
 
 /// One flow: does its share of the job until the job's time or bytes are over.
 class Worker {
@@ -42,6 +46,7 @@ class Worker {
       case Load::down: return down();
       case Load::rr: return rr();
       case Load::crr: return crr();
+      case Load::connect: return connect();
       case Load::udp_rr: return udp_rr();
     }
     return Ok{};
@@ -119,6 +124,16 @@ class Worker {
     return Ok{};
   }
 
+  Result<Ok> connect() {
+    while (time_left()) {
+      NH_LET(fd, open_socket(job_.server, SOCK_STREAM));
+      const auto since = SteadyClock::now();
+      NH_TRY(connect_socket(fd.get(), job_.server));
+      count_transaction(since);
+    }
+    return Ok{};
+  }
+
   Result<Ok> udp_rr() {
     NH_LET(fd, dial(job_.server, SOCK_DGRAM));
     while (time_left()) {
@@ -147,7 +162,7 @@ Result<Load> parse_load(std::string_view text) {
   for (const auto& [name, load] : load_names) {
     if (name == text) return load;
   }
-  return Error{Code::invalid, 0, "the load must be up, down, rr, crr or udp-rr, not \"" + std::string(text) + "\""};
+  return Error{Code::invalid, 0, "the load must be up, down, rr, crr, connect or udp-rr, not \"" + std::string(text) + "\""};
 }
 
 Result<Sample> run(const Job& job) {

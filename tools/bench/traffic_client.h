@@ -14,11 +14,12 @@
 namespace nh::traffic {
 
 enum class Load : std::uint8_t {
-  up,     ///< stream to the server; counted by the server, so what is still on its way does not count
-  down,   ///< stream from the server
-  rr,     ///< requests and answers, one after the other, on one TCP connection
-  crr,    ///< connect, request, answer, close
-  udp_rr  ///< requests and answers in datagrams; one that is not answered within a second is counted as lost
+  up,       ///< stream to the server; counted by the server, so what is still on its way does not count
+  down,     ///< stream from the server
+  rr,       ///< requests and answers, one after the other, on one TCP connection
+  crr,      ///< connect, request, answer, close
+  connect,  ///< connect alone; the socket is made and closed outside the time that counts
+  udp_rr    ///< requests and answers in datagrams; one that is not answered within a second is counted as lost
 };
 
 Result<Load> parse_load(std::string_view text);

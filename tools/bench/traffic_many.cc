@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tools/bench/traffic_many.h"
 
+#include <fcntl.h>
+#include <poll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <thread>
@@ -76,14 +79,23 @@ Result<std::uint64_t> send_paced(int fd, const Flood& flood) {
   return answers;
 }
 
-}  // namespace
-
-Result<Ok> hold(const Endpoint& server, std::size_t connections) {
+void raise_file_limit() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
     limit.rlim_cur = limit.rlim_max;
     ::setrlimit(RLIMIT_NOFILE, &limit);
   }
+}
+
+void wait_for_end_of_input() {
+  std::array<char, 16> ignored{};
+  while (::read(STDIN_FILENO, ignored.data(), ignored.size()) > 0) continue;
+}
+
+}  // namespace
+
+Result<Ok> hold(const Endpoint& server, std::size_t connections) {
+  raise_file_limit();
   const auto begin = SteadyClock::now();
   std::vector<UniqueFd> held;
   held.reserve(connections);
@@ -100,8 +112,31 @@ Result<Ok> hold(const Endpoint& server, std::size_t connections) {
   }
   std::printf("{\"held\": %zu, \"seconds\": %.6f}\n", held.size(), seconds_since(begin));
   std::fflush(stdout);
-  std::array<char, 16> ignored{};
-  while (::read(STDIN_FILENO, ignored.data(), ignored.size()) > 0) continue;
+  wait_for_end_of_input();
+  return Ok{};
+}
+
+Result<Ok> pend(const Endpoint& server, std::size_t connections) {
+  raise_file_limit();
+  const auto begin = SteadyClock::now();
+  std::vector<UniqueFd> sockets;
+  std::vector<pollfd> pending;
+  sockets.reserve(connections);
+  pending.reserve(connections);
+  for (std::size_t i = 0; i < connections; ++i) {
+    NH_LET(fd, open_socket(server, SOCK_STREAM));
+    if (::fcntl(fd.get(), F_SETFL, O_NONBLOCK) != 0) return sys_error("making a socket non-blocking");
+    auto connected = connect_socket(fd.get(), server);
+    if (!connected && connected.error().sys_errno != EINPROGRESS) return std::move(connected).error();
+    pending.push_back({.fd = fd.get(), .events = POLLOUT, .revents = 0});
+    sockets.push_back(std::move(fd));
+  }
+  std::printf("{\"pending\": %zu, \"seconds\": %.6f}\n", sockets.size(), seconds_since(begin));
+  std::fflush(stdout);
+  wait_for_end_of_input();
+  const int ended = ::poll(pending.data(), pending.size(), 0);
+  if (ended < 0) return sys_error("asking for the connects that ended");
+  std::printf("{\"ended\": %d}\n", ended);
   return Ok{};
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What bench-traffic asks of a forward besides the loads of one flow: many connections at once, datagrams at a rate, and by which
-// address it is seen. Each prints one line of JSON.
+// What bench-traffic asks of a helper besides the loads of one flow: many connections at once, datagrams at a rate, and by which
+// address it is seen. Each prints lines of JSON.
 #pragma once
 
 #include "src/base/address.h"
@@ -11,6 +11,10 @@ namespace nh::traffic {
 /// As many connections as told, one byte there and back on each, then held until standard input ends. The line is printed once all
 /// are up: {"held": N, "seconds": S}. Raises the soft limit of open files to the hard one.
 Result<Ok> hold(const Endpoint& server, std::size_t connections);
+
+/// As many connects at once as told, to an address that does not answer; waits for none of them. The first line is printed once all
+/// are under way: {"pending": N, "seconds": S}; the second when standard input ends: {"ended": N}, those that did not wait till then.
+Result<Ok> pend(const Endpoint& server, std::size_t connections);
 
 struct Flood {
   std::uint64_t datagrams = 100'000;

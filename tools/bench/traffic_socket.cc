@@ -8,7 +8,7 @@
 
 namespace nh::traffic {
 
-Result<UniqueFd> dial(const Endpoint& server, int type) {
+Result<UniqueFd> open_socket(const Endpoint& server, int type) {
   UniqueFd fd(::socket(server.address.is_v4() ? AF_INET : AF_INET6, type | SOCK_CLOEXEC, 0));
   if (!fd) return sys_error("making a socket");
   const timeval patience{type == SOCK_STREAM ? 10 : 1, 0};
@@ -16,8 +16,18 @@ Result<UniqueFd> dial(const Endpoint& server, int type) {
   ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
   const int on = 1;
   if (type == SOCK_STREAM) ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+  return fd;
+}
+
+Result<Ok> connect_socket(int fd, const Endpoint& server) {
   const SockAddr name(server);
-  if (::connect(fd.get(), name.get(), name.length) != 0) return sys_error("connecting to " + server.text());
+  if (::connect(fd, name.get(), name.length) != 0) return sys_error("connecting to " + server.text());
+  return Ok{};
+}
+
+Result<UniqueFd> dial(const Endpoint& server, int type) {
+  NH_LET(fd, open_socket(server, type));
+  NH_TRY(connect_socket(fd.get(), server));
   return fd;
 }
 
