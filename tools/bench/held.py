@@ -27,6 +27,7 @@ CELLS = {
     "held_turns": ("loop turns a request, with them", "1", 1, False, "1"),
 }
 CELLS |= {"churn_memory": ("memory that the churn left", "KiB", 1, False, "KiB"),
+          "churn_left": ("other things that are not as before the churn", "1", 1, False, "1"),
           "churn_rate": ("connects of the churn", "1/s", 1, True, "1/s")}
 _CHUNK = 5.0      # seconds of connects between looks at their number
 _SPARE = 512      # descriptors of a helper that are not for connections, where it does not say how many it allows
@@ -193,6 +194,7 @@ def churn(subject, arguments):
         time.sleep(_SETTLE)
         after = _settled(subject, before)
         subject.add("churn_memory", subject.helper.memory_kib()[0] - resident)
+        subject.add("churn_left", len(grown(before, after)))
         subject.add("churn_rate", done / seconds)
     notes = {f"churn, {what}": _told(before[what], after[what]) for what in before}
     return {"churn": f"{done} connects" + "".join(f"; {what} NOT as before" for what in grown(before, after)), **notes}

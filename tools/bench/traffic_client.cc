@@ -72,6 +72,7 @@ class Worker {
       moved += static_cast<std::uint64_t>(sent);
     }
     if (::shutdown(fd.get(), SHUT_WR) != 0) return sys_error("ending the stream");
+    wait_longer(fd.get());
     std::array<std::uint8_t, number_size> count{};
     NH_TRY(receive_all(fd.get(), count));
     sample_.bytes = decode_number(count);

@@ -41,7 +41,7 @@ struct Sample {
   std::vector<std::uint32_t> latencies_us;  ///< one a transaction
 };
 
-/// Runs the job. Errors: the server cannot be reached, or a call waited for more than 10 s.
+/// Runs the job. Errors: the server cannot be reached, or a call waited for more than 10 s; for the count at the end of `up`, 60 s.
 Result<Sample> run(const Job& job);
 /// One line of JSON.
 std::string to_json(const Job& job, Sample sample);

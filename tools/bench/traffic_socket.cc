@@ -8,12 +8,20 @@
 
 namespace nh::traffic {
 
+namespace {
+
+void set_patience(int fd, time_t seconds) {
+  const timeval patience{seconds, 0};
+  ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  ::setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+}
+
+}  // namespace
+
 Result<UniqueFd> open_socket(const Endpoint& server, int type) {
   UniqueFd fd(::socket(server.address.is_v4() ? AF_INET : AF_INET6, type | SOCK_CLOEXEC, 0));
   if (!fd) return sys_error("making a socket");
-  const timeval patience{type == SOCK_STREAM ? 10 : 1, 0};
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  set_patience(fd.get(), type == SOCK_STREAM ? 10 : 1);
   const int on = 1;
   if (type == SOCK_STREAM) ::setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
   return fd;
@@ -30,6 +38,8 @@ Result<UniqueFd> dial(const Endpoint& server, int type) {
   NH_TRY(connect_socket(fd.get(), server));
   return fd;
 }
+
+void wait_longer(int fd) { set_patience(fd, 60); }
 
 Result<Ok> send_all(int fd, Bytes bytes) {
   while (!bytes.empty()) {

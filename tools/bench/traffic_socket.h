@@ -14,6 +14,8 @@ Result<UniqueFd> dial(const Endpoint& server, int type);
 /// The two halves of dial(): a socket for that server, and its connect.
 Result<UniqueFd> open_socket(const Endpoint& server, int type);
 Result<Ok> connect_socket(int fd, const Endpoint& server);
+/// Calls on this stream may wait for 60 s from now on: full buffers are before it, and a slow network has to empty them.
+void wait_longer(int fd);
 Result<Ok> send_all(int fd, Bytes bytes);
 /// gone: the stream ended before the bytes were complete.
 Result<Ok> receive_all(int fd, MutableBytes bytes);

@@ -27,7 +27,8 @@ BARS = [
     Bar("rr", PEERS, 0.95), Bar("rr_one", PEERS, 0.95),
 ]
 # One number of ours alone: cell -> (at least, at most), as recorded.
-ALONE = {"held_memory": (None, 0.5), "held_ratio": (0.95, None), "dark_delay": (None, 1000), "dark_left": (None, 0)}
+ALONE = {"held_memory": (None, 0.5), "held_ratio": (0.95, None), "dark_delay": (None, 1000), "dark_left": (None, 0),
+         "churn_left": (None, 0), "churn_memory": (None, 256)}  # KiB: the heap's pages come and go
 # Where the pairs of held_ratio lie further apart than this, the work of one request decides in its place.
 _SPREAD, _MORE_WORK = 0.05, 1.05
 _WORK = ("held_sleeps", "held_turns")
