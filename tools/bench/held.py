@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Many connections through a helper: what each idle one costs, what they cost one more connection, and what many short ones leave.
 
-Requests on one more connection are timed without them and with them, in turn, in the same process; where the pairs' spread is wide, the
-helper's own work per request (CPU, sleeps, loop turns) tells more than the clock.
+Requests on one more connection are timed without them and with them, in turn, in the same process, where the kernel puts them and on one
+processor; where the pairs' spread is wide, the helper's own work per request (CPU, sleeps, loop turns) tells more than the clock.
 """
 import contextlib
 import json
@@ -12,6 +12,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import helpers
 import world
 
 CELLS = {
@@ -19,12 +20,13 @@ CELLS = {
     "held_none": ("request/response, none held", "1/s", 1, True, "1/s"),
     "held_rr": ("request/response, with them", "1/s", 1, True, "1/s"),
     "held_ratio": ("with them / none held, of each pair", "1", 1, True, "1"),
-    "held_cpu_none": ("CPU a request, none held", "us", 1e6, False, "s"),
-    "held_cpu": ("CPU a request, with them", "us", 1e6, False, "s"),
-    "held_sleeps_none": ("sleeps a request, none held", "1", 1, False, "1"),
-    "held_sleeps": ("sleeps a request, with them", "1", 1, False, "1"),
-    "held_turns_none": ("loop turns a request, none held", "1", 1, False, "1"),
-    "held_turns": ("loop turns a request, with them", "1", 1, False, "1"),
+    "held_ratio_one": ("the same, all on one processor", "1", 1, True, "1"),
+    "held_cpu_none": ("CPU a request there, none held", "us", 1e6, False, "s"),
+    "held_cpu": ("CPU a request there, with them", "us", 1e6, False, "s"),
+    "held_sleeps_none": ("sleeps a request there, none held", "1", 1, False, "1"),
+    "held_sleeps": ("sleeps a request there, with them", "1", 1, False, "1"),
+    "held_turns_none": ("loop turns a request there, none held", "1", 1, False, "1"),
+    "held_turns": ("loop turns a request there, with them", "1", 1, False, "1"),
 }
 CELLS |= {"churn_memory": ("memory that the churn left", "KiB", 1, False, "KiB"),
           "churn_left": ("other things that are not as before the churn", "1", 1, False, "1"),
@@ -53,6 +55,10 @@ class Subject:
 
     def holders(self, count):
         """The commands that hold so many connections, each with its share."""
+        raise NotImplementedError
+
+    def service_pids(self):
+        """Of the service that ask() leads to, while it runs."""
         raise NotImplementedError
 
     def prepare_churn(self):
@@ -125,6 +131,13 @@ def _requests(subject, seconds):
     return sample["rate"], work
 
 
+def _both(subject, seconds):
+    """(rate, rate on one processor, work of one request there: where the kernel puts the processes, how often they sleep varies)."""
+    rate, _ = _requests(subject, seconds)
+    with helpers.one_processor([*subject.service_pids(), *subject.helper.tree()]):
+        return rate, *_requests(subject, seconds)
+
+
 def measure(subject, arguments):
     """Fills the held cells; returns notes."""
     seconds = arguments.seconds / 2
@@ -135,12 +148,13 @@ def measure(subject, arguments):
         with _held(subject, count):
             subject.add("held_memory", (subject.helper.memory_kib()[0] - resident) / count)
         for _ in range(arguments.hold_pairs):
-            alone, work_alone = _requests(subject, seconds)
+            alone, alone_one, work_alone = _both(subject, seconds)
             with _held(subject, count):
-                crowded, work = _requests(subject, seconds)
+                crowded, crowded_one, work = _both(subject, seconds)
             subject.add("held_none", alone)
             subject.add("held_rr", crowded)
             subject.add("held_ratio", crowded / alone)
+            subject.add("held_ratio_one", crowded_one / alone_one)
             for what in work:
                 subject.add(f"held_{what}_none", work_alone[what])
                 subject.add(f"held_{what}", work[what])

@@ -55,6 +55,9 @@ class Dialled(held.Subject):
         shares = [count // len(ports) + (number < count % len(ports)) for number in range(len(ports))]
         return [(self.command("hold", share, self.way.address, port), share) for port, share in zip(ports, shares)]
 
+    def service_pids(self):
+        return self.bench.services.pids[PLACE][:1]
+
     def in_guest(self, script):
         done = self.way.guest.run(["sh", "-c", script], _DEADLINE)
         return done.stdout.strip() if done.returncode == 0 else None

@@ -27,10 +27,10 @@ BARS = [
     Bar("rr", PEERS, 0.95), Bar("rr_one", PEERS, 0.95),
 ]
 # One number of ours alone: cell -> (at least, at most), as recorded.
-ALONE = {"held_memory": (None, 0.5), "held_ratio": (0.95, None), "dark_delay": (None, 1000), "dark_left": (None, 0),
+ALONE = {"held_memory": (None, 0.5), "held_ratio": (0.95, None), "held_ratio_one": (0.95, None), "dark_delay": (None, 1000), "dark_left": (None, 0),
          "churn_left": (None, 0), "churn_memory": (None, 256)}  # KiB: the heap's pages come and go
-# Where the pairs of held_ratio lie further apart than this, the work of one request decides in its place.
-_SPREAD, _MORE_WORK = 0.05, 1.05
+# Where the pairs of these lie further apart than this, the work of one request decides in its place.
+_OF_PAIRS, _SPREAD, _MORE_WORK = ("held_ratio", "held_ratio_one"), 0.05, 1.05
 _WORK = ("held_sleeps", "held_turns")
 
 
@@ -60,7 +60,7 @@ def _alone(results, mtu, cell):
     good = (least is None or value >= least) and (most is None or value <= most)
     bound = f">= {least * factor:g}" if least is not None else f"<= {most * factor:g}"
     row = [f"MTU {mtu}, {title}", f"{report.short(value * factor)} {unit}", "-", "-", bound, "ok" if good else "FAILS"]
-    if cell == "held_ratio" and not good and max(values) - min(values) > _SPREAD:
+    if cell in _OF_PAIRS and not good and max(values) - min(values) > _SPREAD:
         work = _work(results, mtu)
         return [[*row[:-1], "too noisy: the next decide"], *work] if work else [row]
     return [row]
