@@ -51,3 +51,10 @@ class Told:
     def flows_opened(self):
         """path -> how many flows so far took it."""
         return self.told("stats", "flows", "opened") or {}
+
+    def kernel_path(self):
+        """Whether the guest's IPv4 connections take it now."""
+        return self.told("stats", "kernel_path", "ipv4")
+
+    def why_no_kernel_path(self):
+        return self.told("info", "kernel_path", "reason") or "not told"
