@@ -60,7 +60,7 @@ def _alone(results, mtu, cell):
     good = (least is None or value >= least) and (most is None or value <= most)
     bound = f">= {least * factor:g}" if least is not None else f"<= {most * factor:g}"
     row = [f"MTU {mtu}, {title}", f"{report.short(value * factor)} {unit}", "-", "-", bound, "ok" if good else "FAILS"]
-    if cell in _OF_PAIRS and not good and max(values) - min(values) > _SPREAD:
+    if cell in _OF_PAIRS and not good and (len(values) == 1 or max(values) - min(values) > _SPREAD):
         work = _work(results, mtu)
         return [[*row[:-1], "too noisy: the next decide"], *work] if work else [row]
     return [row]
