@@ -27,9 +27,10 @@ def name_of(error):
 
 
 class End:
-    def __init__(self, name, connection, log):
-        self.name, self.socket, self._log = name, connection, log
-        connection.settimeout(DEADLINE)
+    def __init__(self, name, connection, log, deadline=DEADLINE):
+        """deadline: s, for whatever is waited for."""
+        self.name, self.socket, self._log, self.deadline = name, connection, log, deadline
+        connection.settimeout(deadline)
 
     def note(self, what, outcome):
         self._log.setdefault(self.name, []).append((what, outcome))
@@ -64,7 +65,7 @@ class End:
         thread.start()
 
         def join():
-            thread.join(DEADLINE * 3)
+            thread.join(self.deadline * 3)
             self.note("send", outcome[0] if outcome else "hangs")
 
         return join
@@ -105,7 +106,7 @@ class End:
         poll.register(self.socket, select.POLLIN)
         try:
             while True:
-                if not poll.poll(DEADLINE * 1000):
+                if not poll.poll(self.deadline * 1000):
                     end = "hangs"
                     break
                 if self.at_mark() and not urgent:
@@ -131,7 +132,7 @@ class End:
         return value[0]
 
     def wait_readable(self, size):
-        wait_until(lambda: self.readable() >= size, f"{size} bytes at the {self.name}")
+        wait_until(lambda: self.readable() >= size, f"{size} bytes at the {self.name}", self.deadline)
 
     def _poll(self):
         poll = select.poll()
@@ -141,7 +142,8 @@ class End:
 
     def wait_end(self):
         """The other side's end of its stream, or an error, has arrived."""
-        wait_until(lambda: self._poll() & (select.POLLRDHUP | select.POLLERR | select.POLLHUP), f"an end at the {self.name}")
+        wait_until(lambda: self._poll() & (select.POLLRDHUP | select.POLLERR | select.POLLHUP), f"an end at the {self.name}",
+                   self.deadline)
 
     def wait_error(self):
-        wait_until(lambda: self._poll() & select.POLLERR, f"an error at the {self.name}")
+        wait_until(lambda: self._poll() & select.POLLERR, f"an error at the {self.name}", self.deadline)
