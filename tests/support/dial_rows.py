@@ -2,33 +2,32 @@
 """What the outbound tests dial, row by row: where it leads, what the client does, what the server does.
 
 Both sides read this: tests/support/dial.py runs a row's client in the namespace that dials, the test runs its server. A row says nothing of
-the way between them, so that the ways can be compared. What a script notes down must not depend on moments: a wait stands wherever it would.
+the way between them, so that the ways can be compared.
 """
 
 import contextlib
-import hashlib
 import socket
 import subprocess
 import time
 from dataclasses import dataclass, field
 from typing import Callable, Optional
 
+from tests.support.end_scripts import (MIB, SMALL, acknowledge_unread_see_error, answer, answer_and_close, ask_and_close_first,
+                                       ask_and_reset, ask_until_end, both_ways, close_at_once, close_unread, end_see_error, question,
+                                       read_acknowledge_see_error, read_only, read_then_shut, read_urgent, reset_after_end,
+                                       reset_after_read, reset_after_sent, reset_at_once, reset_unread, see_error, send_and_close,
+                                       send_see_error, send_stalled, send_to_a_closed_one, send_urgent, serve_http, shut_after,
+                                       stall_then_read)
 from tests.support.ends import name_of
 from tests.support.guest import DEADLINE
 from tests.support.helper import wait_until
 from tests.support.lab import DNS4, DNS6, SERVICE4, SERVICE6
 
-FIRST_PORT = 21000        # of the rows; each has the next
+FIRST_PORT = 21000         # of the rows; each has the next
 FIRST_CLIENT_PORT = 20000  # where the client binds one, too: outside of the ports that the kernel gives away
 GIVES_UP, GIVES_UP_EARLY = 1.5, 0.2  # s
-USER_TIMEOUT = 1500       # ms: then the kernel itself ends a connect with ETIMEDOUT
-CROWD = 300
-STALL_LOOKS = 20          # so many looks, 10 ms apart, at a reader's buffer that no longer grows
-
-SMALL = b"some bytes"
-MIB = hashlib.sha256(b"dial").digest() * (1 << 15)
-STALL = 16 * MIB          # more than the buffers on the way take
-HTTP = b"HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nalive"
+USER_TIMEOUT = 1500        # ms: then the kernel itself ends a connect with ETIMEDOUT
+CROWD = 300                # connects that wait at once
 
 _IPPROTO_MPTCP = 262
 _TCP_USER_TIMEOUT, _TCP_FASTOPEN, _TCP_FASTOPEN_NO_COOKIE = 18, 23, 34
@@ -43,9 +42,12 @@ NEIGHBOUR = {4: "198.51.100.77", 6: "2001:db8:1::77"}  # nobody's, on the host's
 @dataclass(frozen=True)
 class Row:
     """far, other: what ADDRESSES and OTHERS do with the row's port: "serve", "closed", or nftables's verdict.
-    to: what is dialled instead, by family. becomes: how a connect ends on the kernel path where it cannot end as it does directly,
-    by family. sysctls: of the namespace that dials, while the row runs. slow: waits for long; such rows run all at once. alone: its time
-    matters, or it would disturb others; such rows always run one by one, the rest does so where nothing is expected to hang."""
+    to: what is dialled instead, by family.
+    becomes: how a connect ends in a guest of ours where it cannot end as it does directly, by family; the manual says so.
+    sysctls: of the namespace that dials, while the row runs.
+    slow: waits for long; such rows run all at once.
+    alone: its time matters, or it would disturb others; such rows always run one by one, others only where nothing should hang.
+    general: its SYN asks for what a stand-in does not speak."""
     name: str
     client: Callable
     server: Optional[Callable] = None
@@ -60,6 +62,7 @@ class Row:
     families: tuple = (4, 6)
     slow: bool = False
     alone: bool = False
+    general: bool = False
 
     @property
     def port(self):
@@ -67,20 +70,6 @@ class Row:
 
     def address(self, family):
         return self.to.get(family, ADDRESSES[family])
-
-
-# ---- acts that End has not ----
-def wait_full(end):
-    """The reader's buffer has taken what it can and the sender stands still."""
-    def grown():
-        nonlocal before, still
-        now = end.readable()
-        still = still + 1 if now and now == before else 0
-        before = now
-        return still >= STALL_LOOKS
-
-    before, still = 0, 0
-    wait_until(grown, f"the {end.name}'s buffer stands still", end.deadline)
 
 
 def wait_port_left(dialler, port):
@@ -92,7 +81,6 @@ def wait_port_left(dialler, port):
     wait_until(lambda: not held(), f"port {port} is left", dialler.deadline)
 
 
-# ---- clients and servers ----
 def connect(dialler):
     dialler.dial()
 
@@ -106,151 +94,6 @@ def talk(script, **how):
             end.close()
 
     return client
-
-
-def question(end):
-    end.send(SMALL)
-    end.read(len(SMALL))
-    end.shutdown()
-    end.read_all()
-
-
-def answer(end):
-    end.read(len(SMALL))
-    end.send(SMALL)
-    end.read_all()
-    end.close()
-
-
-def shut_after(*data):
-    def script(end):
-        for one in data:
-            end.send(one)
-        end.shutdown()
-        end.read_all()
-
-    return script
-
-
-def read_then_shut(end):
-    end.read_all()
-    end.send(b"after the end")
-    end.shutdown()
-
-
-def read_only(end):
-    end.read_all()
-    end.close()
-
-
-def send_and_close(data):
-    def script(end):
-        end.send(data)
-        end.close()
-
-    return script
-
-
-def both_ways(end):
-    join = end.send_later(MIB * 4)
-    end.read_all()
-    join()
-
-
-def send_stalled(end):
-    join = end.send_later(STALL)
-    end.read_all()
-    join()
-
-
-def stall_then_read(end):
-    wait_full(end)
-    end.read_all()
-    end.send(b"read at last")
-    end.shutdown()
-
-
-def close_unread(end):
-    end.wait_readable(len(SMALL))
-    end.close()
-
-
-def reset_unread(end):
-    end.wait_readable(len(SMALL))
-    end.reset()
-
-
-def reset_after_read(end):
-    end.read(len(SMALL))
-    end.reset()
-
-
-def reset_after_sent(end):
-    end.send(SMALL)
-    end.read(1)
-    end.reset()
-
-
-def reset_after_end(end):
-    end.read_all()
-    end.reset()
-
-
-def close_at_once(end):
-    end.close()
-
-
-def reset_at_once(end):
-    end.reset()
-
-
-def see_error(end):
-    end.wait_error()
-    end.read_all()
-    end.send(SMALL)
-
-
-def send_see_error(end):
-    end.send(SMALL)
-    see_error(end)
-
-
-def read_acknowledge_see_error(end):
-    end.read(len(SMALL))
-    end.send(b"!")
-    see_error(end)
-
-
-def acknowledge_unread_see_error(end):
-    end.wait_readable(len(SMALL))
-    end.send(b"!")
-    see_error(end)
-
-
-def end_see_error(end):
-    end.send(SMALL)
-    end.shutdown()
-    end.wait_error()
-    end.read_all()
-
-
-def send_to_a_closed_one(end):
-    end.wait_end()
-    end.send(SMALL)
-    see_error(end)
-
-
-def send_urgent(end):
-    end.send_later(MIB, urgent_at=len(MIB) // 2)()
-    end.read_all()
-
-
-def read_urgent(inline):
-    def script(end):
-        end.read_urgent(inline)
-        end.close()
-
-    return script
 
 
 def reset_may_come_in_connect(dialler):
@@ -295,29 +138,6 @@ def from_one_port(first, second=question):
 
     port = 0
     return client
-
-
-def ask_and_reset(end):
-    end.send(SMALL)
-    end.read(len(SMALL))
-    end.reset()
-
-
-def ask_and_close_first(end):
-    end.send(SMALL)
-    end.read(len(SMALL))
-    end.close()
-
-
-def ask_until_end(end):
-    end.send(SMALL)
-    end.read_all()
-
-
-def answer_and_close(end):
-    end.read(len(SMALL))
-    end.send(SMALL)
-    end.close()
 
 
 def fast_open(no_cookie, protocol=0, dials=1):
@@ -380,13 +200,6 @@ def curl(*addresses):
     return client
 
 
-def serve_http(end):
-    end.wait_readable(1)
-    end.send(HTTP)
-    end.shutdown()
-    end.read_all()
-
-
 # ---- the table ----
 def _all(what):
     return {4: what, 6: what}
@@ -394,11 +207,12 @@ def _all(what):
 
 def _rejects():
     """ICMP codes by nftables's names, or by number where it has none."""
-    codes4 = ("net-unreachable", "host-unreachable", "prot-unreachable", "port-unreachable", "5", "7", "8", "net-prohibited",
-              "host-prohibited", "admin-prohibited")
+    codes4 = {code: code for code in ("net-unreachable", "host-unreachable", "prot-unreachable", "port-unreachable", "net-prohibited",
+                                      "host-prohibited", "admin-prohibited")}
+    codes4 |= {"source route failed": "5", "host unknown": "7", "host isolated": "8"}
     codes6 = ("no-route", "admin-prohibited", "addr-unreachable", "port-unreachable", "policy-fail", "reject-route")
-    for code in codes4:
-        yield Row(f"ICMP {code}", connect, far={4: f"reject with icmp {code}"}, families=(4,))
+    for name, code in codes4.items():
+        yield Row(f"ICMP {name}", connect, far={4: f"reject with icmp {code}"}, families=(4,))
     for code in codes6:
         yield Row(f"ICMPv6 {code}", connect, far={6: f"reject with icmpv6 {code}"}, families=(6,))
 
@@ -415,7 +229,6 @@ def _each_way(name, client, server):
     return Row(f"{name}, by the client", talk(client), server), Row(f"{name}, by the server", talk(server), client)
 
 
-_IPV4_DEAD = {4: "closed", 6: "serve"}
 _PLAIN_SYN = {"ipv4/tcp_timestamps": "0", "ipv4/tcp_sack": "0", "ipv4/tcp_window_scaling": "0"}
 
 ROWS = {row.name: row for row in (
@@ -462,17 +275,18 @@ ROWS = {row.name: row for row in (
     Row("bound to its device", bound_to_device, answer),
     Row("ECN asked for", talk(question), answer, sysctls={"ipv4/tcp_ecn": "1"}, alone=True),
     Row("SYN without options", talk(question), answer, sysctls=_PLAIN_SYN, alone=True),
+    # The guard carries no IPv4 options (netstack/guard/drop_reason.h ip_header).
     Row("IP options on the SYN", talk(question, prepare=lambda s: s.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, b"\x01" * 40)),
-        answer, families=(4,)),
-    Row("MPTCP", talk(question, protocol=_IPPROTO_MPTCP), answer),
-    Row("MPTCP to MPTCP", talk(question, protocol=_IPPROTO_MPTCP), answer, listener_protocol=_IPPROTO_MPTCP),
-    Row("MPTCP, refused", lambda dialler: dialler.dial(protocol=_IPPROTO_MPTCP), far=_all("closed")),
+        answer, becomes={4: "gave up"}, families=(4,), slow=True),
+    Row("MPTCP", talk(question, protocol=_IPPROTO_MPTCP), answer, general=True),
+    Row("MPTCP to MPTCP", talk(question, protocol=_IPPROTO_MPTCP), answer, listener_protocol=_IPPROTO_MPTCP, general=True),
+    Row("MPTCP, refused", lambda dialler: dialler.dial(protocol=_IPPROTO_MPTCP), far=_all("closed"), general=True),
     Row("Fast Open", fast_open(no_cookie=False), answer),
     Row("Fast Open with a cookie", fast_open(no_cookie=False, dials=2), answer, prepare_listener=accept_fast_open, connections=2),
     Row("Fast Open, data on the SYN", fast_open(no_cookie=True), answer),
     Row("Fast Open, data on the SYN taken", fast_open(no_cookie=True), answer, prepare_listener=accept_fast_open),
     Row("Fast Open, refused", fast_open(no_cookie=True), far=_all("closed")),
-    Row("Fast Open by MPTCP", fast_open(no_cookie=False, protocol=_IPPROTO_MPTCP), answer),
+    Row("Fast Open by MPTCP", fast_open(no_cookie=False, protocol=_IPPROTO_MPTCP), answer, general=True),
 
     Row("curl, IPv6 refused, IPv4 alive", curl(SERVICE6, SERVICE4), serve_http, far={4: "serve", 6: "closed"}, families=(4,)),
     Row("curl, IPv6 dropped, IPv4 alive", curl(SERVICE6, SERVICE4), serve_http, far={4: "serve", 6: "drop"}, families=(4,)),
