@@ -76,6 +76,15 @@ class Bridge(PodmanTestCase):
 
         self.assertEqual(self.same(observe), 1)
 
+    def test_tcp_goes_by_the_kernel_path(self):
+        """From behind the bridge and its masquerade."""
+        server = self.tcp_server(self.lab.internet, SERVICE4, port=PORT)
+        guest = self.run_container(clients.CONTROLLED, NETWORK)
+        self.assert_kernel_path(self.the_helper(), guest, SERVICE4, PORT)
+        self.assertEqual(server.peers[-1], HOST_WAN4)
+        self.remove("guest")
+        self.wait_gone()
+
 
 if __name__ == "__main__":
     main()

@@ -83,6 +83,13 @@ class Container(PodmanTestCase):
         self.assertTrue(seen["host by its address"])
         self.assertEqual(host.peers, [], "nobody reached the host's loopback")
 
+    def test_tcp_goes_by_the_kernel_path(self):
+        self.tcp_server(self.lab.internet, SERVICE4, port=PORT)
+        guest = self.run_container(clients.CONTROLLED, "slirp4netns")
+        self.assert_kernel_path(self.the_helper(), guest, SERVICE4, PORT)
+        self.remove("guest")
+        self.wait_gone()
+
     def test_host_loopback_when_asked(self):
         host = self.tcp_server(self.lab.host, "127.0.0.1", port=PORT)
         self.udp_server(self.lab.host, "127.0.0.1", port=PORT)

@@ -103,6 +103,13 @@ class Session(RootlessKitTestCase):
         self.assertIn("--disable-host-loopback", seen["options"])
         self.assertEqual(host.peers, [])
 
+    def test_tcp_goes_by_the_kernel_path(self):
+        """Though the TAP has no address when the helper says that it is ready. Sandboxed as docker and nerdctl want it, and not."""
+        self.tcp_server(self.lab.internet, SERVICE4, port=PORT)
+        for options in ((), ("--slirp4netns-sandbox=auto", "--slirp4netns-seccomp=auto")):
+            with self.subTest(options=options), self.session(clients.CONTROLLED, *options, "--disable-host-loopback") as (guest, helper):
+                self.assert_kernel_path(helper, guest, SERVICE4, PORT)
+
     def test_host_loopback(self):
         """Reachable unless forbidden, as slirp4netns's own default is."""
         host = self.tcp_server(self.lab.host, "127.0.0.1", port=PORT)

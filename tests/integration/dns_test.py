@@ -2,15 +2,16 @@
 """Names resolve through the DNS addresses, over UDP and TCP, whatever happens to the host's resolv.conf."""
 
 from tests.support import dns
-from tests.support.case import LabTestCase, main
+from tests.support.case import main
 from tests.support.helper import wait_until
 from tests.support.lab import DNS4, DNS4_OTHER, DNS6, WAN4
+from tests.support.outbound import OutboundTestCase
 
 FORWARDERS = ("10.0.2.3", "fd00::3")
 FIRST, SECOND = "192.0.2.1", "192.0.2.2"  # what the resolvers answer, to tell them apart
 
 
-class DnsTestCase(LabTestCase):
+class DnsTestCase(OutboundTestCase):
     def setUp(self):
         super().setUp()
         self.addCleanup(self.lab.write_resolv_conf, f"nameserver {DNS4}\n", "rename")
@@ -26,18 +27,23 @@ class DnsTestCase(LabTestCase):
 
 
 class Forwarder(DnsTestCase):
+    """TCP to the DNS addresses is the forwarder's, whichever path the guest's other TCP goes."""
+
     def test_udp_and_tcp(self):
         self.resolver(DNS4)
-        guest, _ = self.pair()
-        self.assert_resolves(guest)
+        self.on_both_paths(lambda guest, _: self.assert_resolves(guest))
 
     def test_long_answer_comes_by_tcp(self):
         resolver = self.resolver(DNS4)
-        guest, _ = self.pair()
-        short = dns.ask_udp(guest, "10.0.2.3", "big.test", dns.TXT)
-        self.assertTrue(short[2] & 0x02, "TC bit")
-        self.assertGreater(len(dns.ask_tcp(guest, "10.0.2.3", "big.test", dns.TXT)), 4096)
-        self.assertEqual(set(resolver.transports), {"udp", "tcp"})
+
+        def observe(guest, _):
+            short = dns.ask_udp(guest, "10.0.2.3", "big.test", dns.TXT)
+            self.assertTrue(short[2] & 0x02, "TC bit")
+            long = [dns.ask_tcp(guest, server, "big.test", dns.TXT) for server in FORWARDERS]
+            self.assertEqual(set(resolver.transports), {"udp", "tcp"})
+            return [len(answer) for answer in long]
+
+        self.assertGreater(min(self.on_both_paths(observe)), 4096)
 
     def test_first_resolver_silent(self):
         dead = self.resolver(DNS4, silent=True)
@@ -64,8 +70,7 @@ class Forwarder(DnsTestCase):
         """A local stub resolver serves the guest though the host's loopback is out of reach."""
         self.resolver("127.0.0.53", netns=self.lab.host)
         self.lab.write_resolv_conf("nameserver 127.0.0.53\n", "rename")
-        guest, _ = self.pair()
-        self.assert_resolves(guest)
+        self.on_both_paths(lambda guest, _: self.assert_resolves(guest))
 
     def test_all_dead_is_an_answer(self):
         """A client that waits for ever is worse than one that is told."""
@@ -95,12 +100,15 @@ class Options(DnsTestCase):
 
     def test_off(self):
         resolver = self.resolver(DNS4)
-        guest, _ = self.pair("--no-dns")
-        for server in FORWARDERS:
-            with self.assertRaises(OSError):
-                dns.ask_udp(guest, server, "one.test", timeout=1)
-            with self.assertRaises(OSError):
-                dns.ask_tcp(guest, server, "one.test", timeout=1)
+
+        def observe(guest, _):
+            for server in FORWARDERS:
+                with self.assertRaises(OSError):
+                    dns.ask_udp(guest, server, "one.test", timeout=1)
+                with self.assertRaises(OSError):
+                    dns.ask_tcp(guest, server, "one.test", timeout=1)
+
+        self.on_both_paths(observe, "--no-dns")
         self.assertEqual(resolver.names, [])
 
 

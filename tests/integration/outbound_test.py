@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""--outbound-addr and --outbound-addr6: which of the host's addresses the outside sees."""
+"""--outbound-addr and --outbound-addr6: which of the host's addresses the outside sees, on the kernel path and on the general one."""
 
 import subprocess
 
-from tests.support.case import LabTestCase, main
+from tests.support.case import main
 from tests.support.lab import HOST_WAN4, HOST_WAN6, SERVICE4, SERVICE6
+from tests.support.outbound import OutboundTestCase
 
 OTHER4, OTHER6 = "198.51.100.7", "2001:db8:1::7"
 
 
-class Outbound(LabTestCase):
+class Outbound(OutboundTestCase):
     def setUp(self):
         super().setUp()
         for address, tail in ((f"{OTHER4}/24", ()), (f"{OTHER6}/64", ("nodad", "preferred_lft", "0"))):
@@ -18,13 +19,15 @@ class Outbound(LabTestCase):
     def _seen(self, family_service, *options):
         tcp = self.tcp_server(self.lab.internet, family_service)
         udp = self.udp_server(self.lab.internet, family_service)
-        guest, helper = self.pair(*options)
-        with guest.connect(family_service, tcp.port) as connection:
-            self.assert_tcp_echo(connection)
-        with guest.udp(family_service, udp.port) as flow:
-            self.assert_udp_echo(flow)
-        helper.stop()
-        return {tcp.peers[-1], udp.peers[-1]}
+
+        def observe(guest, _):
+            with guest.connect(family_service, tcp.port) as connection:
+                self.assert_tcp_echo(connection)
+            with guest.udp(family_service, udp.port) as flow:
+                self.assert_udp_echo(flow)
+            return {tcp.peers[-1], udp.peers[-1]}
+
+        return self.on_both_paths(observe, *options, services=(family_service,))
 
     def test_without(self):
         self.assertEqual(self._seen(SERVICE4), {HOST_WAN4})

@@ -5,7 +5,8 @@ The lab's user becomes one who can do what a real unprivileged user can: own cop
 the lab's root, give out the lab's ids above the user's; /sys/fs/cgroup is an empty tmpfs (crun refuses "hybrid" mounts); /dev/shm,
 $HOME, $TMPDIR and $XDG_RUNTIME_DIR are the lab's. A client's storage, pause process and mounts go with the lab.
 
-A program takes the helper by the name slirp4netns: BINARIES leads to ours under that name, and to Debian's.
+A program takes the helper by the name slirp4netns: BINARIES leads to ours under that name, and to Debian's. CONTROLLED is ours with a
+control socket, which most clients do not ask for.
 """
 
 import contextlib
@@ -23,11 +24,12 @@ import time
 from tests.support import kernel
 from tests.support.case import LabTestCase
 from tests.support.guest import DEADLINE, Guest
-from tests.support.helper import wait_until
+from tests.support.helper import Control, wait_until
 from tests.support.lab import HELPER, RUN, USER, USER_DIR
 from tests.support.skip import need_tool, sanitized, skip
 
 OURS = f"{RUN}/libexec/slirp4netns"
+CONTROLLED = f"{RUN}/controlled/slirp4netns"
 DEBIANS = "/usr/bin/slirp4netns"
 DISK = "/srv"  # covered by a tmpfs; not below /run, where podman's user-defined networks have a /run of their own
 HOME = f"{DISK}/user"
@@ -65,6 +67,10 @@ def prepare():
     _give_out_ids()
     os.makedirs(os.path.dirname(OURS))
     os.symlink(HELPER, OURS)
+    os.makedirs(os.path.dirname(CONTROLLED))
+    with open(CONTROLLED, "w", encoding="ascii") as file:
+        file.write(f'#!/bin/sh\nexec {OURS} --api-socket {control_path("$$")} "$@"\n')
+    os.chmod(CONTROLLED, 0o755)
     if not os.path.isdir(DISK):
         skip(f"there is no {DISK} to put a tmpfs on")
     kernel.mount("tmpfs", DISK, "tmpfs", kernel.MS_NODEV, "mode=755")
@@ -177,7 +183,7 @@ def _stat(path):
 
 def running(binary):
     """The pids that run this program, by its inode: a path says nothing of a process that has changed its root."""
-    wanted = _stat(binary)
+    wanted = _stat(OURS if binary == CONTROLLED else binary)
     return [int(name) for name in os.listdir("/proc") if name.isdigit() and wanted and _stat(f"/proc/{name}/exe") == wanted]
 
 
@@ -195,6 +201,18 @@ def helpers(binary):
             if parent_of(pid) not in pids:
                 found.append(pid)
     return found
+
+
+def control_path(pid):
+    """The control socket of a helper that was started as CONTROLLED."""
+    return f"{USER_DIR}/controlled-{pid}.sock"
+
+
+def outbound_flows(pid):
+    """TCP flows of the guest's own that such a helper relays: those of the kernel path."""
+    with Control(control_path(pid)) as control:
+        reply = control.ask({"execute": "flow.list", "arguments": {}, "id": 1})
+    return [flow for flow in reply["return"]["flows"] if flow["direction"] == "out" and flow["proto"] == "tcp"]
 
 
 def command_line(pid):
@@ -260,12 +278,28 @@ class ClientTestCase(LabTestCase):
         """The pid of the one helper there is: this binary, and not the other."""
         wait_until(lambda: len(helpers(binary)) == 1, f"one {binary} runs; now: {helpers(binary)}")
         for other in binaries().values():
-            if other != binary:
+            if other != (OURS if binary == CONTROLLED else binary):
                 self.assertEqual(running(other), [], "the other binary runs")
         return helpers(binary)[0]
 
     def container(self, pid):
         return self._keep(Container(pid))
+
+    def assert_kernel_path(self, helper, guest, address, port):
+        """A connection of the guest's is relayed by this helper, a CONTROLLED one, once its namespace is known to it."""
+        def relayed():
+            with guest.connect(address, port) as connection:
+                self.assert_tcp_echo(connection)
+                found.append(outbound_flows(helper))
+            return found[-1]
+
+        found = []
+        try:
+            (flow,) = wait_until(relayed, "an outbound flow in flow.list")
+        except AssertionError as error:
+            with Control(control_path(helper)) as control:
+                raise AssertionError(f"{error}: {control.ask({'execute': 'info'})}") from None
+        self.assertEqual((flow["path"], flow["seen_addr"], flow["seen_port"]), ("relay", address, port))
 
     def both(self, observe):
         """observe(binary) under both; {name: what it returned}. A failure says under which."""
