@@ -64,6 +64,7 @@ class WithoutKernelPath(OutboundTestCase):
         guest = self.guest()
         helper = self.helper("--kernel-path=off", guest=guest, control=True)
         self.assert_all_general(guest, helper)
+        self.assertEqual((helper.info()["kernel_path"]["wanted"], helper.info()["kernel_path"]["ipv4"]), ("off", False))
         self.assert_none_left(guest)
 
     def test_nftables_refused(self):
@@ -95,8 +96,7 @@ class WithoutKernelPath(OutboundTestCase):
             pass
 
     def told_reason(self, helper):
-        info = helper.info()
-        return " ".join([*info["notes"], str(info.get("outbound", ""))])
+        return helper.info()["kernel_path"]["reason"]
 
 
 class Firewall(OutboundTestCase):
@@ -151,11 +151,12 @@ class Firewall(OutboundTestCase):
         """The first ones may pay for it with a SYN's retransmission, the ones that are dialled after them must not."""
         guest, helper = self.outbound()
         old = [self.dial(guest, service) for service in BOTH]
-        with self.events(helper, "path_changed") as next_event:
+        with self.path_events(helper) as next_path:
             self.load(guest, NO_BARE_SYN)
             for service in BOTH:
                 self.assert_general(helper, self.dial(guest, service))
-            self.assertEqual(next_event("path_changed")["path"], "libslirp")
+            while next_path()["path"] != "libslirp":
+                pass
         self.assert_general_without_waiting(guest, helper)
         for connection in old:
             self.echoes(connection, b"an established flow goes on")

@@ -132,14 +132,16 @@ class AgentKilled(OutboundTestCase):
         guest, helper = self.outbound()
         old = [self.dial(guest, service) for service in BOTH]
         with self.traffic(guest) as traffic:
-            with self.events(helper, "path_changed") as next_event:
+            with self.path_events(helper) as next_path:
                 os.kill(helper.info()["agent_pid"], signal.SIGKILL)
-                event = next_event("path_changed")
+                event = next_path()
             self.assertEqual(event["path"], "libslirp")
             self.assertTrue(event["reason"])
             traffic.wait_progress("after the kill")
             info = helper.info()
             self.assertIsNone(info["agent_pid"])
+            self.assertEqual((info["kernel_path"]["ipv4"], info["kernel_path"]["ipv6"]), (False, False))
+            self.assertTrue(info["kernel_path"]["reason"])
             for service in BOTH:
                 self.assert_general(helper, self.dial(guest, service))
             # The helper holds the tables' owner, too; a stray segment heals without the agent.

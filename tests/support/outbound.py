@@ -194,9 +194,18 @@ class OutboundTestCase(ForwardsTestCase):
     def why(self, helper):
         """What the helper tells of the path, for a failure's text."""
         info = self.ask(helper, "info")
-        outbound = {name: value for name, value in info.items() if "outbound" in name or "path" in name}
-        counters = info["counters"].get("outbound")
-        return f"info: {outbound}, notes {info['notes']}, counters {counters}\n{helper.log()}"
+        return f"kernel_path {info['kernel_path']}, notes {info['notes']}, counters {info['counters'].get('outbound')}\n{helper.log()}"
+
+    @contextlib.contextmanager
+    def path_events(self, helper):
+        """next_path() reads on until the path of the guest's own connections has changed."""
+        with self.events(helper, "path_changed") as next_event:
+            def next_path():
+                while (event := next_event("path_changed"))["direction"] != "out":
+                    pass
+                return event
+
+            yield next_path
 
     # ---- connections that live through a test ----
     @contextlib.contextmanager
