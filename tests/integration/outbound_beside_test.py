@@ -16,7 +16,28 @@ from tests.support.skip import need_tool
 BYTES = 4 << 20
 SECOND = {SERVICE4: ("10.0.3.100", "10.0.3.2", "10.0.3.0/24"), SERVICE6: ("fd01::100", "fd01::2", "fd01::/64")}
 TOGETHER = 20
-MASQUERADE = "table inet own {{ chain post {{ type nat hook postrouting priority 100; oifname {tap} masquerade; }} }}"
+MASQUERADE = """
+table inet own {
+  chain post {
+    type nat hook postrouting priority 100;
+    oifname "tap0" masquerade
+  }
+}
+"""
+ONLY_ANSWERS = """
+table inet fw {
+  chain in {
+    type filter hook input priority 0; policy drop;
+    ct state established,related accept
+    meta l4proto ipv6-icmp accept
+  }
+  chain through {
+    type filter hook forward priority 0; policy drop;
+    ct state established,related accept
+    iifname "br0" accept
+  }
+}
+"""
 
 
 class TwoHelpers(OutboundTestCase):
@@ -128,7 +149,7 @@ class Containers(OutboundTestCase):
         super().setUp()
         self.guest_, self.helper_ = self.outbound()
         self.network_ = self.network_behind(self.guest_)
-        self.guest_.run("nft", MASQUERADE.format(tap="tap0"))
+        self.guest_.run("nft", MASQUERADE)
 
     def from_container(self, service, port=None):
         return self.client(self.network_.netns, service, port or self.echo_ports_[service])
@@ -161,10 +182,7 @@ class Containers(OutboundTestCase):
 
     def test_beside_the_guests_own(self):
         """Many at once, of both, with traffic; the guest's firewall lets nothing in but answers."""
-        self.guest_.run("nft", "table inet fw { chain in { type filter hook input priority 0; policy drop; ct state established,related accept; "
-                               "meta l4proto ipv6-icmp accept; } "
-                               "chain fwd { type filter hook forward priority 0; policy drop; ct state established,related accept; "
-                               "iifname br0 accept; } }")
+        self.guest_.run("nft", ONLY_ANSWERS)
         with self.traffic(self.guest_) as traffic:
             connections = [self.from_container(service) for _ in range(TOGETHER) for service in BOTH]
             own = [self.dial(self.guest_, service) for _ in range(TOGETHER) for service in BOTH]
@@ -189,7 +207,7 @@ class Containers(OutboundTestCase):
         for connection in connections:
             self.echoes(connection)
         self.guest_.run("nft", "delete table inet own")
-        self.guest_.run("nft", MASQUERADE.format(tap="tap0"))
+        self.guest_.run("nft", MASQUERADE)
         for connection in connections:
             self.echoes(connection, b"the guest's own tables were loaded anew")
 

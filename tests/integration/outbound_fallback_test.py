@@ -249,8 +249,8 @@ class Marks(OutboundTestCase):
 
     @staticmethod
     def load_chains(guest, chains):
-        body = " ".join(f"chain {name} {{ {rules} }}" for name, rules in chains.items())
-        guest.run("nft", f"table inet own {{ {body} }}")
+        body = "\n".join(f"chain {name} {{ {rules} }}" for name, rules in chains.items())
+        guest.run("nft", f"table inet own {{\n{body}\n}}")
 
     def test_taken_bits(self):
         """Rules of the guest that are there before us have their bits for themselves."""
@@ -272,6 +272,7 @@ class Ports(OutboundTestCase):
                 with self.subTest(service=service, listens=address):
                     listener = guest.socket(socket.AF_INET6 if ":" in address else socket.AF_INET)
                     self.addCleanup(listener.close)
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                     listener.bind((address, self.echo_ports_[service]))  # "::" takes both families
                     listener.listen(4)
                     connection = self.dial(guest, service)
