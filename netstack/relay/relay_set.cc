@@ -12,6 +12,12 @@ namespace {
 
 constexpr std::size_t fds_of_a_flow = 2;
 
+RelayCounters with_bytes(RelayCounters flows, std::uint64_t to_guest, std::uint64_t to_host) {
+  flows.bytes_to_guest = to_guest;
+  flows.bytes_to_host = to_host;
+  return flows;
+}
+
 }  // namespace
 
 FlowEnd flow_end_of(int error) {
@@ -57,7 +63,7 @@ bool RelaySet::PairEqual::operator()(const Relay* a, const Pair& b) const noexce
   return (*this)(b, a);
 }
 
-RelaySet::RelaySet(const RelaySetup& setup) : setup_(setup), store_(*setup.fds) {}
+RelaySet::RelaySet(const RelaySetup& setup) : setup_(setup), loop_(*setup.epoll, *setup.clock, *setup.fds, *this) {}
 
 RelaySet::~RelaySet() {
   setup_.fds->give(fds_of_a_flow * (all_.size() + reserved_));
@@ -83,16 +89,16 @@ void RelaySet::unreserve() {
 
 Relay* RelaySet::begin(const Relay::Start& start, Relay::Side side, UniqueFd socket, Relay::Waiter* waiter, First first) {
   NH_BUG_IF(reserved_ == 0);
-  Rule& rule = rules_[start.rule];
-  Relay& relay = all_.emplace_back(*this, setup_.ids->next(), start, rule.counters, waiter, setup_.clock->now());
+  RelayRule& rule = rules_[start.rule];
+  Relay& relay = all_.emplace_back(*this, setup_.ids->next(), start, rule, waiter, setup_.clock->now());
   --reserved_;
   relay.place_ = std::prev(all_.end());
-  relay.awaited_ = Relay::other(side);
+  relay.awaited_ = Mover::other(side);
   if (first == First::dialling) relay.phase_ = Relay::Phase::dialling;
   if (start.dialled_by_guest) own(relay);
-  ++rule.counters.flows;
-  ++counters_.all.flows;
-  if (relay.watch(side, std::move(socket))) return &relay;
+  ++rule.flows.flows;
+  ++flows_.flows;
+  if (relay.mover_.watch(side, std::move(socket), relay)) return &relay;
   ended(relay, FlowEnd::exhausted);
   return nullptr;
 }
@@ -101,7 +107,7 @@ void RelaySet::join(Relay& relay, UniqueFd socket) {
   NH_BUG_IF(relay.phase_ != Relay::Phase::waiting);
   relay.ticket_ = 0;
   relay.phase_ = Relay::Phase::connecting;
-  if (!relay.watch(relay.awaited_, std::move(socket))) relay.finish(FlowEnd::exhausted);
+  if (!relay.mover_.watch(relay.awaited_, std::move(socket), relay)) relay.finish(FlowEnd::exhausted);
 }
 
 void RelaySet::fail(Relay& relay, FlowEnd why) {
@@ -134,62 +140,27 @@ bool RelaySet::kill(std::uint64_t id) {
   return true;
 }
 
-Instant RelaySet::next_deadline() const {
-  if (!ready_.empty()) return Instant{};
-  return lingering_.empty() ? Instant::max() : lingering_.front().check;
+RelaySet::Counters RelaySet::counters() const {
+  const RelayLoop::Counters& moved = loop_.counters();
+  return {.all = with_bytes(flows_, moved.bytes_to_guest.value(), moved.bytes_to_host.value()),
+          .ends = ends_,
+          .turns = moved.turns.value(),
+          .visits = moved.visits.value()};
 }
 
-void RelaySet::run() {
-  ++counters_.turns;
-  turn_left_ = limits::relay_turn;
-  // Those that come onto the list meanwhile wait for the next turn.
-  const std::size_t count = ready_.size();
-  for (std::size_t i = 0; i < count; ++i) {
-    Relay* relay = std::exchange(ready_[i], nullptr);
-    if (relay == nullptr) continue;
-    relay->ready_at_ = -1;
-    relay->visit();
-  }
-  ready_.erase(ready_.begin(), ready_.begin() + static_cast<std::ptrdiff_t>(count));
-  for (std::size_t i = 0; i < ready_.size(); ++i)
-    if (ready_[i] != nullptr) ready_[i]->ready_at_ = static_cast<std::int32_t>(i);
-  if (!lingering_.empty()) run_lingering();
-}
-
-void RelaySet::run_lingering() {
-  const Instant now = setup_.clock->now();
-  while (!lingering_.empty() && lingering_.front().check <= now) {
-    Relay& relay = *lingering_.front().relay;
-    lingering_.pop_front();
-    relay.lingers_ = false;
-    if (relay.last_bytes_move())
-      relay.carry_last_bytes();
-    else
-      relay.finish(relay.why_);
-  }
-}
-
-RelayCounters RelaySet::of(std::uint64_t rule) const {
-  const auto found = rules_.find(rule);
-  return found == rules_.end() ? RelayCounters{} : found->second.counters;
+RelayCounters RelaySet::of(std::uint64_t number) const {
+  const auto found = rules_.find(number);
+  if (found == rules_.end()) return {};
+  const RelayRule& rule = found->second;
+  return with_bytes(rule.flows, rule.bytes.to_guest.load(std::memory_order_relaxed),
+                    rule.bytes.to_host.load(std::memory_order_relaxed));
 }
 
 void RelaySet::forget_rule(std::uint64_t rule) {
   const auto found = rules_.find(rule);
   if (found == rules_.end()) return;
   found->second.gone = true;
-  if (found->second.counters.flows == 0) rules_.erase(found);
-}
-
-void RelaySet::later(Relay& relay) {
-  if (relay.ready_at_ >= 0) return;
-  relay.ready_at_ = static_cast<std::int32_t>(ready_.size());
-  ready_.push_back(&relay);
-}
-
-void RelaySet::linger(Relay& relay) {
-  relay.lingers_ = true;
-  relay.lingering_ = lingering_.insert(lingering_.end(), {&relay, setup_.clock->now() + limits::relay_last_bytes});
+  if (found->second.flows.flows == 0) rules_.erase(found);
 }
 
 void RelaySet::own(Relay& relay) {
@@ -197,16 +168,9 @@ void RelaySet::own(Relay& relay) {
 }
 
 void RelaySet::opened(Relay& relay) {
-  ++relay.rule_.flows_opened;
-  ++counters_.all.flows_opened;
+  ++relay.rule_.flows.flows_opened;
+  ++flows_.flows_opened;
   if (setup_.observer != nullptr && setup_.observer->wants_records()) setup_.observer->flow_opened(relay.record());
-}
-
-void RelaySet::moved(Relay& relay, Relay::Side from, std::size_t bytes) {
-  ++counters_.visits;
-  turn_left_ -= std::min(turn_left_, bytes);
-  (from == Relay::host ? relay.rule_.bytes_to_guest : relay.rule_.bytes_to_host) += bytes;
-  (from == Relay::host ? counters_.all.bytes_to_guest : counters_.all.bytes_to_host) += bytes;
 }
 
 void RelaySet::ended(Relay& relay, FlowEnd end) {
@@ -215,23 +179,16 @@ void RelaySet::ended(Relay& relay, FlowEnd end) {
     if (const auto owned = owned_.find(&relay); owned != owned_.end() && *owned == &relay) owned_.erase(owned);
   }
   if (!relay.is_open()) {
-    ++relay.rule_.flows_failed;
-    ++counters_.all.flows_failed;
+    ++relay.rule_.flows.flows_failed;
+    ++flows_.flows_failed;
   }
-  if (relay.ready_at_ >= 0) ready_[static_cast<std::size_t>(relay.ready_at_)] = nullptr;
-  if (relay.lingers_) lingering_.erase(relay.lingering_);
-  if (end != FlowEnd::closed)
-    for (Relay::End& side : relay.ends_)
-      if (side.fd) {
-        setup_.epoll->forget(side.fd.get());
-        reset(std::move(side.fd));
-      }
-  ++counters_.ends[static_cast<std::size_t>(end)];
-  --counters_.all.flows;
-  --relay.rule_.flows;
+  if (end != FlowEnd::closed) relay.mover_.reset_sockets();
+  ++ends_[static_cast<std::size_t>(end)];
+  --flows_.flows;
+  --relay.rule_.flows.flows;
   const std::uint64_t rule = relay.start().rule;
   all_.erase(relay.place_);
-  if (const auto found = rules_.find(rule); found->second.gone && found->second.counters.flows == 0) rules_.erase(found);
+  if (const auto found = rules_.find(rule); found->second.gone && found->second.flows.flows == 0) rules_.erase(found);
   // Last: it may wake somebody.
   setup_.fds->give(fds_of_a_flow);
 }

@@ -2,10 +2,7 @@
 // RelaySet: all flows on the kernel path, whoever began them.
 //
 // Theory of operation. A flow begins with one socket (begin), gets its second one, whose connect(2) is under way (join), or none
-// (fail). From then on it lives by itself (relay.h). Fairness: a relay moves limits::relay_visit bytes at most, all together
-// limits::relay_turn, then those that have more wait in the ready list until the loop has looked at everything else;
-// next_deadline() is then due and run() goes on. Nothing is lost by that with edge-triggered events: a relay on the list
-// remembers what was ready.
+// (fail). From then on it lives by itself (relay.h), its bytes moved by the turns of a loop (relay_loop.h).
 //
 // Memory: 0.5 KiB of ours for an idle relay at most, epoll bookkeeping and tables included; it holds no buffer and no pipe.
 //
@@ -39,11 +36,11 @@ struct RelaySetup {
   std::size_t max_flows = limits::relay_flows;
 };
 
-class RelaySet {
+class RelaySet final : private RelayLoop::Owner {
  public:
   explicit RelaySet(const RelaySetup& setup);
   /// Closes all without a reset of ours.
-  ~RelaySet();
+  ~RelaySet() override;
   RelaySet(const RelaySet&) = delete;
   RelaySet& operator=(const RelaySet&) = delete;
 
@@ -79,8 +76,8 @@ class RelaySet {
   bool kill(std::uint64_t id);
 
   /// When run() has something to do; Instant::max(): never.
-  Instant next_deadline() const;
-  void run();
+  Instant next_deadline() const { return loop_.next_deadline(); }
+  void run() { loop_.run(); }
 
   struct Counters {
     RelayCounters all;
@@ -88,21 +85,17 @@ class RelaySet {
     std::uint64_t turns = 0;              ///< of run()
     std::uint64_t visits = 0;             ///< moves of one direction
   };
-  const Counters& counters() const { return counters_; }
+  Counters counters() const;
   /// Of a rule; zeros for an unknown one.
   RelayCounters of(std::uint64_t rule) const;
   /// The rule is no more: its counters go with its last flow.
   void forget_rule(std::uint64_t rule);
 
   std::size_t size() const { return all_.size(); }
-  const PumpStore& store() const { return store_; }
+  const PumpStore& store() const { return loop_.store(); }
 
  private:
   friend class Relay;
-  struct Rule {
-    RelayCounters counters;
-    bool gone = false;
-  };
   struct Pair {
     const Endpoint& guest;
     const Endpoint& appears;
@@ -120,24 +113,19 @@ class RelaySet {
   };
 
   // For Relay.
-  void later(Relay& relay);
-  void linger(Relay& relay);
   void own(Relay& relay);
   void opened(Relay& relay);
-  void moved(Relay& relay, Relay::Side from, std::size_t bytes);
   void ended(Relay& relay, FlowEnd end);
 
-  void run_lingering();
+  void mover_ended(Mover& mover, FlowEnd end) override { ended(mover.relay(), end); }
 
   RelaySetup setup_;
-  PumpStore store_;
-  Counters counters_;
+  RelayLoop loop_;
+  RelayCounters flows_;  // of all, without their bytes
+  std::array<std::uint64_t, 9> ends_{};
   std::list<Relay> all_;  // by id
-  std::unordered_map<std::uint64_t, Rule> rules_;
+  std::unordered_map<std::uint64_t, RelayRule> rules_;
   std::unordered_set<Relay*, PairHash, PairEqual> owned_;
-  std::vector<Relay*> ready_;  // null: has ended meanwhile
-  std::list<RelayLinger> lingering_;  // dying, their last bytes under way; by `check`
-  std::size_t turn_left_ = limits::relay_turn;
   std::size_t reserved_ = 0;
 };
 

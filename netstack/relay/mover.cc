@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "netstack/relay/mover.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "netstack/relay/relay_loop.h"
+#include "netstack/relay/stream_socket.h"
+
+namespace nh {
+
+Mover::Mover(Relay& relay, RelayLoop& loop, RelayBytes& rule, bool host_is_unix)
+    : relay_(relay), loop_(&loop), rule_(rule), host_is_unix_(host_is_unix) {}
+
+Mover::~Mover() {
+  if (loop_ != nullptr) leave(true);
+}
+
+void Mover::leave(bool closing) {
+  loop_->forget(*this);
+  for (Direction& direction : directions_) direction.pump.release(loop_->store_);
+  for (const End& end : ends_) {
+    if (!end.fd) continue;
+    // What is closed leaves the epoll by itself.
+    if (closing)
+      loop_->epoll_.forget(end.fd.get());
+    else
+      loop_->epoll_.remove(end.fd.get());
+  }
+  loop_ = nullptr;
+}
+
+void Mover::reset_sockets() {
+  if (loop_ != nullptr) leave(true);
+  for (End& end : ends_) reset(std::move(end.fd));
+}
+
+Result<> Mover::watch(Side side, UniqueFd fd, EpollSet::Handler& handler) {
+  NH_TRY(loop_->epoll_.add(fd.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, handler));
+  ends_[side].fd = std::move(fd);
+  return Ok{};
+}
+
+void Mover::note(Side side, std::uint32_t events) {
+  End& end = ends_[side];
+  if ((events & EPOLLOUT) != 0) end.writable = true;
+  if ((events & ~std::uint32_t{EPOLLOUT}) != 0) end.readable = true;
+  // A read from a Unix socket also stops behind bytes that descriptors came with (af_unix.c unix_stream_read_generic).
+  const bool is_unix = side == host && host_is_unix_;
+  end.to_the_end = is_unix || (events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP)) != 0;
+}
+
+void Mover::open() {
+  phase_ = Phase::open;
+  visit();
+}
+
+void Mover::on_ready(int fd, std::uint32_t events) {
+  const Side side = side_of(fd);
+  note(side, events);
+  if ((events & EPOLLERR) != 0) {
+    // 0: a read or a write has met it already.
+    if (take_error(fd) != 0) return side_failed(side);
+  }
+  const bool fresh = (events & (EPOLLIN | EPOLLPRI)) == EPOLLIN;
+  visit(fresh ? std::optional(side) : std::nullopt);
+}
+
+void Mover::dies(Side side) {
+  phase_ = Phase::dying;
+  dead_ = side;
+  why_ = side == host ? FlowEnd::reset_by_host : FlowEnd::reset_by_guest;
+  directions_[other(side)].pump.release(loop_->store_);
+  ends_[side].readable = ends_[side].to_the_end = true;
+}
+
+void Mover::side_failed(Side side) {
+  if (phase_ == Phase::open)
+    dies(side);
+  else if (side != dead_)
+    return loop_->ended(*this, why_);
+  carry_last_bytes();
+}
+
+void Mover::visit(std::optional<Side> fresh) {
+  if (phase_ == Phase::dying) return carry_last_bytes();
+  if (loop_->turn_left_ == 0) return loop_->later(*this);
+  bool more = carry(host, fresh == host);
+  if (phase_ == Phase::open && carry(guest, fresh == guest)) more = true;
+  if (phase_ == Phase::dying) return carry_last_bytes();
+  if (directions_[host].done && directions_[guest].done) return loop_->ended(*this, FlowEnd::closed);
+  if (more) loop_->later(*this);
+}
+
+bool Mover::carry(Side from, bool fresh) {
+  Direction& direction = directions_[from];
+  End& source = ends_[from];
+  End& sink = ends_[other(from)];
+  if (direction.done || !sink.writable || (!source.readable && !direction.pump.holds_any())) return false;
+  const Pump::Moved moved =
+      direction.pump.move(loop_->store_, {.fd = source.fd.get(), .to_the_end = source.to_the_end, .fresh = fresh},
+                          sink.fd.get(), std::min(limits::relay_visit, loop_->turn_left_));
+  direction.bytes += moved.bytes;
+  loop_->moved(rule_, from, moved.bytes);
+  Side failed = from;
+  switch (moved.outcome) {
+    case Pump::Outcome::more:
+      return true;
+    case Pump::Outcome::starved:
+      source.readable = false;
+      return false;
+    case Pump::Outcome::blocked:
+      sink.writable = false;
+      return false;
+    case Pump::Outcome::ended:
+      source.readable = false;
+      direction.done = true;
+      // The second of the two is said by close(2).
+      if (phase_ == Phase::open && !directions_[other(from)].done) shutdown(sink.fd.get(), SHUT_WR);
+      return false;
+    case Pump::Outcome::source_failed:
+      break;
+    case Pump::Outcome::sink_failed:
+      failed = other(from);
+      break;
+  }
+  if (phase_ == Phase::open) {
+    dies(failed);
+    return false;
+  }
+  // Dying: the dead side's queue is empty now, or the other side is dead too.
+  direction.done = true;
+  if (failed != dead_) direction.pump.release(loop_->store_);
+  return false;
+}
+
+void Mover::carry_last_bytes() {
+  if (loop_->turn_left_ == 0 || carry(dead_)) return loop_->later(*this);
+  const Direction& direction = directions_[dead_];
+  const End& source = ends_[dead_];
+  const bool drained = (direction.done || !source.readable) && !direction.pump.holds_any();
+  if (drained && unsent(ends_[other(dead_)].fd.get()) == 0) return loop_->ended(*this, why_);
+  if (!lingers_) {
+    last_bytes_move();
+    loop_->linger(*this);
+  }
+}
+
+bool Mover::last_bytes_move() {
+  const std::uint64_t taken = directions_[dead_].bytes.value();
+  const std::uint64_t waiting = unsent(ends_[other(dead_)].fd.get());
+  // One more than what has left, so that the first look differs from none.
+  return std::exchange(delivered_, taken - std::min(taken, waiting) + 1) < taken - std::min(taken, waiting) + 1;
+}
+
+}  // namespace nh
