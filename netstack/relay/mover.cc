@@ -11,6 +11,11 @@
 #include "netstack/relay/stream_socket.h"
 
 namespace nh {
+namespace {
+
+constexpr std::uint32_t everything = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET;
+
+}  // namespace
 
 Mover::Mover(Relay& relay, RelayLoop& loop, RelayBytes& rule, bool host_is_unix)
     : relay_(relay), loop_(&loop), rule_(rule), host_is_unix_(host_is_unix) {}
@@ -33,13 +38,31 @@ void Mover::leave(bool closing) {
   loop_ = nullptr;
 }
 
+Result<> Mover::enter(RelayLoop& loop) {
+  // What is ready is told again by the new epoll.
+  NH_TRY(loop.epoll_.add(fd(host), everything, *this));
+  if (auto added = loop.epoll_.add(fd(guest), everything, *this); !added) {
+    loop.epoll_.remove(fd(host));
+    return added;
+  }
+  loop_ = &loop;
+  return Ok{};
+}
+
+bool Mover::moves_much(std::uint64_t bytes) const {
+  if (phase_ != Phase::open || directions_[host].pump.holds_any() || directions_[guest].pump.holds_any()) return false;
+  return std::any_of(directions_.begin(), directions_.end(), [bytes](const Direction& direction) {
+    return direction.bytes.value() >= bytes && (bytes == 0 || direction.pump.is_bulk());
+  });
+}
+
 void Mover::reset_sockets() {
   if (loop_ != nullptr) leave(true);
   for (End& end : ends_) reset(std::move(end.fd));
 }
 
 Result<> Mover::watch(Side side, UniqueFd fd, EpollSet::Handler& handler) {
-  NH_TRY(loop_->epoll_.add(fd.get(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLPRI | EPOLLET, handler));
+  NH_TRY(loop_->epoll_.add(fd.get(), everything, handler));
   ends_[side].fd = std::move(fd);
   return Ok{};
 }
@@ -92,6 +115,7 @@ void Mover::visit(std::optional<Side> fresh) {
   if (phase_ == Phase::open && carry(guest, fresh == guest)) more = true;
   if (phase_ == Phase::dying) return carry_last_bytes();
   if (directions_[host].done && directions_[guest].done) return loop_->ended(*this, FlowEnd::closed);
+  if (loop_->leads_away(*this)) return;
   if (more) loop_->later(*this);
 }
 

@@ -12,8 +12,9 @@
 // limits::relay_last_bytes, what does not fit into it is lost, as it would be in the sender's queue. Bytes towards the dead
 // side are dropped. Zero window: the sink does not take, nothing is read, the source's own window shuts.
 //
-// Ownership: a part of its relay; owns the sockets. It belongs to one loop at a time. After a call that may end it or lead it
-// away (on_ready, open, and what its loop calls) it is not touched again.
+// Ownership: a part of its relay; owns the sockets. It belongs to one loop at a time, and is that loop's thread's: leave() and
+// enter() with a message in between (mailbox.h) lead it from one to another. After a call that may end it or lead it away
+// (on_ready, open, and what its loop calls) it is not touched again.
 #pragma once
 
 #include <array>
@@ -69,6 +70,12 @@ class Mover final : public EpollSet::Handler {
 
   /// Moves nothing any more, and holds nothing of its loop. The sockets stay; `closing`: not for long.
   void leave(bool closing);
+  /// Open, it has left another loop, and goes on in this one. exhausted: out of epoll watches or memory; it is in none then.
+  Result<> enter(RelayLoop& loop);
+  bool is_in(const RelayLoop& loop) const { return loop_ == &loop; }
+  /// Moves much: at least `bytes` so far, in one direction that is bulk now. 0: it need not be bulk. And it can leave without
+  /// losing any.
+  bool moves_much(std::uint64_t bytes) const;
   /// Both sockets are closed, by a reset.
   void reset_sockets();
 

@@ -15,7 +15,7 @@
 namespace nh {
 
 PumpStore::~PumpStore() {
-  budget_.give(2 * pipes_);
+  budget_.give(2 * pipes());
 }
 
 std::unique_ptr<PumpPipe> PumpStore::take_pipe() {
@@ -24,7 +24,7 @@ std::unique_ptr<PumpPipe> PumpStore::take_pipe() {
     idle_.pop_back();
     return pipe;
   }
-  if (pipes_ >= limits::relay_pipes || budget_.capacity() - budget_.used() < 2) return nullptr;
+  if (pipes() >= share_.pipes || budget_.capacity() - budget_.used() < 2) return nullptr;
   int ends[2];
   if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0) return nullptr;
   auto pipe = std::make_unique<PumpPipe>();

@@ -10,8 +10,7 @@
 // and 2.5 against 1.5 Gbit/s there. SO_RCVLOWAT saves wakeups, but holds what is smaller than it back: not used.
 //
 // What a pump holds. Between two moves nothing, unless the sink does not take all: then what was taken from the source already
-// waits in the pump's pipe or, of a copy, in memory. Both are bounded for all pumps together (limits::relay_pipes,
-// limits::relay_held): without a pipe the bytes are copied, and without memory they are only looked at (MSG_PEEK), sent, and
+// waits in the pump's pipe or, of a copy, in memory. Both are bounded for all pumps of a store together: without a pipe the bytes are copied, and without memory they are only looked at (MSG_PEEK), sent, and
 // then taken, which leaves the rest where a slow reader's bytes belong, in the source's receive queue.
 //
 // The urgent byte (tcp(7)). The sockets have SO_OOBINLINE (prepare_stream). recv(2) stops in front of the mark, but takes the
@@ -28,6 +27,7 @@
 #include <vector>
 
 #include "netstack/relay/fd_budget.h"
+#include "netstack/relay/tally.h"
 #include "src/base/limits.h"
 #include "src/base/unique_fd.h"
 
@@ -39,34 +39,39 @@ struct PumpPipe {
   std::size_t held = 0;
 };
 
-/// What the pumps of one set share.
+/// What the pumps of one loop share. Its numbers are for any thread.
 class PumpStore {
  public:
+  /// The most of them at once, and of bytes that are copied and wait.
+  struct Share {
+    std::size_t pipes = limits::relay_pipes, held = limits::relay_held;
+  };
   /// The budget must outlive it; pipes are taken from it.
-  explicit PumpStore(FdBudget& budget) : budget_(budget) {}
+  PumpStore(FdBudget& budget, const Share& share) : budget_(budget), share_(share) {}
   ~PumpStore();
   PumpStore(const PumpStore&) = delete;
   PumpStore& operator=(const PumpStore&) = delete;
 
-  /// An empty pipe; null: there are limits::relay_pipes of them, or no descriptors.
+  /// An empty pipe; null: there are as many as may be, or no descriptors.
   std::unique_ptr<PumpPipe> take_pipe();
   /// Kept for the next one if it is empty.
   void give_pipe(std::unique_ptr<PumpPipe> pipe);
-  /// Whether limits::relay_held leaves room for one more full buffer.
-  bool may_hold() const { return held_ + buffer.size() <= limits::relay_held; }
+  /// Whether there is room for one more full buffer.
+  bool may_hold() const { return held() + buffer.size() <= share_.held; }
   void holds(std::size_t bytes) { held_ += bytes; }
   void let_go(std::size_t bytes) { held_ -= bytes; }
 
-  std::size_t pipes() const { return pipes_; }
-  std::size_t held() const { return held_; }
+  std::size_t pipes() const { return pipes_.value(); }
+  std::size_t held() const { return held_.value(); }
 
   /// Scratch of a single move.
   std::array<std::uint8_t, limits::relay_buffer> buffer;
 
  private:
   FdBudget& budget_;
+  Share share_;
   std::vector<std::unique_ptr<PumpPipe>> idle_;
-  std::size_t pipes_ = 0, held_ = 0;
+  Tally<std::size_t> pipes_, held_;
 };
 
 class Pump {
@@ -95,6 +100,8 @@ class Pump {
 
   /// Moves `limit` bytes at most, or little more.
   Moved move(PumpStore& store, const Source& source, int sink, std::size_t limit);
+  /// Its source has more at once than a copy takes.
+  bool is_bulk() const { return bulk_; }
   bool holds_any() const { return pipe_ != nullptr || rest_ != nullptr; }
   /// Drops what is held. To be called before the pump dies.
   void release(PumpStore& store);

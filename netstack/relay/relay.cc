@@ -77,6 +77,7 @@ void Relay::finish_unopened(Side side, int error, FlowEnd end) {
 
 void Relay::finish(FlowEnd end) {
   if (phase_ < Phase::open) return finish_unopened(host, 0, end);
+  if (thread_) return set_.ask_back(*this, end);
   set_.ended(*this, end);
 }
 

@@ -6,7 +6,7 @@
 // Each socket is registered with the epoll once, edge-triggered, for everything, so that a connection costs two epoll_ctl(2) in
 // its life. A side that ends before the flow is open takes the flow with it; but a server that the guest has dialled may end as
 // soon as it has been connected to, and the guest must hear that after its connect, not instead: that waits until the flow is
-// open.
+// open. The mover of a flow that has become large may be with another thread (relay_threads.h); the relay stays.
 //
 // Ownership: the set owns the relay, the relay its mover with the sockets. After a call that may end it a relay is not touched
 // again.
@@ -14,6 +14,7 @@
 
 #include <cstdint>
 #include <list>
+#include <optional>
 
 #include "netstack/relay/flow.h"
 #include "netstack/relay/mover.h"
@@ -97,7 +98,9 @@ class Relay final : public EpollSet::Handler {
   Instant opened_;
   Mover mover_;
   Phase phase_ = Phase::waiting;
-  Side awaited_ = guest;  // whose socket comes second
+  Side awaited_ = guest;                // whose socket comes second
+  std::optional<std::uint8_t> thread_;  // that has the mover
+  std::optional<FlowEnd> asked_;        // its mover is to come back from there, for this end
   std::list<Relay>::iterator place_{};
 };
 

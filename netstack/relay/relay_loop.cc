@@ -59,6 +59,12 @@ void RelayLoop::moved(RelayBytes& rule, Mover::Side from, std::size_t bytes) {
   (from == Mover::host ? counters_.bytes_to_guest : counters_.bytes_to_host) += bytes;
 }
 
+bool RelayLoop::leads_away(Mover& mover) {
+  if (!large_ || !mover.moves_much(*large_)) return false;
+  owner_.mover_is_large(mover);
+  return true;
+}
+
 void RelayLoop::forget(Mover& mover) {
   if (mover.ready_at_ >= 0) ready_[static_cast<std::size_t>(std::exchange(mover.ready_at_, -1))] = nullptr;
   if (std::exchange(mover.lingers_, false)) lingering_.erase(mover.lingering_);

@@ -12,6 +12,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <list>
+#include <optional>
 #include <vector>
 
 #include "netstack/relay/fd_budget.h"
@@ -35,17 +36,29 @@ class RelayLoop {
     virtual ~Owner() = default;
     /// Its flow has ended. Called last for it, within whatever it was doing.
     virtual void mover_ended(Mover& mover, FlowEnd end) = 0;
+    /// It moves much (lead_away); it is to leave this loop.
+    virtual void mover_is_large(Mover&) {}
   };
 
-  /// All of these must outlive it.
-  RelayLoop(EpollSet& epoll, const Clock& clock, FdBudget& fds, Owner& owner)
-      : epoll_(epoll), clock_(clock), owner_(owner), store_(fds) {}
+  /// All that is pointed to must outlive it.
+  struct Setup {
+    EpollSet* epoll;
+    const Clock* clock;
+    FdBudget* fds;
+    PumpStore::Share share;
+    Owner* owner;
+  };
+  explicit RelayLoop(const Setup& setup)
+      : epoll_(*setup.epoll), clock_(*setup.clock), owner_(*setup.owner), store_(*setup.fds, setup.share) {}
   RelayLoop(const RelayLoop&) = delete;
   RelayLoop& operator=(const RelayLoop&) = delete;
 
   /// When run() has something to do; Instant{}: now, Instant::max(): never.
   Instant next_deadline() const;
   void run();
+
+  /// From now on its owner hears of each mover that has moved so many bytes (Mover::moves_much).
+  void lead_away(std::uint64_t bytes) { large_ = bytes; }
 
   struct Counters {
     Tally<std::uint64_t> bytes_to_guest, bytes_to_host;
@@ -62,6 +75,7 @@ class RelayLoop {
   void linger(Mover& mover);
   void moved(RelayBytes& rule, Mover::Side from, std::size_t bytes);
   void ended(Mover& mover, FlowEnd end) { owner_.mover_ended(mover, end); }
+  bool leads_away(Mover& mover);
   void forget(Mover& mover);
 
   void run_lingering();
@@ -74,6 +88,7 @@ class RelayLoop {
   std::vector<Mover*> ready_;         // null: has left meanwhile
   std::list<MoverLinger> lingering_;  // dying, their last bytes under way; by `check`
   std::size_t turn_left_ = limits::relay_turn;
+  std::optional<std::uint64_t> large_;
 };
 
 }  // namespace nh

@@ -12,10 +12,9 @@ namespace {
 
 constexpr std::size_t fds_of_a_flow = 2;
 
-RelayCounters with_bytes(RelayCounters flows, std::uint64_t to_guest, std::uint64_t to_host) {
-  flows.bytes_to_guest = to_guest;
-  flows.bytes_to_host = to_host;
-  return flows;
+/// Of one loop of so many threads' and the set's own.
+PumpStore::Share share(unsigned threads) {
+  return {.pipes = limits::relay_pipes / (threads + 1), .held = limits::relay_held / (threads + 1)};
 }
 
 }  // namespace
@@ -63,11 +62,48 @@ bool RelaySet::PairEqual::operator()(const Relay* a, const Pair& b) const noexce
   return (*this)(b, a);
 }
 
-RelaySet::RelaySet(const RelaySetup& setup) : setup_(setup), loop_(*setup.epoll, *setup.clock, *setup.fds, *this) {}
+RelaySet::RelaySet(const RelaySetup& setup)
+    : setup_(setup),
+      loop_({.epoll = setup.epoll, .clock = setup.clock, .fds = setup.fds, .share = share(setup.threads), .owner = this}),
+      threads_(
+          {.epoll = setup.epoll, .clock = setup.clock, .fds = setup.fds, .share = share(setup.threads), .owner = this}) {}
 
 RelaySet::~RelaySet() {
+  threads_.stop();
   setup_.fds->give(fds_of_a_flow * (all_.size() + reserved_));
   all_.clear();
+}
+
+Result<> RelaySet::start_threads() {
+  if (setup_.threads == 0) return Ok{};
+  auto started = threads_.start(setup_.threads);
+  if (!threads_.list().empty()) loop_.lead_away(setup_.large);
+  return started;
+}
+
+std::vector<std::size_t> RelaySet::thread_flows() const {
+  std::vector<std::size_t> flows;
+  for (const RelayThreads::Entry& entry : threads_.list()) flows.push_back(entry.flows);
+  return flows;
+}
+
+void RelaySet::mover_is_large(Mover& mover) {
+  mover.leave(false);
+  mover.relay().thread_ = static_cast<std::uint8_t>(threads_.take(mover));
+}
+
+void RelaySet::mover_returned(Mover& mover, std::optional<FlowEnd> end) {
+  Relay& relay = mover.relay();
+  if (end && relay.asked_) return;
+  threads_.left(*std::exchange(relay.thread_, std::nullopt));
+  ended(relay, relay.asked_ ? *relay.asked_ : *end);
+}
+
+void RelaySet::ask_back(Relay& relay, FlowEnd end) {
+  if (relay.asked_) return;
+  relay.asked_ = end;
+  disown(relay);
+  threads_.ask_back(*relay.thread_, relay.mover_);
 }
 
 std::size_t RelaySet::allowed(std::size_t fds) {
@@ -128,32 +164,50 @@ std::vector<FlowRecord> RelaySet::list(std::uint64_t after, std::size_t limit, s
   std::vector<FlowRecord> found;
   for (const Relay& relay : all_) {
     if (found.size() >= limit) break;
-    if (relay.id() > after && (!rule || *rule == relay.start().rule)) found.push_back(relay.record());
+    if (relay.id() > after && !relay.asked_ && (!rule || *rule == relay.start().rule)) found.push_back(relay.record());
   }
   return found;
 }
 
 bool RelaySet::kill(std::uint64_t id) {
   const auto found = std::find_if(all_.begin(), all_.end(), [id](const Relay& relay) { return relay.id() == id; });
-  if (found == all_.end()) return false;
+  if (found == all_.end() || found->asked_) return false;
   found->finish(FlowEnd::killed);
   return true;
 }
 
 RelaySet::Counters RelaySet::counters() const {
-  const RelayLoop::Counters& moved = loop_.counters();
-  return {.all = with_bytes(flows_, moved.bytes_to_guest.value(), moved.bytes_to_host.value()),
-          .ends = ends_,
-          .turns = moved.turns.value(),
-          .visits = moved.visits.value()};
+  Counters sum{.all = flows_, .ends = ends_};
+  const auto add = [&sum](const RelayLoop::Counters& one) {
+    sum.all.bytes_to_guest += one.bytes_to_guest.value();
+    sum.all.bytes_to_host += one.bytes_to_host.value();
+    sum.turns += one.turns.value();
+    sum.visits += one.visits.value();
+  };
+  add(loop_.counters());
+  for (const RelayThreads::Entry& entry : threads_.list()) add(entry.thread->loop().counters());
+  return sum;
+}
+
+std::size_t RelaySet::pipes() const {
+  std::size_t sum = loop_.store().pipes();
+  for (const RelayThreads::Entry& entry : threads_.list()) sum += entry.thread->loop().store().pipes();
+  return sum;
+}
+
+std::size_t RelaySet::held() const {
+  std::size_t sum = loop_.store().held();
+  for (const RelayThreads::Entry& entry : threads_.list()) sum += entry.thread->loop().store().held();
+  return sum;
 }
 
 RelayCounters RelaySet::of(std::uint64_t number) const {
   const auto found = rules_.find(number);
   if (found == rules_.end()) return {};
-  const RelayRule& rule = found->second;
-  return with_bytes(rule.flows, rule.bytes.to_guest.load(std::memory_order_relaxed),
-                    rule.bytes.to_host.load(std::memory_order_relaxed));
+  RelayCounters counters = found->second.flows;
+  counters.bytes_to_guest = found->second.bytes.to_guest.load(std::memory_order_relaxed);
+  counters.bytes_to_host = found->second.bytes.to_host.load(std::memory_order_relaxed);
+  return counters;
 }
 
 void RelaySet::forget_rule(std::uint64_t rule) {
@@ -167,6 +221,10 @@ void RelaySet::own(Relay& relay) {
   owned_.insert(&relay);
 }
 
+void RelaySet::disown(Relay& relay) {
+  if (const auto owned = owned_.find(&relay); owned != owned_.end() && *owned == &relay) owned_.erase(owned);
+}
+
 void RelaySet::opened(Relay& relay) {
   ++relay.rule_.flows.flows_opened;
   ++flows_.flows_opened;
@@ -175,9 +233,7 @@ void RelaySet::opened(Relay& relay) {
 
 void RelaySet::ended(Relay& relay, FlowEnd end) {
   if (setup_.observer != nullptr && setup_.observer->wants_records()) setup_.observer->flow_closed(relay.record(), end);
-  if (relay.is_open() || relay.start().dialled_by_guest) {
-    if (const auto owned = owned_.find(&relay); owned != owned_.end() && *owned == &relay) owned_.erase(owned);
-  }
+  disown(relay);
   if (!relay.is_open()) {
     ++relay.rule_.flows.flows_failed;
     ++flows_.flows_failed;

@@ -3,11 +3,14 @@
 //
 // Theory of operation. A flow begins with one socket (begin), gets its second one, whose connect(2) is under way (join), or none
 // (fail). From then on it lives by itself (relay.h), its bytes moved by the turns of a loop (relay_loop.h).
+// With threads (start_threads) the mover of a flow that has become large, limits::relay_large, is handed to one of them: what
+// is short, or rare, never pays for that, and waits for no bulk transfer. All else stays in the thread of the set: tables, limits,
+// events, logging; a flow that ends elsewhere is closed and accounted for here.
 //
 // Memory: 0.5 KiB of ours for an idle relay at most, epoll bookkeeping and tables included; it holds no buffer and no pipe.
 //
 // Ownership: owns all relays with their sockets; everything in RelaySetup must outlive it. Two descriptors of the budget belong
-// to each flow. Single-threaded; neither sleeps nor blocks.
+// to each flow. All calls are of one thread; none sleeps or blocks.
 #pragma once
 
 #include <array>
@@ -20,8 +23,8 @@
 
 #include "netstack/relay/fd_budget.h"
 #include "netstack/relay/flow.h"
-#include "netstack/relay/pump.h"
 #include "netstack/relay/relay.h"
+#include "netstack/relay/relay_threads.h"
 #include "src/base/limits.h"
 #include "src/loop/epoll_set.h"
 
@@ -34,15 +37,24 @@ struct RelaySetup {
   FlowIds* ids;
   FlowObserver* observer = nullptr;  ///< null: no record is made
   std::size_t max_flows = limits::relay_flows;
+  unsigned threads = 0;  ///< that start_threads() starts
+  /// Bytes that a flow has moved one way when a thread gets it, if it is bulk then; 0: every flow as it opens.
+  std::uint64_t large = limits::relay_large;
 };
 
-class RelaySet final : private RelayLoop::Owner {
+class RelaySet final : private RelayLoop::Owner, private RelayThreads::Owner {
  public:
   explicit RelaySet(const RelaySetup& setup);
-  /// Closes all without a reset of ours.
+  /// Closes all without a reset of ours. Waits for the threads' end.
   ~RelaySet() override;
   RelaySet(const RelaySet&) = delete;
   RelaySet& operator=(const RelaySet&) = delete;
+
+  /// Once, when the process has given up what it can but for the filter of system calls. Where fewer can be started than were
+  /// asked for, the error tells why, and those that can are at work.
+  Result<> start_threads();
+  /// By thread: the flows that are with it.
+  std::vector<std::size_t> thread_flows() const;
 
   /// How many relays so many descriptors are enough for, pipes left aside.
   static std::size_t allowed(std::size_t fds);
@@ -72,7 +84,7 @@ class RelaySet final : private RelayLoop::Owner {
 
   /// Ordered by id; the arguments are those of Rules::FlowQuery. O(flows).
   std::vector<FlowRecord> list(std::uint64_t after, std::size_t limit, std::optional<std::uint64_t> rule) const;
-  /// Resets both sides; false: there is no such flow.
+  /// Resets both sides; false: there is no such flow. One that is with a thread ends a moment later.
   bool kill(std::uint64_t id);
 
   /// When run() has something to do; Instant::max(): never.
@@ -92,7 +104,9 @@ class RelaySet final : private RelayLoop::Owner {
   void forget_rule(std::uint64_t rule);
 
   std::size_t size() const { return all_.size(); }
-  const PumpStore& store() const { return loop_.store(); }
+  /// Pipes that there are, and copied bytes that wait, of all flows.
+  std::size_t pipes() const;
+  std::size_t held() const;
 
  private:
   friend class Relay;
@@ -117,10 +131,16 @@ class RelaySet final : private RelayLoop::Owner {
   void opened(Relay& relay);
   void ended(Relay& relay, FlowEnd end);
 
+  void ask_back(Relay& relay, FlowEnd end);
+  void disown(Relay& relay);
+
   void mover_ended(Mover& mover, FlowEnd end) override { ended(mover.relay(), end); }
+  void mover_is_large(Mover& mover) override;
+  void mover_returned(Mover& mover, std::optional<FlowEnd> end) override;
 
   RelaySetup setup_;
   RelayLoop loop_;
+  RelayThreads threads_;
   RelayCounters flows_;  // of all, without their bytes
   std::array<std::uint64_t, 9> ends_{};
   std::list<Relay> all_;  // by id

@@ -40,11 +40,15 @@ EpollSet::EpollSet(EpollSet&&) noexcept = default;
 EpollSet& EpollSet::operator=(EpollSet&&) noexcept = default;
 EpollSet::~EpollSet() = default;
 
-Result<EpollSet> EpollSet::create(Loop& loop) {
+Result<EpollSet> EpollSet::create() {
   auto state = std::make_unique<State>();
   state->epoll.reset(epoll_create1(EPOLL_CLOEXEC));
   if (!state->epoll) return sys_error("making an epoll set");
-  EpollSet set(std::move(state));
+  return EpollSet(std::move(state));
+}
+
+Result<EpollSet> EpollSet::create(Loop& loop) {
+  NH_LET(set, create());
   // The state stays where it is when the set is moved; its address is what the callbacks keep.
   State* raw = set.state_.get();
   if (loop.wait_in(raw->epoll.get(), [raw](std::span<const epoll_event> events) { raw->dispatch(events); })) {
@@ -90,9 +94,9 @@ void EpollSet::forget(int fd) {
 
 void EpollSet::at_end_of_batch(std::function<void()> callback) { state_->end_of_batch = std::move(callback); }
 
-bool EpollSet::dispatch() {
+bool EpollSet::dispatch(int wait_ms) {
   std::array<epoll_event, Loop::batch> events;
-  const int count = epoll_wait(state_->epoll.get(), events.data(), Loop::batch, 0);
+  const int count = epoll_wait(state_->epoll.get(), events.data(), Loop::batch, wait_ms);
   if (count <= 0) return false;
   state_->dispatch(std::span(events).first(static_cast<std::size_t>(count)));
   return true;

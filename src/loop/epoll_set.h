@@ -3,7 +3,8 @@
 // forwards, DNS. A turn costs O(ready fds), and the set could move to a thread of its own.
 //
 // Theory of operation. The first set of a Loop is the epoll that the loop waits in: the loop adds its own few fds to it
-// (loop.h), so that one epoll_wait(2) a turn brings everything. A further set would be watched by its fd. A batch of events
+// (loop.h), so that one epoll_wait(2) a turn brings everything. A further set would be watched by its fd; one of another thread
+// is waited in by that thread. A batch of events
 // is dispatched to the handlers, then the end-of-batch callback runs once; libslirp is served there, after all of the batch.
 // Waiting in the set directly is not only one system call less: behind a nested epoll the kernel forgets that the
 // waker is about to sleep, moves us to another processor for each frame, and request/response rate drops to a third
@@ -37,6 +38,8 @@ class EpollSet {
 
   /// Waited for by `loop`, which must outlive it.
   static Result<EpollSet> create(Loop& loop);
+  /// Waited in by nobody but dispatch(), and of no thread but that one's.
+  static Result<EpollSet> create();
   EpollSet(EpollSet&&) noexcept;
   EpollSet& operator=(EpollSet&&) noexcept;
   ~EpollSet();
@@ -49,8 +52,8 @@ class EpollSet {
   void forget(int fd);
   /// Runs after each batch of events. Empty: nothing does.
   void at_end_of_batch(std::function<void()> callback);
-  /// Handles what is ready now, without waiting; true if anything was.
-  bool dispatch();
+  /// Handles what is ready now, or what comes first within `wait_ms` (-1: for ever); true if anything was.
+  bool dispatch(int wait_ms = 0);
 
  private:
   struct State;

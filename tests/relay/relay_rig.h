@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // RelayRig: relays and forwards over loopback for tests, with stand-ins that connect in the same namespace.
+//
+// NETNS_HELPER_TEST_RELAY_THREADS=N: every flow is handed to one of N relay threads as it opens. What a flow does is the same
+// then; what is counted in turns of the loop is not (threaded()).
 #pragma once
 
 #include <fcntl.h>
@@ -9,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <map>
@@ -110,11 +114,30 @@ struct Joined {
   UniqueFd client, service;
 };
 
+inline unsigned wanted_threads() {
+  const char* number = std::getenv("NETNS_HELPER_TEST_RELAY_THREADS");
+  return number == nullptr ? 0 : static_cast<unsigned>(std::atoi(number));
+}
+
 class RelayRig {
  public:
-  explicit RelayRig(std::size_t fds = 4096, std::size_t flows = limits::relay_flows)
+  struct Threads {
+    unsigned count = wanted_threads();
+    std::uint64_t large = 0;
+  };
+
+  explicit RelayRig(std::size_t fds = 4096, std::size_t flows = limits::relay_flows) : RelayRig(fds, flows, Threads()) {}
+  explicit RelayRig(const Threads& threads) : RelayRig(4096, limits::relay_flows, threads) {}
+  RelayRig(std::size_t fds, std::size_t flows, const Threads& threads)
       : budget(fds),
-        relays({.epoll = &epoll, .clock = &loop.clock(), .fds = &budget, .ids = &ids, .observer = &log, .max_flows = flows}),
+        relays({.epoll = &epoll,
+                .clock = &loop.clock(),
+                .fds = &budget,
+                .ids = &ids,
+                .observer = &log,
+                .max_flows = flows,
+                .threads = threads.count,
+                .large = threads.large}),
         forward({.epoll = &epoll,
                  .clock = &loop.clock(),
                  .fds = &budget,
@@ -123,7 +146,10 @@ class RelayRig {
                  .plan = plan()}) {
     relay_deadline_ = loop.deadline([this] { return relays.next_deadline(); }, [this] { relays.run(); });
     forward_deadline_ = loop.deadline([this] { return forward.next_deadline(); }, [this] { forward.expire(); });
+    const Result<> started = relays.start_threads();
+    REQUIRE(started.ok());
   }
+  bool threaded() const { return !relays.thread_flows().empty(); }
 
   /// Turns the loop until it is true. False after a generous deadline.
   bool until(const std::function<bool()>& condition) {

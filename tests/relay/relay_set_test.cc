@@ -88,8 +88,8 @@ TEST_CASE("what waits for slow readers is bounded for all flows together", "[rel
     }
     return std::exchange(before, sent) == sent;
   }));
-  CHECK(rig.relays.store().pipes() <= limits::relay_pipes);
-  CHECK(rig.relays.store().held() <= limits::relay_held);
+  CHECK(rig.relays.pipes() <= limits::relay_pipes);
+  CHECK(rig.relays.held() <= limits::relay_held);
   CHECK(before < count * size);
   REQUIRE(rig.until([&] {
     bool complete = true;
@@ -100,7 +100,7 @@ TEST_CASE("what waits for slow readers is bounded for all flows together", "[rel
     return complete;
   }));
   for (const Stream& stream : streams) CHECK(stream.equal());
-  CHECK(rig.relays.store().held() == 0);
+  CHECK(rig.relays.held() == 0);
 }
 
 TEST_CASE("a flow that moves much leaves the others their turn", "[relay_set]") {
@@ -117,14 +117,14 @@ TEST_CASE("a flow that moves much leaves the others their turn", "[relay_set]") 
       stream.step();
       return recv(small.service.get(), &byte, 1, MSG_DONTWAIT) == 1;
     }));
-    CHECK(rig.turns - turns <= 4);
+    if (!rig.threaded()) CHECK(rig.turns - turns <= 4);
   }
   CHECK(stream.got() > 10 * mebibyte);
 }
 
 TEST_CASE("all flows together move a bounded number of bytes in a turn", "[relay_set]") {
   constexpr std::size_t count = 64;
-  RelayRig rig;
+  RelayRig rig(RelayRig::Threads{.count = 0});  // a thread does not wait for us to look
   std::vector<Joined> flows;
   for (std::size_t i = 0; i < count; ++i) flows.push_back(join_pairs(rig, 1));
   REQUIRE(rig.until([&] { return rig.relays.counters().all.flows_opened == count; }));

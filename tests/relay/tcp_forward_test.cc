@@ -195,7 +195,7 @@ TEST_CASE("a removed listener is closed, its flows live on", "[tcp_forward]") {
   rig.relays.forget_rule(1);
   CHECK(rig.relays.of(1).flows == 1);
   REQUIRE(rig.relays.kill(rig.relays.list(0, 1, 1).at(0).id));
-  CHECK(rig.relays.of(1).flows_opened == 0);
+  CHECK(rig.until([&] { return rig.relays.of(1).flows_opened == 0; }));
 }
 
 TEST_CASE("without descriptors in the budget clients wait, nothing spins, and they are served later", "[tcp_forward]") {
@@ -219,6 +219,7 @@ TEST_CASE("a listener that somebody has shut down is left alone, and nothing spi
   RelayRig rig;
   UniqueFd listener = RelayRig::listening("127.0.0.1");
   const UniqueFd other(fcntl(listener.get(), F_DUPFD_CLOEXEC, 0));
+  const std::size_t before = rig.budget.used();
   GuestGoal goal;
   goal.v4 = addr("127.0.0.1");
   goal.port = 1;
@@ -228,7 +229,7 @@ TEST_CASE("a listener that somebody has shut down is left alone, and nothing spi
   for (int i = 0; i < 3; ++i) CHECK_FALSE(rig.epoll.dispatch());
   CHECK(rig.forward.counters().aborted == 0);
   rig.forward.remove(7);
-  CHECK(rig.budget.used() == 0);
+  CHECK(rig.budget.used() == before);
 }
 
 TEST_CASE("a listener that somebody has made wait takes no clients, and the loop goes on", "[tcp_forward]") {
@@ -386,7 +387,7 @@ TEST_CASE("connections that come and go leave no descriptor behind", "[tcp_forwa
   constexpr int rounds = 50, together = 20;
   RelayRig rig;
   rig.serve();
-  const std::size_t before = open_fds();
+  const std::size_t before = open_fds(), taken = rig.budget.used();
   for (int round = 0; round < rounds; ++round) {
     std::vector<UniqueFd> clients, services;
     for (int i = 0; i < together; ++i) clients.push_back(rig.dial());
@@ -402,9 +403,9 @@ TEST_CASE("connections that come and go leave no descriptor behind", "[tcp_forwa
     REQUIRE(rig.until([&] { return rig.relays.size() == 0; }));
   }
   // But for pipes that wait for the next flow.
-  const std::size_t idle = 2 * rig.relays.store().pipes();
-  CHECK(rig.relays.store().pipes() <= limits::relay_idle_pipes);
+  const std::size_t idle = 2 * rig.relays.pipes();
+  CHECK(rig.relays.pipes() <= limits::relay_idle_pipes);
   CHECK(open_fds() == before + idle);
-  CHECK(rig.budget.used() == 1 + idle);
+  CHECK(rig.budget.used() == taken + (rig.threaded() ? 0 : idle));  // a thread's have their place already
   CHECK(rig.relays.of(1).flows_opened + rig.relays.of(1).flows_failed == rounds * together);
 }

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// RelayThread: a thread that moves the bytes of the flows that were handed to it.
+//
+// Theory of operation. It has a RelayLoop with an epoll of its own, and waits nowhere else. Movers come and go by messages:
+// whoever posts RelayOrder::take has led the mover out of its own loop and touches it no more, but for what any thread may
+// (mover.h), until it is told home that the flow has ended. RelayOrder::drop asks for it back; that is always answered by a
+// message without an end, also if the flow has just ended by itself and a message about that is on its way: only that answer says
+// that the thread knows the mover no more. Bounded: two messages a flow each way.
+//
+// The thread logs nothing, opens nothing but pipes, and has every signal blocked. It inherits what its maker has given up by
+// then; a system call filter must come later, for all threads, as glibc needs more to start a thread than to run one.
+//
+// Ownership: owns its loop, not the movers. stop() it, then destroy the movers that are left, then it.
+#pragma once
+
+#include <pthread.h>
+
+#include <atomic>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "netstack/relay/mailbox.h"
+#include "netstack/relay/relay_loop.h"
+
+namespace nh {
+
+struct RelayOrder {
+  enum class What : std::uint8_t { take, drop, stop } what;
+  Mover* mover = nullptr;
+};
+
+/// That a mover has left its thread.
+struct RelayReturn {
+  Mover* mover;
+  std::optional<FlowEnd> end;  ///< none: it was asked for
+};
+
+class RelayThread final : private RelayLoop::Owner, private EpollSet::Handler {
+ public:
+  struct Setup {
+    unsigned number;
+    const Clock* clock;  ///< that any thread may read
+    PumpStore::Share share;
+    Mailbox<RelayReturn>* home;
+  };
+
+  /// Runs when this returns. Errors: what pthread_create(3) or epoll say.
+  static Result<std::unique_ptr<RelayThread>> start(const Setup& setup);
+  /// It must be stopped.
+  ~RelayThread() override;
+  RelayThread(const RelayThread&) = delete;
+  RelayThread& operator=(const RelayThread&) = delete;
+
+  void take(Mover& mover) { orders_.post({.what = RelayOrder::What::take, .mover = &mover}); }
+  void drop(Mover& mover) { orders_.post({.what = RelayOrder::What::drop, .mover = &mover}); }
+  /// Waits for its end: one turn at most.
+  void stop();
+
+  /// What it counts; for any thread.
+  const RelayLoop& loop() const { return loop_; }
+
+ private:
+  RelayThread(const Setup& setup, EpollSet epoll);
+  static void* entry(void* self) noexcept;
+  void run();
+  void obey(const RelayOrder& order);
+
+  void on_ready(int fd, std::uint32_t events) override;
+  void mover_ended(Mover& mover, FlowEnd end) override;
+
+  Setup setup_;
+  FdBudget fds_;  // its share of the pipes
+  EpollSet epoll_;
+  RelayLoop loop_;
+  Mailbox<RelayOrder> orders_;
+  std::vector<RelayOrder> taken_;
+  std::atomic<bool> runs_{false};
+  bool stopped_ = false;  // the thread's own
+  std::optional<pthread_t> thread_;
+};
+
+}  // namespace nh
