@@ -35,7 +35,10 @@ void note(Confinement& confinement, const std::string& text) {
 
 Result<Confinement> confine_helper(const HelperConfinement& wanted) {
   Confinement done{.sandbox = wanted.sandbox, .seccomp = wanted.seccomp};
-  if (!wanted.sandbox && !wanted.seccomp) return done;
+  if (!wanted.sandbox && !wanted.seccomp) {
+    if (wanted.start_threads) wanted.start_threads();
+    return done;
+  }
   bool own_user_namespace = false;
   if (wanted.sandbox) {
     NH_LET(entered, stage("sandbox", enter_user_namespace()));
@@ -53,6 +56,8 @@ Result<Confinement> confine_helper(const HelperConfinement& wanted) {
     NH_LET(text, stage("sandbox", enter_landlock_scope(LandlockScope::abstract_sockets)));
     note(done, text);
   }
+  if (wanted.start_threads) wanted.start_threads();
+  NH_TRY(stage(option, refuse_new_tasks()));
   if (wanted.seccomp)
     NH_TRY(stage("seccomp",
                  install_filter(helper_syscalls({.own_pid = getpid(), .agent = wanted.agent}))));
@@ -76,6 +81,7 @@ Result<Confinement> confine_agent(const AgentConfinement& wanted) {
   if (!wanted.sandbox && !wanted.seccomp) return done;
   const char* option = wanted.sandbox ? "sandbox" : "seccomp";
   NH_TRY(stage(option, settle_process_state({.dumpable = false})));
+  NH_TRY(stage(option, refuse_new_tasks()));
   // Where there are no scopes, the helper's notes say so.
   if (wanted.sandbox)
     if (auto scoped =

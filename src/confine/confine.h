@@ -11,15 +11,20 @@
 //   user_namespace     its own: no power over the guest's is left          -
 //   empty_root         resolver configuration, and the directories given   nothing at all
 //   capabilities       CAP_NET_BIND_SERVICE                                the network's three
-//   (linux/capabilities.h) process_state      no_new_privs, not dumpable, no core file, nothing
-//   becomes executable landlock_scope     no abstract Unix socket of others                    and
-//   no process syscall_filter     only the listed system calls (syscall_list.h)
+//   (linux/capabilities.h)
+//   process_state      no_new_privs, not dumpable, no core file, nothing becomes executable
+//   landlock_scope     no abstract Unix socket of others                    and no process
+//   threads            started here (HelperConfinement::start_threads)      -
+//   new_tasks          no new process and no new thread
+//   syscall_filter     only the listed system calls (syscall_list.h), of every thread
 //
-// `sandbox` stands for all but the last, `seccomp` for the last; process_state belongs to both.
+// `sandbox` stands for all but the last, `seccomp` for the last; process_state and new_tasks belong
+// to both.
 #pragma once
 
 #include <sys/types.h>
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -36,6 +41,9 @@ struct HelperConfinement {
   bool inspectable = false;
   std::vector<KeptDirectory> directories = {};
   pid_t agent = 0;  ///< the one process that may be killed; 0: none
+  /// Starts the threads that there are to be. Called in any case, once: after what a thread has
+  /// given up only if its maker had, before none can be started any more.
+  std::function<void()> start_threads = {};
 };
 
 struct AgentConfinement {

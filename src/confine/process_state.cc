@@ -13,6 +13,8 @@ namespace {
 constexpr int set_mdwe = 65;
 constexpr unsigned long refuse_exec_gain = 1;
 
+constexpr rlimit none{.rlim_cur = 0, .rlim_max = 0};
+
 }  // namespace
 
 Result<> settle_process_state(const ProcessState& state) {
@@ -23,8 +25,11 @@ Result<> settle_process_state(const ProcessState& state) {
   if (prctl(set_mdwe, refuse_exec_gain, 0, 0, 0) != 0 && errno != EINVAL)
     return sys_error("refusing executable memory");
 #endif
-  const rlimit none{.rlim_cur = 0, .rlim_max = 0};
   if (setrlimit(RLIMIT_CORE, &none) != 0) return sys_error("refusing core files");
+  return Ok{};
+}
+
+Result<> refuse_new_tasks() {
 #ifndef NETNS_HELPER_SANITIZED  // their leak check is a process of its own
   if (setrlimit(RLIMIT_NPROC, &none) != 0) return sys_error("refusing new processes");
 #endif

@@ -45,6 +45,8 @@ Result<> install_filter(std::span<const SyscallRule> rules) {
           seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
       set != 0)
     return sys_error(-set, "refusing other architectures");
+  if (const int set = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1); set != 0)
+    return sys_error(-set, "filtering every thread");
   for (const SyscallRule& rule : rules) NH_TRY(add(filter, rule));
   if (const int loaded = seccomp_load(filter.get()); loaded != 0)
     return sys_error(-loaded, "loading the system call filter");

@@ -9,8 +9,8 @@
 
 namespace nh {
 
-/// Should: kill the process at every system call that `rules` do not allow, and at every call of
-/// another architecture or of the x32 table. Must not: change what is allowed; need a privilege
+/// Should: kill the process at every system call of any of its threads that `rules` do not allow,
+/// and at every call of another architecture or of the x32 table. Must not: change what is allowed; need a privilege
 /// (no_new_privs is set). Errors: the kernel has no seccomp filters.
 Result<> install_filter(std::span<const SyscallRule> rules);
 

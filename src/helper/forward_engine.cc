@@ -29,7 +29,7 @@ ForwardEngine::ForwardEngine(Setup setup)
                                                      (setup_.agent == nullptr ? 0 : 2 * full_stock(setup_.nofile)))),
       stand_ins_(setup_.agent == nullptr ? nullptr : std::make_unique<AgentStandIns>(*setup_.loop, *setup_.agent, full_stock(setup_.nofile))),
       relays_(RelaySetup{
-          .epoll = setup_.epoll, .clock = &setup_.loop->clock(), .fds = &fds_, .ids = &ids_, .observer = this}),
+          .epoll = setup_.epoll, .clock = &setup_.loop->clock(), .fds = &fds_, .ids = &ids_, .observer = this, .threads = setup_.agent == nullptr || !setup_.use_relays ? 0 : setup_.relay_threads}),
       udp_(UdpForwardSetup{.epoll = setup_.epoll,
                            .clock = &setup_.loop->clock(),
                            .sink = setup_.sink,
@@ -95,6 +95,8 @@ void ForwardEngine::confined() {
   if (tcp_) tcp_->confined();
   rules_.confined();
 }
+
+Result<> ForwardEngine::start_threads() { return relays_.start_threads(); }
 
 void ForwardEngine::prepare_guest() {
   if (!stand_ins_ || std::exchange(prepared_, true)) return;
@@ -168,6 +170,9 @@ void ForwardEngine::add_to(HelperInfo& info) const {
   numbers.emplace_back("relays.fds", fds_.used());
   numbers.emplace_back("relays.turns", relays.turns);
   numbers.emplace_back("relays.visits", relays.visits);
+  const std::vector<std::size_t> threads = relays_.thread_flows();
+  numbers.emplace_back("relays.threads", threads.size());
+  for (std::size_t i = 0; i < threads.size(); ++i) numbers.emplace_back("relays.thread_flows." + std::to_string(i), threads[i]);
   if (tcp_) {
     numbers.emplace_back("relays.accepted", tcp_->counters().accepted);
     numbers.emplace_back("relays.aborted", tcp_->counters().aborted);

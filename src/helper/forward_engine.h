@@ -11,7 +11,8 @@
 //   EventBus         what subscribers of the control socket are told
 // Without an agent (a bare TAP, frames on a socket) there are no stand-ins, and the rules say so.
 //
-// Ownership: owns all of the above; what the setup points to must outlive it. Everything runs in the loop's thread.
+// Ownership: owns all of the above; what the setup points to must outlive it. Everything runs in the loop's thread, but
+// what RelaySet leads to threads of its own.
 #pragma once
 
 #include <array>
@@ -43,7 +44,8 @@ class ForwardEngine final : private FlowObserver {
     std::uint64_t nofile;
     std::size_t general_fds;  ///< descriptors that libslirp's flows may take
     bool to_loopback = false;
-    bool use_relays = true;  ///< false: TCP takes the general path, and nothing of ours is set up in the guest for it
+    bool use_relays = true;      ///< false: TCP takes the general path, and nothing of ours is set up in the guest for it
+    unsigned relay_threads = 0;  ///< that start_threads() starts
     std::vector<ListenFd> inherited = {};
     /// The guest addresses that UDP rules name have changed.
     std::function<void(std::vector<Address> goals)> on_udp_goals = {};
@@ -69,6 +71,8 @@ class ForwardEngine final : private FlowObserver {
   void set_guest_addresses(const std::vector<Address>& addresses);
   /// No Unix socket can be made from now on.
   void confined();
+  /// As RelaySet::start_threads(); where there are no relays none is started.
+  Result<> start_threads();
   /// The guest is prepared for stand-ins from now on: nobody has to wait for that. Further calls do nothing.
   void prepare_guest();
 

@@ -122,6 +122,7 @@ Result<> Helper::build_stations() {
                                          .general_fds = general_fds,
                                          .to_loopback = options_.forward_to_loopback,
                                          .use_relays = options_.kernel_path != KernelPath::off,
+                                         .relay_threads = options_.relay_threads,
                                          .inherited = options_.listeners,
                                          .on_udp_goals = [this](std::vector<Address> goals) { bridge_->set_goals(std::move(goals)); },
                                          .on_note = [this](const std::string& note) { forwards_note_ = note; },
@@ -298,13 +299,21 @@ Result<> Helper::confine() {
                            .seccomp = options_.seccomp,
                            .inspectable = options_.personality == Personality::slirp4netns,
                            .directories = {{.fd = attachment_.target.path_directory.get()}},
-                           .agent = attachment_.agent ? attachment_.agent->pid() : 0};
+                           .agent = attachment_.agent ? attachment_.agent->pid() : 0,
+                           .start_threads = [this] { start_threads(); }};
   for (const int directory : forwards_->rules().directory_fds()) wanted.directories.push_back({.fd = directory, .writable = true});
   if (control_) wanted.directories.push_back({.fd = control_->directory_fd(), .writable = true});
   NH_LET(confined, confine_helper(wanted));
   confinement_ = std::move(confined);
   if (options_.sandbox || options_.seccomp) forwards_->confined();
   return Ok{};
+}
+
+void Helper::start_threads() {
+  auto started = forwards_->start_threads();
+  if (started) return;
+  notes_.push_back("fewer relay threads than --relay-threads asks for: " + started.error().message());
+  log::warning(notes_.back());
 }
 
 Result<> Helper::tell_ready() {

@@ -7,6 +7,7 @@
 #include <map>
 
 #include "netstack/slirp/slirp_stack.h"
+#include "src/base/limits.h"
 #include "src/base/number.h"
 #include "src/confine/confine.h"
 #include "src/linux/tap.h"
@@ -20,7 +21,7 @@ constexpr std::uint64_t mtu_min = 68, mtu_max = 65521;
 // The texts as CLI11 collects them; each becomes a type below.
 struct Raw {
   std::string pid, netns, userns, tap_fd, tap_socket, tap_name = "tap0";
-  std::string mtu, mac, cidr, cidr6, outbound, outbound6, kernel_path, api_socket, log_level;  // empty: not given
+  std::string mtu, mac, cidr, cidr6, outbound, outbound6, kernel_path, api_socket, relay_threads, log_level;  // empty: not given
   std::string ready_fd, exit_fd, sync_fd, bwrap_info_fd, block_fd;
   std::vector<std::string> dns, forwards;
   bool no_configure = false, leave_lo = false, no_ipv6 = false, no_dns = false;
@@ -71,6 +72,9 @@ void declare(CLI::App& app, Raw& raw) {
   option("--forward", raw.forwards, "[HOST:]PORTS[:[GUEST:]PORTS][/tcp|/udp|/both], unix:, fd:, auto or reverse:; repeatable", "RULE");
   flag("--forward-to-loopback", raw.forward_to_loopback, "Rules without a guest address lead to the guest's loopback");
   option("--api-socket", raw.api_socket, "Control socket", "PATH");
+
+  group = "Speed";
+  option("--relay-threads", raw.relay_threads, "Threads that move the bytes of large TCP flows, 0 to 16 (0)", "N");
 
   group = "Confine";
   flag("--sandbox", raw.sandbox, "See no file but resolver configuration, keep no capability but to bind low ports");
@@ -196,6 +200,10 @@ Result<> fill_life(const Raw& raw, Options& options) {
   }
   options.forward_to_loopback = raw.forward_to_loopback;
   options.api_socket = raw.api_socket;
+  if (!raw.relay_threads.empty()) {
+    NH_LET(threads, of_option("relay-threads", parse_unsigned(raw.relay_threads, 0, limits::relay_threads, "number of threads")));
+    options.relay_threads = static_cast<unsigned>(threads);
+  }
   options.sandbox = raw.sandbox;
   options.seccomp = raw.seccomp;
   const struct {

@@ -18,6 +18,9 @@ namespace nh {
 /// MTU of the TAP unless --mtu says otherwise; netns-helper.1 has the measurement behind it.
 inline constexpr unsigned default_mtu = 1500;
 
+/// Threads that move the bytes of large flows, unless --relay-threads says otherwise.
+inline constexpr unsigned default_relay_threads = 0;
+
 /// Whose words and habits the helper uses where it speaks: control socket's dialect, start-up texts, exit codes. Nothing else
 /// depends on it; what a personality's defaults are, its command line has translated into the options below.
 enum class Personality : std::uint8_t { native, slirp4netns };
@@ -53,6 +56,7 @@ struct Options {
 
   std::vector<RuleSpec> forwards;
   bool forward_to_loopback = false;  ///< rules without a guest address lead to the guest's loopback
+  unsigned relay_threads = default_relay_threads;
   std::vector<ListenFd> listeners;   ///< inherited, for rules of the kind fd:NAME
   std::string api_socket;
 

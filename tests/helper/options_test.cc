@@ -44,7 +44,7 @@ TEST_CASE("every option arrives", "[options]") {
   const Options options =
       options_of({"--netns", "/run/netns/a", "--userns", "/run/u", "--leave-lo", "--mtu", "9000", "--mac", "02:00:00:00:00:07", "--cidr", "10.1.0.0/16",
                   "--cidr6", "fd01::/64", "--dns", "192.0.2.1", "--dns", "2001:db8::1", "tap7", "--allow-host-loopback", "--allow-link-local",
-                  "--outbound-addr", "eth0", "--outbound-addr6", "::1", "--forward", "8080:80", "--forward", "[::1]:53:53/udp", "--forward", "auto:!22/both", "--forward-to-loopback", "--api-socket", "/run/s",
+                  "--outbound-addr", "eth0", "--outbound-addr6", "::1", "--forward", "8080:80", "--forward", "[::1]:53:53/udp", "--forward", "auto:!22/both", "--forward-to-loopback", "--relay-threads", "2", "--api-socket", "/run/s",
                   "--ready-fd", "1", "--exit-fd", "0", "--log-level", "debug", "--log-json", "--sandbox", "--seccomp"});
   CHECK(options.attach == TargetKind::netns_path);
   CHECK(options.userns == "/run/u");
@@ -62,6 +62,7 @@ TEST_CASE("every option arrives", "[options]") {
   CHECK(options.forwards.size() == 3);
   CHECK(options.forwards[2].kind == RuleSpec::Kind::automatic);
   CHECK(options.forward_to_loopback);
+  CHECK(options.relay_threads == 2);
   CHECK(options.sandbox);
   CHECK(options.seccomp);
   CHECK(options.api_socket == "/run/s");

@@ -40,9 +40,11 @@ class ConfineTestCase(LabTestCase):
         if info:
             self.assertEqual((info["confinement"]["sandbox"], info["confinement"]["seccomp"]), (True, seccomp))
             self.assert_agent_confined(info["agent_pid"], seccomp)
-        self.assertEqual(capabilities(helper.pid), (NET_BIND_SERVICE, NET_BIND_SERVICE, 0, 0, 0))
-        found = status(helper.pid)
-        self.assertEqual((found["NoNewPrivs"], found["Seccomp"]), ("1", "2" if seccomp else "0"))
+        for thread in os.listdir(f"/proc/{helper.pid}/task"):
+            task = f"{helper.pid}/task/{thread}"
+            self.assertEqual(capabilities(task), (NET_BIND_SERVICE, NET_BIND_SERVICE, 0, 0, 0))
+            found = status(task)
+            self.assertEqual((found["NoNewPrivs"], found["Seccomp"]), ("1", "2" if seccomp else "0"))
         self.assertEqual(sorted(os.listdir(f"/proc/{helper.pid}/root")), ["etc", "run"])
 
     def assert_agent_confined(self, pid, seccomp=True):
@@ -71,6 +73,24 @@ class InForce(ConfineTestCase):
         self.assertEqual(status(filtered.pid)["Seccomp"], "2")
         self.assertEqual(status(filtered.info()["agent_pid"])["Seccomp"], "2")
         self.assertIn("usr", os.listdir(f"/proc/{filtered.pid}/root"))
+
+    def test_every_thread(self):
+        for options in (BOTH, BOTH[:1], BOTH[1:]):
+            _, helper = self.pair(*options, "--relay-threads", "2", control=True)
+            names = []
+            for thread in os.listdir(f"/proc/{helper.pid}/task"):
+                found = status(f"{helper.pid}/task/{thread}")
+                names.append(found["Name"])
+                self.assertEqual(found["NoNewPrivs"], "1")
+                self.assertEqual(found["Seccomp"], "2" if "--seccomp" in options else "0")
+                # Handled by signalfd in the main thread, or not at all.
+                if found["Name"].startswith("relay-"):
+                    self.assertEqual(int(found["SigBlk"], 16) & 0x7FFFFFFF, 0x7FFFFFFF & ~(1 << 8 | 1 << 18))
+            self.assertEqual(sorted(names), ["netns-helper", "relay-0", "relay-1"])
+            if "--sandbox" in options:
+                self.assert_helper_confined(helper, seccomp="--seccomp" in options)
+            self.assertEqual(helper.info()["counters"]["relays"]["threads"], 2)
+            self.assertEqual(helper.stop(), 0)
 
     def test_neither(self):
         _, helper = self.pair(control=True)
