@@ -28,8 +28,12 @@ ForwardEngine::ForwardEngine(Setup setup)
       fds_(FdBudget::capacity_for(setup_.nofile, setup_.general_fds + udp_fds(setup_.nofile) +
                                                      (setup_.agent == nullptr ? 0 : 2 * full_stock(setup_.nofile)))),
       stand_ins_(setup_.agent == nullptr ? nullptr : std::make_unique<AgentStandIns>(*setup_.loop, *setup_.agent, full_stock(setup_.nofile))),
-      relays_(RelaySetup{
-          .epoll = setup_.epoll, .clock = &setup_.loop->clock(), .fds = &fds_, .ids = &ids_, .observer = this, .threads = setup_.agent == nullptr || !setup_.use_relays ? 0 : setup_.relay_threads}),
+      relays_(RelaySetup{.epoll = setup_.epoll,
+                         .clock = &setup_.loop->clock(),
+                         .fds = &fds_,
+                         .ids = &ids_,
+                         .observer = this,
+                         .threads = setup_.agent == nullptr || !setup_.use_relays ? 0 : setup_.relay_threads}),
       udp_(UdpForwardSetup{.epoll = setup_.epoll,
                            .clock = &setup_.loop->clock(),
                            .sink = setup_.sink,
@@ -96,7 +100,9 @@ void ForwardEngine::confined() {
   rules_.confined();
 }
 
-Result<> ForwardEngine::start_threads() { return relays_.start_threads(); }
+Result<> ForwardEngine::start_threads() {
+  return relays_.start_threads();
+}
 
 void ForwardEngine::prepare_guest() {
   if (!stand_ins_ || std::exchange(prepared_, true)) return;
