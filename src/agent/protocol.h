@@ -71,7 +71,7 @@ struct Steering {
   std::string v4_reason, v6_reason;  ///< why not; empty: no address to try it with yet
   /// A steered family where a stand-in can also be connected to a guest's socket that is connecting itself.
   bool v4_dials = false, v6_dials = false;
-  std::string v4_dials_reason, v6_dials_reason;
+  std::string v4_dials_reason = {}, v6_dials_reason = {};
 };
 /// Something for the log.
 struct Note {

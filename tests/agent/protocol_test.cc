@@ -49,7 +49,7 @@ std::vector<FromAgent> one_of_each() {
           TapOpened{.info = {.name = "tap0", .vnet_hdr = true, .offload = true, .mac = {{2, 0, 0, 0, 0, 1}}}},
           Outcome{.ra_guard_needed = true, .ipv6_left_out = false, .warnings = {"one", "two"}}, full_state(),
           LinkGone{},
-          Steering{.v4 = true, .v6 = false, .v4_reason = "", .v6_reason = "no IPv6"},
+          Steering{.v4 = true, .v6 = false, .v4_reason = "", .v6_reason = "no IPv6", .v4_dials = true},
           Note{.text = "a note"},
           Batch{.family = Family::v6, .count = 3, .error = trouble()},
           Answer{.seq = 5, .has_fd = true, .error = std::nullopt},
@@ -62,6 +62,7 @@ std::vector<ToAgent> one_of_each_question() {
   const Endpoint v6{.address = Address::loopback(Family::v6), .port = 65535};
   return {Refresh{.seq = 9},
           Steer{},
+          Steer{.dial_v4 = v4, .dial_v6 = v6},
           WantBatch{.family = Family::v6, .count = max_batch},
           OpenBound{.seq = 1, .appears = v6},
           OpenUdp{.seq = 2, .appears = v4, .guest = v4},
@@ -94,6 +95,8 @@ TEST_CASE("every message comes out as it went in") {
 TEST_CASE("what steering says comes out as it went in, and tells how many descriptors come with it") {
   const auto steering = round_trip(Steering{.v4 = false, .v6 = true, .v4_reason = "why", .v6_reason = ""});
   CHECK((!steering.v4 && steering.v6 && steering.v4_reason == "why" && steering.v6_reason.empty()));
+  const auto dials = round_trip(Steering{.v4 = true, .v6 = true, .v4_reason = "", .v6_reason = "", .v4_dials = true, .v6_dials_reason = "no"});
+  CHECK((dials.v4_dials && !dials.v6_dials && dials.v4_dials_reason.empty() && dials.v6_dials_reason == "no"));
   CHECK(round_trip(Note{.text = "a note"}).text == "a note");
   const auto batch = round_trip(Batch{.family = Family::v6, .count = 3, .error = trouble()});
   CHECK((batch.family == Family::v6 && batch.count == 3 && batch.error && batch.error->message() == trouble().message()));
