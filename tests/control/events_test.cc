@@ -37,7 +37,7 @@ TEST_CASE("each kind of event has its line") {
   CHECK(line_of(FlowOpened{sample_flow(9)}, now).starts_with(head("flow_opened") + "\"id\":9,\"rule\":1,"));
   CHECK(line_of(FlowClosed{sample_flow(9), FlowEnd::reset_by_guest}, now).ends_with(",\"end\":\"reset_by_guest\"}}\n"));
   CHECK(line_of(PathChanged{.path = FlowPath::libslirp, .reason = "z"}, now) ==
-        head("path_changed") + "\"path\":\"libslirp\",\"reason\":\"z\"}}\n");
+        head("path_changed") + "\"direction\":\"in\",\"path\":\"libslirp\",\"reason\":\"z\"}}\n");
   CHECK(line_of(LimitReached{.limit = "relays", .value = 7}, now) ==
         head("limit_reached") + "\"limit\":\"relays\",\"value\":7}}\n");
 }

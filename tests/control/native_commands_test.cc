@@ -150,7 +150,7 @@ TEST_CASE("stats has totals, rules, limits and turns") {
       R"("libslirp":0},"opened":{"relay":5,"frames":0,"libslirp":0},"ended":{"closed":3,"reset_by_host":0,"reset_by_guest":0,)"
       R"("refused":0,"unreachable":0,"timed_out":0,"killed":0,"exhausted":0,"failed":0}},"rules":[{"id":1,"flows":0,)"
       R"("flows_opened":0,"flows_failed":0,"bytes_to_guest":0,"bytes_to_host":0}],"limits":{"forwards":{"used":1,"limit":4096}},)"
-      R"("loop":{"turns":77}})");
+      R"("kernel_path":{"ipv4":false,"ipv6":false},"loop":{"turns":77}})");
 }
 
 TEST_CASE("a subscription is part of the reply, under slirp4netns's name there is none") {
