@@ -40,6 +40,18 @@ TEST_CASE("the loop dispatches what is ready in the set, also after the set was 
   CHECK(handler.calls == 1);
 }
 
+TEST_CASE("a set without a loop is waited in by whoever dispatches", "[epoll]") {
+  EpollSet set = EpollSet::create().value();
+  const Pipe pipe;
+  Handler handler;
+  REQUIRE(set.add(pipe.reader.get(), EPOLLIN, handler).ok());
+  CHECK_FALSE(set.dispatch());
+  CHECK_FALSE(set.dispatch(1));
+  REQUIRE(write(pipe.writer.get(), "x", 1) == 1);
+  CHECK(set.dispatch(-1));
+  CHECK(handler.calls == 1);
+}
+
 TEST_CASE("an event of the same batch for a removed or reused fd is skipped", "[epoll]") {
   Loop loop;
   EpollSet set = EpollSet::create(loop).value();
