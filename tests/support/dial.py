@@ -50,9 +50,10 @@ class Dialler:
                 s.settimeout(None)  # a socket that does not block would answer EINPROGRESS at once
                 s.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", int(timeout), 0))
                 s.sendto(first, socket.MSG_FASTOPEN, to)
+                s.getpeername()  # after the time-out it is not connected, and nothing else tells
             self.outcome = "ok"
         except OSError as error:
-            self.outcome = "gave up" if error.errno in (None, errno.EINPROGRESS) else name_of(error)
+            self.outcome = "gave up" if error.errno in (None, errno.EINPROGRESS, errno.ENOTCONN) else name_of(error)
         self.times.append((time.perf_counter() - begin) * 1000)
         if noted:
             self.note("connect", self.outcome)
