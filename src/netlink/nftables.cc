@@ -121,6 +121,14 @@ void Expressions::load_input_interface() {
   loaded(4);
 }
 
+void Expressions::load_output_interface() {
+  expression("meta", [this] {
+    put_u32(message_, NFTA_META_DREG, NFT_REG_1);
+    put_u32(message_, NFTA_META_KEY, NFT_META_OIF);
+  });
+  loaded(4);
+}
+
 void Expressions::load_transport() {
   expression("meta", [this] {
     put_u32(message_, NFTA_META_DREG, NFT_REG_1);
@@ -224,6 +232,14 @@ void Expressions::accept() {
   });
 }
 
+void Expressions::translate_source(Family family) {
+  expression("nat", [this, family] {
+    put_u32(message_, NFTA_NAT_TYPE, NFT_NAT_SNAT);
+    put_u32(message_, NFTA_NAT_FAMILY, number_of(family));
+    put_u32(message_, NFTA_NAT_REG_ADDR_MIN, NFT_REG_1);
+  });
+}
+
 void Batch::add(int type, int flags, std::string words, const std::function<void(nl_msg*)>& fill) {
   Part part{.message = make_message((NFNL_SUBSYS_NFTABLES << 8) | type, flags | NLM_F_ACK, number_of(family_), 0),
             .words = prefix_of(family_) + std::move(words)};
@@ -247,17 +263,25 @@ void Batch::delete_table() {
 }
 
 void Batch::add_chain(const std::string& name, Hook hook) {
-  const bool output = hook == Hook::output;
-  add(NFT_MSG_NEWCHAIN, NLM_F_CREATE, output ? "route chain at output" : "filter chain at prerouting",
-      [this, &name, output](nl_msg* m) {
-        nla_put_string(m, NFTA_CHAIN_TABLE, table_.c_str());
-        nla_put_string(m, NFTA_CHAIN_NAME, name.c_str());
-        nla_put_string(m, NFTA_CHAIN_TYPE, output ? "route" : "filter");
-        put_nested(m, NFTA_CHAIN_HOOK, [m, output] {
-          put_u32(m, NFTA_HOOK_HOOKNUM, output ? NF_INET_LOCAL_OUT : NF_INET_PRE_ROUTING);
-          put_u32(m, NFTA_HOOK_PRIORITY, static_cast<std::uint32_t>(NF_IP_PRI_MANGLE));
-        });
-      });
+  struct Kind {
+    const char* type;
+    const char* words;
+    std::uint32_t hook;
+    int priority;
+  };
+  constexpr static std::array<Kind, 3> kinds{{{"filter", "filter chain at prerouting", NF_INET_PRE_ROUTING, NF_IP_PRI_MANGLE},
+                                              {"route", "route chain at output", NF_INET_LOCAL_OUT, NF_IP_PRI_MANGLE},
+                                              {"nat", "nat chain at postrouting", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 1}}};
+  const Kind& kind = kinds[static_cast<std::size_t>(hook)];
+  add(NFT_MSG_NEWCHAIN, NLM_F_CREATE, kind.words, [this, &name, &kind](nl_msg* m) {
+    nla_put_string(m, NFTA_CHAIN_TABLE, table_.c_str());
+    nla_put_string(m, NFTA_CHAIN_NAME, name.c_str());
+    nla_put_string(m, NFTA_CHAIN_TYPE, kind.type);
+    put_nested(m, NFTA_CHAIN_HOOK, [m, &kind] {
+      put_u32(m, NFTA_HOOK_HOOKNUM, kind.hook);
+      put_u32(m, NFTA_HOOK_PRIORITY, static_cast<std::uint32_t>(kind.priority));
+    });
+  });
 }
 
 void Batch::add_address_set(const std::string& name) {

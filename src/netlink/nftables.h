@@ -30,7 +30,8 @@ class Expressions {
 
   void load_mark();
   void load_connection_mark();
-  void load_input_interface();  ///< its index
+  void load_input_interface();   ///< its index
+  void load_output_interface();  ///< its index
   void load_transport();        ///< one byte: IPPROTO_TCP
   void load_tcp_flags();        ///< one byte
   void load_source(Family family);
@@ -48,6 +49,8 @@ class Expressions {
   void store_mark();
   void store_connection_mark();
   void accept();
+  /// To the address that was loaded, in a chain of type nat.
+  void translate_source(Family family);
 
  private:
   void expression(const char* name, const std::function<void()>& fill);
@@ -65,8 +68,9 @@ class Batch {
   /// With an owner; in_use at commit if there is one of that name already.
   void add_table();
   void delete_table();
-  enum class Hook : std::uint8_t { prerouting, output };
-  /// A base chain at mangle's priority; output is of type route: a packet whose mark it changes is routed anew.
+  enum class Hook : std::uint8_t { prerouting, output, postrouting };
+  /// A base chain at mangle's priority; output is of type route: a packet whose mark it changes is routed anew; postrouting is of
+  /// type nat, just before the usual priority for that.
   void add_chain(const std::string& name, Hook hook);
   void add_address_set(const std::string& name);
   /// `addresses` of other families are left out.

@@ -34,11 +34,11 @@ std::string nft_name(std::uint32_t table) {
 
 // ---- rules and routes ----
 
-Result<RtRule> rule_object(Family family, std::uint32_t table, std::uint32_t mark) {
+Result<RtRule> rule_object(Family family, std::uint32_t table, std::uint32_t mark, std::uint32_t priority) {
   RtRule rule(rtnl_rule_alloc());
   if (!rule) return sys_error(ENOMEM, "describing a rule");
   rtnl_rule_set_family(rule.get(), af_of(family));
-  rtnl_rule_set_prio(rule.get(), Steering::priority);
+  rtnl_rule_set_prio(rule.get(), priority);
   rtnl_rule_set_mark(rule.get(), mark);
   rtnl_rule_set_mask(rule.get(), mark);
   rtnl_rule_set_table(rule.get(), table);
@@ -67,8 +67,8 @@ Result<RtRoute> route_object(Family family, std::uint32_t table) {
 }
 
 /// True: it was not there.
-Result<bool> add_rule(NlSocket& netlink, Family family, std::uint32_t table, std::uint32_t mark) {
-  NH_LET(rule, rule_object(family, table, mark));
+Result<bool> add_rule(NlSocket& netlink, Family family, std::uint32_t table, std::uint32_t mark, std::uint32_t priority) {
+  NH_LET(rule, rule_object(family, table, mark, priority));
   const int result = rtnl_rule_add(netlink.get(), rule.get(), NLM_F_CREATE | NLM_F_EXCL);
   if (result == -NLE_EXIST) {
     netlink.take_errno();
@@ -111,6 +111,22 @@ struct Present {
 bool is_ours(rtnl_rule* rule) {
   std::uint8_t protocol = 0;
   return rtnl_rule_get_protocol(rule, &protocol) == 0 && protocol == Steering::protocol;
+}
+
+/// Where a rule of ours comes before all others but the local table's, by family: no later than Steering::priority.
+Result<std::array<std::uint32_t, 2>> first_places(NlSocket& netlink) {
+  nl_cache* found = nullptr;
+  NH_TRY(netlink.check(rtnl_rule_alloc_cache(netlink.get(), AF_UNSPEC, &found), "listing rules"));
+  const NlCache rules(found);
+  std::array<std::uint32_t, 2> places{Steering::priority, Steering::priority};
+  for (nl_object* object = nl_cache_get_first(found); object != nullptr; object = nl_cache_get_next(object)) {
+    auto* rule = reinterpret_cast<rtnl_rule*>(object);
+    const std::uint32_t at = rtnl_rule_get_prio(rule);
+    if (is_ours(rule) || at == 0) continue;
+    std::uint32_t& place = places[rtnl_rule_get_family(rule) == AF_INET6 ? 1 : 0];
+    place = std::min(place, at - 1);
+  }
+  return places;
 }
 
 /// The names of both families' nf_tables tables.
@@ -233,6 +249,21 @@ void fill_pre(nft::Batch& batch, Family family, const SteeringBits& bits, int ta
   });
 }
 
+// Masquerading binds a connection to the interface that its first packet has left by, and drops what leaves by another
+// (nf_nat_core.c nf_nat_oif_changed), as what we steer does. The first translation of a connection is the only one.
+void fill_own(nft::Batch& batch, Family family, int tap) {
+  batch.add_chain("own", nft::Batch::Hook::postrouting);
+  batch.add_rule("own", "meta oif and snat", [&](nft::Expressions& e) {
+    e.load_output_interface();
+    e.equal(static_cast<std::uint32_t>(tap));
+    e.load_transport();
+    e.equal(IPPROTO_TCP);
+    e.load_source(family);
+    e.in_set(address_set);
+    e.translate_source(family);
+  });
+}
+
 }  // namespace
 
 std::optional<SteeringBits> choose_bits(std::span<const MarkUse> uses) {
@@ -256,17 +287,24 @@ Result<> Steering::claim(Family family, int tap, std::span<const Address> addres
   batch.set_addresses(address_set, addresses);
   fill_out(batch, bits_);
   fill_pre(batch, family, bits_, tap);
-  return batch.commit(*nft_);
+  NH_TRY(batch.commit(*nft_));
+  nft::Batch keeping(family, nft_name(table_));
+  fill_own(keeping, family, tap);
+  (void)keeping.commit(*nft_);  // a kernel that translates no addresses has no need of it
+  return Ok{};
 }
 
 Result<> Steering::set_up_family(Family family) {
   NH_TRY(add_route(*route_, family, table_));
-  NH_TRY(add_rule(*route_, family, table_, bits_.to_stand_in));
+  NH_LET(places, first_places(*route_));
+  const std::size_t i = index(family);
+  priorities_[i] = places[i];
+  NH_TRY(add_rule(*route_, family, table_, bits_.to_stand_in, priorities_[i]));
   return Ok{};
 }
 
 void Steering::undo(Family family) {
-  if (const auto rule = rule_object(family, table_, bits_.to_stand_in)) remove_rule(*route_, rule->get());
+  if (const auto rule = rule_object(family, table_, bits_.to_stand_in, priorities_[index(family)])) remove_rule(*route_, rule->get());
   remove_route(*route_, family, table_);
   nft::Batch batch(family, nft_name(table_));
   batch.delete_table();
@@ -321,6 +359,7 @@ Steering::Steering(Steering&& other) noexcept
       nft_(other.nft_),
       bits_(other.bits_),
       table_(other.table_),
+      priorities_(other.priorities_),
       refused_(std::move(other.refused_)) {}
 
 Steering::~Steering() {
@@ -341,13 +380,22 @@ Result<> Steering::follow_addresses(std::span<const Address> addresses) {
 
 Result<std::vector<std::string>> Steering::repair() {
   std::vector<std::string> missing;
+  NH_LET(places, first_places(*route_));
   for (const Family family : families) {
     if (!has(family)) continue;
+    const std::size_t i = index(family);
     // There is no cheaper question than the wish itself: what is there already is refused with EEXIST.
     NH_LET(route, add_route(*route_, family, table_));
     if (route) missing.push_back(name_of(family) + " route");
-    NH_LET(rule, add_rule(*route_, family, table_, bits_.to_stand_in));
-    if (rule) missing.push_back(name_of(family) + " rule");
+    const std::uint32_t before = priorities_[i];
+    priorities_[i] = std::min(before, places[i]);
+    NH_LET(rule, add_rule(*route_, family, table_, bits_.to_stand_in, priorities_[i]));
+    if (priorities_[i] != before) {
+      NH_LET(old, rule_object(family, table_, bits_.to_stand_in, before));
+      remove_rule(*route_, old.get());
+    } else if (rule) {
+      missing.push_back(name_of(family) + " rule");
+    }
   }
   return missing;
 }

@@ -18,6 +18,8 @@
 //                   neither from the TAP nor from lo, connection mark has C (what comes from behind the guest):
 //                     TCP with SYN and without ACK      -> connection mark &= ~C, done
 //                     everything else                   -> mark |= M
+//                 chain own, type nat, at postrouting, before what the guest has there:
+//                   TCP out by the TAP, source one of the TAP's addresses -> keeps it (steering.cc says why)
 // ICMP errors about such a connection carry its connection mark, and are steered like it.
 // M, C and L are neighbouring bits that no rule of the guest uses, set by "or" and tested by mask. The name of the nf_tables
 // table, which has an owner and so goes with its socket, claims the number T: rules and routes of our protocol number whose
@@ -61,7 +63,9 @@ class Steering {
  public:
   /// rtm_protocol and FRA_PROTOCOL of what we make: ip(8) shows it as "proto 78".
   static constexpr std::uint8_t protocol = 78;
-  /// Priority of the rules: after the local table's (0), before what programs use for their own.
+  /// Priority of the rules: after the local table's (0), before what programs use for their own. One that is added without a
+  /// priority comes before the first that there is but the local table's (fib_rules.c fib_default_rule_pref): then ours are put
+  /// before it again.
   static constexpr std::uint32_t priority = 78;
   /// The first number for T.
   static constexpr std::uint32_t first_table = 20040;
@@ -91,11 +95,13 @@ class Steering {
   Result<> claim(Family family, int tap, std::span<const Address> addresses);
   Result<> set_up_family(Family family);
   void undo(Family family);
+  static std::size_t index(Family family) { return family == Family::v4 ? 0 : 1; }
 
   NlSocket* route_;
   NlSocket* nft_;
   SteeringBits bits_;
   std::uint32_t table_ = 0;
+  std::array<std::uint32_t, 2> priorities_{priority, priority};
   std::array<std::optional<Error>, 2> refused_;
 };
 

@@ -59,15 +59,32 @@ struct Lab {
 };
 
 /// Adds the rule "fwmark mark/mask lookup table" as a program of the guest would.
-void add_foreign_rule(NlSocket& netlink, std::uint32_t mark, std::uint32_t mask, std::uint32_t table) {
+void add_foreign_rule(NlSocket& netlink, std::uint32_t mark, std::uint32_t mask, std::uint32_t table,
+                      std::uint32_t priority = 1000) {
   const RtRule rule(rtnl_rule_alloc());
   rtnl_rule_set_family(rule.get(), AF_INET);
-  rtnl_rule_set_prio(rule.get(), 1000);
+  rtnl_rule_set_prio(rule.get(), priority);
   rtnl_rule_set_mark(rule.get(), mark);
   rtnl_rule_set_mask(rule.get(), mask);
   rtnl_rule_set_table(rule.get(), table);
   rtnl_rule_set_action(rule.get(), 1);  // FR_ACT_TO_TBL
   EXPECT(rtnl_rule_add(netlink.get(), rule.get(), NLM_F_CREATE | NLM_F_EXCL) == 0);
+}
+
+/// Of the helpers' IPv4 rules; there may be two while one is moved.
+std::vector<std::uint32_t> priorities() {
+  auto netlink = EXPECT_OK(NlSocket::connect());
+  nl_cache* found = nullptr;
+  EXPECT(rtnl_rule_alloc_cache(netlink.get(), AF_INET, &found) == 0);
+  const NlCache cache(found);
+  std::vector<std::uint32_t> of_ours;
+  for (nl_object* object = nl_cache_get_first(found); object != nullptr; object = nl_cache_get_next(object)) {
+    auto* rule = reinterpret_cast<rtnl_rule*>(object);
+    std::uint8_t protocol = 0;
+    if (rtnl_rule_get_family(rule) == AF_INET && rtnl_rule_get_protocol(rule, &protocol) == 0 && protocol == Steering::protocol)
+      of_ours.push_back(rtnl_rule_get_prio(rule));
+  }
+  return of_ours;
 }
 
 TEST_CASE("bits are the highest three that no rule of the guest uses") {
@@ -251,6 +268,33 @@ TEST_CASE("nobody else flushes or deletes our table, and rules and routes that a
           EXPECT(everything() == whole);
           EXPECT_OK(steering.follow_addresses({}));
           EXPECT_OK(steering.follow_addresses(tap_addresses));
+        }) == "");
+}
+
+TEST_CASE("ours stay the first rules, whatever the guest puts before them") {
+  test::require_namespaces();
+  CHECK(in_child([] {
+          Lab lab;
+          const std::string before = rules();
+          add_foreign_rule(*lab.route, 1, 1, 100, 60);
+          {
+            Steering steering = lab.set_up();
+            EXPECT(priorities() == std::vector<std::uint32_t>{59});
+            // As without a priority: just before the first one.
+            add_foreign_rule(*lab.route, 2, 2, 100, 58);
+            add_foreign_rule(*lab.route, 4, 4, 100, 2000);
+            EXPECT(EXPECT_OK(steering.repair()).empty());
+            EXPECT(priorities() == std::vector<std::uint32_t>{57});
+            // Another helper's is no reason to move.
+            auto route = EXPECT_OK(NlSocket::connect());
+            auto nft = EXPECT_OK(NlSocket::connect(NETLINK_NETFILTER));
+            Steering other = EXPECT_OK(Steering::set_up(route, nft, Lab::tap + 1, tap_addresses));
+            EXPECT(EXPECT_OK(steering.repair()).empty());
+            EXPECT(EXPECT_OK(other.repair()).empty());
+            EXPECT(priorities() == std::vector<std::uint32_t>{57, 57});
+          }
+          EXPECT(priorities().empty());
+          EXPECT(rules() != before);
         }) == "");
 }
 
