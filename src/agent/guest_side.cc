@@ -60,7 +60,7 @@ void GuestSide::handle(const ToAgent& message) {
     v4_.dial = wish->dial_v4;
     v6_.dial = wish->dial_v6;
     if (std::exchange(wanted_, true)) {
-      told_ = v4_.done = v6_.done = false;
+      told_ = v4_.done = v6_.done = v4_.dials = v6_.dials = false;
       repair_rules();
     }
     tell_at_ = clock_.now() + limits::steering_address_wait;
@@ -137,13 +137,13 @@ void GuestSide::steer() {
   const auto before = known();
   prove(Family::v4, v4_);
   prove(Family::v6, v6_);
-  if (steering_ && !in_use_ && !v4_.done && !v6_.done) {
+  if (steering_ && !in_use_ && !v4_.any() && !v6_.any()) {
     steering_.reset();
     routing_.take_events();  // our own; they are no reason to try again
   }
   // Whoever has made the namespace may configure it only after the helper was ready (RootlessKit does): an answer that changes
   // in a moment would have every listener change its path, and reset who is in its queue.
-  const bool may_come = !v4_.done && !v6_.done && (v4_.waits || v6_.waits);
+  const bool may_come = !v4_.any() && !v6_.any() && (v4_.waits || v6_.waits);
   if (!told_ && may_come && clock_.now() < tell_at_) return;
   tell_at_ = Instant::max();
   if (!told_ || known() != before) tell_steering();
@@ -152,7 +152,7 @@ void GuestSide::steer() {
 void GuestSide::set_up() {
   const auto give_up = [](Proof& proof, const Error* refusal) {
     proof.given_up = refusal != nullptr;
-    if (refusal != nullptr) proof.refusal = refusal->message();
+    if (refusal != nullptr) proof.refusal = proof.dials_refusal = refusal->message();
   };
   const Error missing{.code = Code::unsupported, .sys_errno = 0, .what = no_nftables_};
   auto made = nftables_ ? nh::Steering::set_up(route_, *nftables_, tap_, usable_addresses()) : Result<nh::Steering>(missing);
@@ -177,12 +177,14 @@ void GuestSide::prove(Family family, Proof& proof) {
     return address.family() == family && !address.is_link_local();
   });
   proof.waits = true;
+  proof.dials = false;
   if (found == addresses.end()) {
     proof.refusal.clear();
+    proof.dials_refusal.clear();
     return;
   }
   if (auto routed = has_way_out(family); !routed) {
-    proof.refusal = std::move(routed).error().message();
+    proof.refusal = proof.dials_refusal = std::move(routed).error().message();
     return;
   }
   proof.waits = false;
@@ -191,10 +193,11 @@ void GuestSide::prove(Family family, Proof& proof) {
   const auto proved = prove_steering(*found, mark());
   proof.done = proved.ok();
   proof.refusal = proved ? "" : proved.error().message();
-  if (!proved) retry_at_ = clock_.now() + limits::steering_retry_pause;
-  auto dials = proved ? prove_dials_from(*found, proof) : Result<>(Ok{});
-  proof.dials = proved && dials;
+  // Of its own: a guest's firewall may let nothing in but the answers to what the guest has dialled.
+  const auto dials = prove_dials_from(*found, proof);
+  proof.dials = dials.ok();
   proof.dials_refusal = dials ? "" : dials.error().message();
+  if (!proved) retry_at_ = clock_.now() + (dials ? limits::steering_firewall_pause : limits::steering_retry_pause);
 }
 
 Result<> GuestSide::prove_dials_from(const Address& guest, const Proof& proof) {
@@ -212,12 +215,12 @@ void GuestSide::tell_steering() {
                       .v6 = v6_.done,
                       .v4_reason = v4_.refusal,
                       .v6_reason = v6_.refusal,
-                      .v4_dials = v4_.done && v4_.dials,
-                      .v6_dials = v6_.done && v6_.dials,
+                      .v4_dials = v4_.dials,
+                      .v6_dials = v6_.dials,
                       .v4_dials_reason = v4_.dials_refusal,
                       .v6_dials_reason = v6_.dials_refusal};
   std::vector<UniqueFd> fds;
-  if (now.v4 || now.v6) {
+  if (v4_.any() || v6_.any()) {
     auto table = duplicate(nftables_->fd()), range = duplicate(port_range_.get());
     if (table && range) {
       fds.push_back(std::move(*table));

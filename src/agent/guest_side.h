@@ -55,10 +55,11 @@ class GuestSide {
     bool given_up = false;  ///< no change of the guest's can help
     bool waits = false;     ///< for an address or a route of the guest's
     std::string refusal;
-    bool dials = false;  ///< prove_dials; asked for when done
+    bool dials = false;  ///< prove_dials; asked for whenever the proof is
     std::string dials_refusal;
     std::optional<Endpoint> dial = {};  ///< the helper's address for it
     bool open() const { return !done && !given_up; }
+    bool any() const { return done || dials; }
   };
 
   GuestSide(int tap, NlSocket route, RoutingMonitor routing)

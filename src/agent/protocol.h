@@ -63,13 +63,13 @@ struct State {
 /// The TAP was deleted or taken to another namespace; the last message.
 struct LinkGone {};
 
-/// What the steering can do now; the answer to Steer, and again whenever that changes. If one family is steered, two
+/// What the steering can do now; the answer to Steer, and again whenever that changes. If anything is possible, two
 /// descriptors come with it: the nf_tables socket, whose last descriptor holds the table, and the guest's
 /// /proc/sys/net/ipv4/ip_local_port_range, to be read with pread(2).
 struct Steering {
   bool v4 = false, v6 = false;
   std::string v4_reason, v6_reason;  ///< why not; empty: no address to try it with yet
-  /// A steered family where a stand-in can also be connected to a guest's socket that is connecting itself.
+  /// Whether a stand-in can be connected to a guest's socket that is connecting itself. A guest's firewall may let in this alone.
   bool v4_dials = false, v6_dials = false;
   std::string v4_dials_reason = {}, v6_dials_reason = {};
 };

@@ -109,7 +109,7 @@ Error AgentStandIns::not_served() const {
 // ---- what the agent says ----
 
 void AgentStandIns::on_steering(const agent::Steering& steering, std::vector<UniqueFd> fds) {
-  const bool any = steering.v4 || steering.v6;
+  const bool any = steering.v4 || steering.v6 || steering.v4_dials || steering.v6_dials;
   if (any && fds.size() != 2) {
     set_state(State::off, out_of_descriptors().message(), {});
   } else {
@@ -127,12 +127,12 @@ void AgentStandIns::on_steering(const agent::Steering& steering, std::vector<Uni
     const std::string v6 = words("IPv6: ", steering.v6, steering.v6_reason);
     if (!why.empty() && !v6.empty()) why += "; ";
     SteeringState now{.families = {steering.v4, steering.v6}, .dials = {steering.v4_dials, steering.v6_dials}};
-    if (steering.v4 && !steering.v4_dials) now.dials_reason = "IPv4: " + steering.v4_dials_reason;
-    if (steering.v6 && !steering.v6_dials) now.dials_reason += (now.dials_reason.empty() ? "IPv6: " : "; IPv6: ") + steering.v6_dials_reason;
+    const std::string v4_dials = words("IPv4: ", steering.v4_dials, steering.v4_dials_reason);
+    const std::string v6_dials = words("IPv6: ", steering.v6_dials, steering.v6_dials_reason);
+    now.dials_reason = v4_dials + (!v4_dials.empty() && !v6_dials.empty() ? "; " : "") + v6_dials;
     set_state(any ? State::ready : State::off, why + v6, std::move(now));
   }
-  for (const Family family : {Family::v4, Family::v6})
-    if (!serves(family)) fail_waiting(not_served(), family);
+  fail_unserved();
   serve_waiting();
   checked();
 }
@@ -238,7 +238,7 @@ std::uint64_t AgentStandIns::begin(Waiting waiting) {
   const bool ordinary = waiting.what == What::tcp_listener || waiting.what == What::udp_socket;
   if (!link_.alive())
     result = Error{.code = Code::gone, .sys_errno = 0, .what = reason_.empty() ? "the guest agent is lost" : reason_};
-  else if (!ordinary && (state_ == State::off || (state_ == State::ready && !serves(waiting.appears.address.family()))))
+  else if (!ordinary && (state_ == State::off || (state_ == State::ready && !is_served(waiting))))
     result = not_served();
   else if (waiting_.size() >= limits::stand_in_waiting)
     result = Error{.code = Code::exhausted, .sys_errno = 0, .what = "too many connections wait for a stand-in"};
@@ -379,6 +379,21 @@ void AgentStandIns::fail_waiting(const Error& error, std::optional<Family> famil
     if (!family || (!ordinary && !waiting.asked && waiting.appears.address.family() == *family)) failing.push_back(ticket);
   }
   for (const std::uint64_t ticket : failing) finish(ticket, Error(error));
+  arm();
+}
+
+bool AgentStandIns::is_served(const Waiting& waiting) const {
+  const Family family = waiting.appears.address.family();
+  return waiting.port == Port::must_be_kept ? answers_dials(family) : serves(family);
+}
+
+void AgentStandIns::fail_unserved() {
+  std::vector<std::uint64_t> failing;
+  for (const auto& [ticket, waiting] : waiting_) {
+    const bool ordinary = waiting.what == What::tcp_listener || waiting.what == What::udp_socket;
+    if (!ordinary && !waiting.asked && !is_served(waiting)) failing.push_back(ticket);
+  }
+  for (const std::uint64_t ticket : failing) finish(ticket, not_served());
   arm();
 }
 

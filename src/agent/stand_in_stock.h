@@ -118,6 +118,8 @@ class AgentStandIns final : public StandIns, private AgentListener {
   void restock(Family family);
   void serve_waiting();
   void fail_waiting(const Error& error, std::optional<Family> family);
+  bool is_served(const Waiting& waiting) const;
+  void fail_unserved();
   void finish(std::uint64_t ticket, Result<UniqueFd> result);
   void count(const Result<UniqueFd>& result);
   /// After EADDRINUSE or EADDRNOTAVAIL: can it go on in another way?
