@@ -168,8 +168,9 @@ void TapBridge::packet(Packet& packet) {
   if (parts_.outbound != nullptr && parts_.outbound->is_proof(packet)) return;
   const bool opens = opens_flow(packet);
   if (Relay* const relay = opens ? nullptr : parts_.relays->find(packet.from(), packet.to())) {
-    if (relay->has_both()) return stray(packet);
-    return parts_.outbound->take_early(packet, *relay);
+    if (!relay->has_both()) return parts_.outbound->take_early(packet, *relay);
+    if (parts_.outbound != nullptr) parts_.outbound->see_stray(packet, *relay);
+    return stray(packet);
   }
   const Reach reach = reachability_.judge(packet);
   const bool dialled = opens && (reach == Reach::outside || reach == Reach::host_loopback || reach == Reach::dns);

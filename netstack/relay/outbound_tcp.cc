@@ -93,8 +93,13 @@ bool OutboundTcp::take(const Packet& syn, Reach reach) {
     const auto at = dials_.find(old);
     if (old->start().dialled_by_guest && old->start().guest_isn == sequence_of(syn)) {
       ++counters_.retransmits;
-      if (at == dials_.end() || at->second.opening) return true;
+      if (at == dials_.end()) return true;
       Dial& dial = at->second;
+      if (dial.late) {
+        to_general_late(at);
+        return to_general(syn, counters_.untrusted);
+      }
+      if (dial.opening) return true;
       const Instant now = setup_.clock->now();
       const Duration apart = now - std::exchange(dial.last_syn, now);
       set_due(old, dial, now + std::max<Duration>(limits::outbound_syn_again, 2 * apart) + limits::outbound_syn_margin);
@@ -114,6 +119,13 @@ void OutboundTcp::take_early(const Packet& segment, Relay& relay) {
   ++counters_.given_up;
   forget(at);
   setup_.relays->fail(relay, FlowEnd::reset_by_guest);
+}
+
+void OutboundTcp::see_stray(const Packet& segment, Relay& relay) {
+  const auto at = dials_.find(&relay);
+  constexpr std::uint8_t syn_ack = tcp_flag::syn | tcp_flag::ack;
+  if (at == dials_.end() || (segment.tcp_flags & syn_ack) != syn_ack) return;
+  at->second.answer.assign(segment.frame.begin(), segment.frame.end());
 }
 
 std::uint64_t* OutboundTcp::general_reason(const Packet& syn) {
@@ -190,8 +202,11 @@ Result<UniqueFd> OutboundTcp::host_socket(const Endpoint& to) const {
 void OutboundTcp::flow_dialled(Relay& relay) {
   const auto at = dials_.find(&relay);
   NH_BUG_IF(at == dials_.end());
-  at->second.opening = true;
-  set_due(&relay, at->second, setup_.clock->now() + limits::outbound_open);
+  Dial& dial = at->second;
+  dial.opening = true;
+  // While the agent is asked it may be busy; the next copy of the SYN is not to find this one still waiting.
+  const Instant now = setup_.clock->now();
+  set_due(&relay, dial, std::max<Instant>(now + limits::outbound_open, dial.last_syn + limits::outbound_syn_again - limits::outbound_syn_margin));
   const std::uint64_t ticket = setup_.stand_ins->open(relay.start().appears, relay.start().guest, StandIns::Port::must_be_kept,
                                                       [this, &relay](Result<UniqueFd> made) { answered(relay, std::move(made)); });
   // 0: the answer has come from within open(), and the relay may be gone.
@@ -202,7 +217,7 @@ void OutboundTcp::answered(Relay& relay, Result<UniqueFd> stand_in) {
   if (stand_in) {
     // From now on it is the guest's turn.
     const auto at = dials_.find(&relay);
-    if (at != dials_.end()) set_due(&relay, at->second, setup_.clock->now() + limits::outbound_open);
+    if (at != dials_.end() && !at->second.late) set_due(&relay, at->second, setup_.clock->now() + limits::outbound_open);
     return setup_.relays->join(relay, std::move(*stand_in));
   }
   ++counters_.no_stand_in;
@@ -229,10 +244,10 @@ void OutboundTcp::flow_failed(Relay& relay, Relay::Side side, int error) {
   const Family family = relay.start().guest.address.family();
   Dial dial = forget(at);
   if (side == Relay::host || error == 0) return tell_guest(std::move(dial.syn), error == 0 ? ECONNREFUSED : error);
-  // Its reset is how a guest that has given up answers the stand-in.
+  // Its reset is how a guest that has given up answers the stand-in, or its firewall: then a copy of the SYN comes.
   if (error == ECONNREFUSED || error == ECONNRESET) {
     ++counters_.given_up;
-    return;
+    return remember_general({relay.start().guest, relay.start().appears}, relay.start().guest_isn);
   }
   ++counters_.broken;
   distrust(family);
@@ -282,7 +297,13 @@ void OutboundTcp::expire() {
 }
 
 void OutboundTcp::expire(Dials::iterator at) {
-  if (at->second.opening) return broken(at);
+  if (at->second.late) return end_late(at);
+  if (at->second.opening) {
+    ++counters_.broken;
+    at->second.late = true;
+    set_due(at->first, at->second, setup_.clock->now() + limits::outbound_late);
+    return distrust(at->first->start().guest.address.family());
+  }
   ++counters_.given_up;
   Relay& relay = *at->first;
   forget(at);
@@ -291,16 +312,18 @@ void OutboundTcp::expire(Dials::iterator at) {
 
 // ---- trust in the steering ----
 
-void OutboundTcp::broken(Dials::iterator at) {
-  ++counters_.broken;
+void OutboundTcp::to_general_late(Dials::iterator at) {
   Relay& relay = *at->first;
-  const Relay::Start start = relay.start();
-  const std::uint64_t ticket = relay.ticket();
+  if (relay.ticket() != 0) setup_.stand_ins->cancel(relay.ticket());
   forget(at);
-  remember_general({start.guest, start.appears}, start.guest_isn);
-  if (ticket != 0) setup_.stand_ins->cancel(ticket);
   setup_.relays->fail(relay, FlowEnd::failed);
-  distrust(start.guest.address.family());
+}
+
+void OutboundTcp::end_late(Dials::iterator at) {
+  std::vector<std::uint8_t> answer = std::move(at->second.answer);
+  remember_general({at->first->start().guest, at->first->start().appears}, at->first->start().guest_isn);
+  to_general_late(at);
+  if (!answer.empty()) tell_guest(std::move(answer), ECONNRESET);
 }
 
 std::size_t OutboundTcp::EndsHash::operator()(const Ends& ends) const noexcept {
@@ -345,7 +368,8 @@ void OutboundTcp::check() {
 void OutboundTcp::checked() {
   checking_ = false;
   const Instant now = setup_.clock->now();
-  bool changed = false;
+  bool changed = false, waits = false, failing = false;
+  Instant next = now + limits::outbound_hold;
   for (const Family family : {Family::v4, Family::v6}) {
     Trust& of = trust(family);
     if (!of.lost) continue;
@@ -354,8 +378,14 @@ void OutboundTcp::checked() {
       changed = true;
       continue;
     }
-    if (setup_.stand_ins->state() != StandIns::State::off) check_at_ = std::min(check_at_, std::max(of.held_until, now + limits::outbound_hold));
+    waits = true;
+    failing = failing || !setup_.stand_ins->answers_dials(family);
+    next = std::max(next, of.held_until);
   }
+  // A proof that fails takes the agent its time.
+  if (failing) next = std::max(next, now + std::min<Duration>(limits::outbound_hold_most, limits::outbound_hold * (1u << failed_checks_)));
+  failed_checks_ = failing ? std::min(failed_checks_ + 1, 16u) : 0;
+  if (waits) check_at_ = next;
   if (changed && setup_.on_change) setup_.on_change();
 }
 

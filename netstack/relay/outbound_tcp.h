@@ -16,9 +16,12 @@
 //
 // The general path takes a SYN when stand-ins cannot be had (StandIns::answers_dials), its options ask for what a stand-in does
 // not speak (MPTCP, TCP-MD5, TCP-AO), its addresses are link-local, or no descriptor is left. A stand-in that does not get
-// through within limits::outbound_open means that the steering is broken: the host's connection is reset, the next copy of the
-// SYN takes the general path, and so do all SYNs of the family until the steering is repaired and proved (StandIns::check);
-// after each failure in a row they stay there longer. Copies of a SYN go the way of the first.
+// through within limits::outbound_open means that the steering is broken: all SYNs of the family take the general path until it
+// is repaired and proved (StandIns::check); after each failure in a row they stay there longer. What becomes of the connection
+// itself depends on what the guest has heard. Nothing, as a copy of its SYN tells: the host's connection is reset, and the general
+// path takes it. The stand-in's SYN, when only its own answer went astray: then it can be connected to nobody but this stand-in,
+// which is why that stays for limits::outbound_late, until the repaired steering brings the answer's next copy, or the end of it
+// a reset. Copies of a SYN go the way of the first.
 //
 // Ownership: owns no socket (RelaySet does); what the setup points to must outlive it, and all its flows must end before it dies
 // or with it. Single-threaded; neither sleeps nor blocks. Memory: a connection under way costs its SYN's frame and two small
@@ -77,6 +80,8 @@ class OutboundTcp final : public Relay::Waiter {
   bool take(const Packet& syn, Reach reach);
   /// Any other segment for `relay`, which has no stand-in yet.
   void take_early(const Packet& segment, Relay& relay);
+  /// Any other segment for `relay`, which has one: a stray (TapBridge).
+  void see_stray(const Packet& segment, Relay& relay);
 
   /// Which families take the kernel path now, and if not both: why.
   struct Path {
@@ -115,6 +120,8 @@ class OutboundTcp final : public Relay::Waiter {
     std::vector<std::uint8_t> syn;  ///< the frame
     Instant last_syn, due;
     bool opening = false;  ///< the host is connected, the stand-in is on its way
+    bool late = false;     ///< for longer than it should be
+    std::vector<std::uint8_t> answer = {};  ///< the guest's to the stand-in's SYN, if that came by the TAP: the frame
   };
   using Dials = std::unordered_map<Relay*, Dial>;
   /// A connection of the general path that may not be open yet.
@@ -143,7 +150,8 @@ class OutboundTcp final : public Relay::Waiter {
   void set_due(Relay* relay, Dial& dial, Instant due);
   Dial forget(Dials::iterator at);
   void expire(Dials::iterator at);
-  void broken(Dials::iterator at);
+  void to_general_late(Dials::iterator at);
+  void end_late(Dials::iterator at);
   void distrust(Family family);
   void check();
   void checked();
@@ -160,6 +168,7 @@ class OutboundTcp final : public Relay::Waiter {
   std::deque<Ends> general_order_;  ///< oldest first; each is in general_
   std::array<Trust, 2> trust_;
   bool checking_ = false;
+  unsigned failed_checks_ = 0;  ///< in a row
   Instant check_at_ = Instant::max();
   Counters counters_;
 };

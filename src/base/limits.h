@@ -145,6 +145,9 @@ inline constexpr auto outbound_syn_margin = 100ms;
 /// A stand-in has reached the guest within this time (normally well under 1 ms), else the steering is broken. Shorter than the
 /// guest takes to send its SYN again.
 inline constexpr auto outbound_open = 250ms;
+/// Longer it takes only if its answer went astray. Then it stays for so long, which the guest's third copy of that answer fits
+/// into (after 1, 3 and 7 s), and the connection is reset.
+inline constexpr auto outbound_late = 8s;
 /// A SYN that took the general path, or is to, does so whenever it comes again: known for so long after it was last seen (with
 /// tcp_syn_retries 6 a connect takes 127 s), and so many at once; of more the oldest are forgotten.
 inline constexpr auto outbound_general_syn = 130s;

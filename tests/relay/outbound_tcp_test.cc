@@ -262,17 +262,18 @@ TEST_CASE("a stand-in that does not get through means the general path until the
     rig.stand_ins.later = true;
     REQUIRE(rig.take(rig.syn(sequence)));
     REQUIRE(rig.until([&] { return rig.stand_ins.waiting.size() == 1; }));
-    rig.pass(limits::outbound_open);
+    rig.pass(limits::outbound_syn_again - limits::outbound_syn_margin);
     rig.stand_ins.later = false;
   };
   break_one(1);
   CHECK(rig.outbound.counters().broken == 1);
-  CHECK(rig.stand_ins.cancelled == 1);
-  CHECK(rig.relays.size() == 0);
   CHECK(rig.changes == 1);
   CHECK_FALSE(rig.outbound.path().v4);
   CHECK_FALSE(rig.outbound.path().reason.empty());
+  CHECK(rig.relays.size() == 1);  // the guest may have heard of the stand-in
   CHECK_FALSE(rig.take(rig.syn(1)));
+  CHECK(rig.stand_ins.cancelled == 1);
+  CHECK(rig.relays.size() == 0);
   REQUIRE(rig.stand_ins.checks.size() == 1);
   rig.stand_ins.end_check();
   CHECK(rig.outbound.path().v4);
@@ -284,6 +285,7 @@ TEST_CASE("a stand-in that does not get through means the general path until the
 
   // Twice in a row: a proof is not enough at once.
   break_one(3);
+  CHECK_FALSE(rig.take(rig.syn(3)));
   rig.stand_ins.end_check();
   CHECK_FALSE(rig.outbound.path().v4);
   CHECK(rig.outbound.next_deadline() < Instant::max());
@@ -291,6 +293,50 @@ TEST_CASE("a stand-in that does not get through means the general path until the
   REQUIRE(rig.stand_ins.checks.size() == 1);
   rig.stand_ins.end_check();
   CHECK(rig.outbound.path().v4);
+}
+
+TEST_CASE("a stand-in whose answer goes astray stays until the answer comes again", "[outbound_tcp]") {
+  const bool comes = GENERATE(true, false);
+  Rig rig;
+  rig.stand_ins.later = true;
+  REQUIRE(rig.take(rig.syn(1)));
+  REQUIRE(rig.until([&] { return rig.stand_ins.waiting.size() == 1; }));
+  rig.pass(limits::outbound_syn_again - limits::outbound_syn_margin);
+  CHECK_FALSE(rig.outbound.path().v4);
+  // What the guest answered to the stand-in's SYN came by the TAP.
+  Frame astray = tcp(rig.from, rig.to, {.sequence = 1, .acknowledgement = 5001, .flags = tcp_flag::syn | tcp_flag::ack});
+  const ParsedFrame parsed = parse_packet(astray);
+  REQUIRE(!parsed.malformed);
+  Relay* const relay = rig.relays.find(rig.from, rig.to);
+  REQUIRE(relay != nullptr);
+  rig.outbound.see_stray(parsed.packet, *relay);
+  rig.pass(limits::outbound_late - limits::outbound_open);
+  REQUIRE(rig.relays.size() == 1);
+  CHECK(rig.sink.frames.empty());
+  if (comes) {
+    rig.stand_ins.answer_all();
+    REQUIRE(rig.until([&] { return rig.relayed() == 1; }));
+    rig.pass(limits::outbound_late);
+    CHECK(rig.relays.size() == 1);
+    CHECK(rig.sink.frames.empty());
+  } else {
+    rig.pass(limits::outbound_open);
+    CHECK(rig.relays.size() == 0);
+    Frame frame;
+    const Packet reset = rig.answer(frame);
+    CHECK(reset.tcp_flags == tcp_flag::rst);
+    CHECK(get32(reset.l4().data() + 4) == 5001);
+  }
+}
+
+TEST_CASE("a SYN that comes again though the guest has reset its stand-in takes the general path", "[outbound_tcp]") {
+  Rig rig;
+  rig.guest.reset();
+  REQUIRE(rig.take(rig.syn(1)));
+  REQUIRE(rig.until([&] { return rig.relays.size() == 0; }));
+  CHECK(rig.outbound.counters().given_up == 1);
+  CHECK_FALSE(rig.take(rig.syn(1)));
+  CHECK(rig.take(rig.syn(2)));
 }
 
 TEST_CASE("a connection to the DNS address is one to the forwarder", "[outbound_tcp]") {
