@@ -138,7 +138,8 @@ class Held(LoadTestCase):
         if FULL and not sanitized():
             self.assertLessEqual(each, PER_FLOW)
         for service in BOTH:
-            self.assert_relayed(helper, self.dial(guest, service))
+            connections.append(self.dial(guest, service))
+            self.assert_relayed(helper, connections[-1])
         for one in connections:
             one.close()
         self.wait_no_flow(helper)
@@ -173,7 +174,8 @@ class BlackHole(LoadTestCase):
             one.connect_ex((HOLE4, 80))
         with self.traffic(guest):
             for service in BOTH:
-                self.assert_relayed(helper, self.dial(guest, service))
+                waiting.append(self.dial(guest, service))
+                self.assert_relayed(helper, waiting[-1])
         for one in waiting:
             one.close()
         self.wait_no_flow(helper, 150)
