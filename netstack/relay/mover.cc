@@ -76,8 +76,9 @@ void Mover::note(Side side, std::uint32_t events) {
   end.to_the_end = is_unix || (events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP)) != 0;
 }
 
-void Mover::open() {
+void Mover::open(std::optional<Side> dead) {
   phase_ = Phase::open;
+  if (dead) return side_failed(*dead);
   visit();
 }
 

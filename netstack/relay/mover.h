@@ -63,8 +63,8 @@ class Mover final : public EpollSet::Handler {
   Result<> watch(Side side, UniqueFd fd, EpollSet::Handler& handler);
   /// Remembers what an event tells.
   void note(Side side, std::uint32_t events);
-  /// Moves bytes from now on.
-  void open();
+  /// Moves bytes from now on. `dead`: that side has been reset, and its error was taken already.
+  void open(std::optional<Side> dead = std::nullopt);
 
   void on_ready(int fd, std::uint32_t events) override;
 

@@ -3,6 +3,8 @@
 
 #include <sys/epoll.h>
 
+#include <cerrno>
+#include <optional>
 #include <utility>
 
 #include "netstack/relay/relay_set.h"
@@ -44,9 +46,12 @@ void Relay::on_ready(int fd, std::uint32_t events) {
   // The error of a server that ends early is left to the read that comes once the flow is open.
   const bool for_later = start_.dialled_by_guest && side == host && phase_ != Phase::dialling;
   if ((events & EPOLLERR) != 0 && !for_later) {
-    if (const int error = take_error(fd); error != 0) return side_failed(side, error);
+    const int error = take_error(fd);
+    // A connection that is refused is no reset (tcp_input.c tcp_reset): this one was there.
+    host_is_dead_ = phase_ == Phase::dialling && (error == ECONNRESET || error == EPIPE);
+    if (error != 0 && !host_is_dead_) return side_failed(side, error);
   }
-  if (phase_ == Phase::dialling && (events & EPOLLOUT) != 0) {
+  if (phase_ == Phase::dialling && ((events & EPOLLOUT) != 0 || host_is_dead_)) {
     phase_ = Phase::waiting;
     return waiter_->flow_dialled(*this);
   }
@@ -62,7 +67,7 @@ void Relay::connected() {
   }
   set_.opened(*this);
   if (waiter_ != nullptr) waiter_->flow_open(*this);
-  mover_.open();
+  mover_.open(host_is_dead_ ? std::optional(host) : std::nullopt);
 }
 
 void Relay::side_failed(Side side, int error) {

@@ -98,6 +98,7 @@ class Relay final : public EpollSet::Handler {
   Instant opened_;
   Mover mover_;
   Phase phase_ = Phase::waiting;
+  bool host_is_dead_ = false;           // reset before the guest was connected, which is to be told after that
   Side awaited_ = guest;                // whose socket comes second
   std::optional<std::uint8_t> thread_;  // that has the mover
   std::optional<FlowEnd> asked_;        // its mover is to come back from there, for this end

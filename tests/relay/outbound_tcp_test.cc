@@ -214,6 +214,18 @@ TEST_CASE("a server that ends before the guest is connected is heard after that"
   if (size == 3) CHECK((recv(guest.get(), got.data(), got.size(), 0) < 0 && errno == ECONNRESET));
 }
 
+TEST_CASE("a server that resets before anybody has looked is no refusal", "[outbound_tcp]") {
+  Rig rig;
+  REQUIRE(rig.take(rig.syn()));
+  reset(accepted(rig.service));  // the loop has not turned since
+  REQUIRE(rig.until([&] { return rig.relayed() == 1 && rig.relays.size() == 0; }));
+  const UniqueFd guest = accepted(rig.guest);
+  char byte = 0;
+  CHECK((recv(guest.get(), &byte, 1, 0) < 0 && errno == ECONNRESET));
+  CHECK(rig.sink.frames.empty());
+  CHECK(rig.log.ends == std::vector<FlowEnd>{FlowEnd::reset_by_host});
+}
+
 TEST_CASE("a SYN without a stand-in is given to the general path as it was", "[outbound_tcp]") {
   Rig rig;
   rig.stand_ins.error = EADDRNOTAVAIL;
@@ -325,7 +337,7 @@ TEST_CASE("a stand-in whose answer goes astray stays until the answer comes agai
     Frame frame;
     const Packet reset = rig.answer(frame);
     CHECK(reset.tcp_flags == tcp_flag::rst);
-    CHECK(get32(reset.l4().data() + 4) == 5001);
+    CHECK(wire::load32(reset.l4(), 4) == 5001);
   }
 }
 

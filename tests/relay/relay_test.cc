@@ -223,7 +223,7 @@ TEST_CASE("whoever shares a relay's socket cannot make the loop wait by its stat
       out.write_some();
       return std::exchange(before, out.sent()) == out.sent();
     }));
-    REQUIRE(rig.relays.store().pipes() > 0);
+    REQUIRE(rig.relays.pipes() > 0);
     REQUIRE(fcntl(rig.stand_ins.duplicate.get(), F_SETFL, 0) == 0);
     REQUIRE(rig.until([&] {
       out.step();

@@ -44,7 +44,6 @@ class Row:
     """far, other: what ADDRESSES and OTHERS do with the row's port: "serve", "closed", or nftables's verdict.
     to: what is dialled instead, by family.
     becomes: how a connect ends in a guest of ours where it cannot end as it does directly, by family; the manual says so.
-    may_become: what a connect or the first call after it may tell there instead: the host's socket was reset before it was seen open.
     sysctls: of the namespace that dials, while the row runs.
     slow: waits for long; such rows run all at once.
     alone: its time matters, or it would disturb others; such rows always run one by one, others only where nothing should hang.
@@ -56,7 +55,6 @@ class Row:
     other: dict = field(default_factory=dict)
     to: dict = field(default_factory=dict)
     becomes: dict = field(default_factory=dict)
-    may_become: str = ""
     sysctls: dict = field(default_factory=dict)
     prepare_listener: Callable = lambda listener: None
     listener_protocol: int = 0
@@ -255,7 +253,7 @@ ROWS = {row.name: row for row in (
     *_each_way("sends much and closes", send_and_close(MIB * 4), read_only),
     *_each_way("sent to after close", close_at_once, send_to_a_closed_one),
     *_each_way("closes with unread data", close_unread, send_see_error),
-    Row("resets at once, by the server", reset_may_come_in_connect, reset_at_once, may_become="ECONNREFUSED"),
+    Row("resets at once, by the server", reset_may_come_in_connect, reset_at_once),
     Row("resets at once, by the client", talk(reset_at_once), see_error),
     *_each_way("resets after data", reset_after_read, send_see_error),
     *_each_way("resets behind read data", reset_after_sent, read_acknowledge_see_error),
