@@ -63,6 +63,8 @@ Result<UniqueFd> bound_stand_in(const Endpoint& appears, std::uint32_t mark) {
     NH_TRY(set(fd.get(), SOL_TCP, TCP_REPAIR, TCP_REPAIR_ON, "repair mode"));
     bound = bind_to(fd.get(), appears, words);
     NH_TRY(set(fd.get(), SOL_TCP, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP, "repair mode"));
+    // Repair mode takes it away (tcp.c do_tcp_setsockopt); a guest's server on that port could not start again.
+    NH_TRY(set(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1, "making a socket share its address"));
   }
   NH_TRY(std::move(bound));
   return fd;
