@@ -220,7 +220,7 @@ void GuestSide::tell_steering() {
                       .v4_dials_reason = v4_.dials_refusal,
                       .v6_dials_reason = v6_.dials_refusal};
   std::vector<UniqueFd> fds;
-  if (v4_.any() || v6_.any()) {
+  if (now.any()) {
     auto table = duplicate(nftables_->fd()), range = duplicate(port_range_.get());
     if (table && range) {
       fds.push_back(std::move(*table));

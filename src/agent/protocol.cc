@@ -387,7 +387,7 @@ std::vector<std::uint8_t> encode(const ToAgent& message) {
 
 std::size_t fds_of(const FromAgent& message) {
   if (std::holds_alternative<TapOpened>(message)) return 1;
-  if (const auto* steering = std::get_if<Steering>(&message)) return steering->v4 || steering->v6 ? 2 : 0;
+  if (const auto* steering = std::get_if<Steering>(&message)) return steering->any() ? 2 : 0;
   if (const auto* batch = std::get_if<Batch>(&message)) return batch->count;
   if (const auto* answer = std::get_if<Answer>(&message)) return answer->has_fd ? 1 : 0;
   return 0;

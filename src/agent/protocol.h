@@ -72,6 +72,7 @@ struct Steering {
   /// Whether a stand-in can be connected to a guest's socket that is connecting itself. A guest's firewall may let in this alone.
   bool v4_dials = false, v6_dials = false;
   std::string v4_dials_reason = {}, v6_dials_reason = {};
+  bool any() const { return v4 || v6 || v4_dials || v6_dials; }
 };
 /// Something for the log.
 struct Note {

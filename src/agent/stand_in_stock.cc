@@ -109,7 +109,7 @@ Error AgentStandIns::not_served() const {
 // ---- what the agent says ----
 
 void AgentStandIns::on_steering(const agent::Steering& steering, std::vector<UniqueFd> fds) {
-  const bool any = steering.v4 || steering.v6 || steering.v4_dials || steering.v6_dials;
+  const bool any = steering.any();
   if (any && fds.size() != 2) {
     set_state(State::off, out_of_descriptors().message(), {});
   } else {

@@ -105,6 +105,8 @@ TEST_CASE("what steering says comes out as it went in, and tells how many descri
   CHECK(round_trip(full_ports()).list == full_ports().list);
   CHECK(fds_of(steering) == 2);
   CHECK(fds_of(Steering{}) == 0);
+  // Behind a firewall that lets in nothing but answers.
+  CHECK(fds_of(Steering{.v4_reason = "no answer", .v6_reason = "", .v4_dials = true}) == 2);
   CHECK(fds_of(batch) == 3);
   CHECK(fds_of(answer) == 1);
   CHECK(fds_of(TapOpened{}) == 1);
