@@ -53,8 +53,12 @@ class TwoHelpers(OutboundTestCase):
         return guest, first, second
 
     def second(self, guest):
+        """Its own default routes would share the guest's connections out between the two."""
         cidr4, cidr6 = (SECOND[service][2] for service in BOTH)
-        return self.helper("--cidr", cidr4, "--cidr6", cidr6, guest=guest, tap="tap1", control=True)
+        helper = self.helper("--cidr", cidr4, "--cidr6", cidr6, guest=guest, tap="tap1", control=True)
+        for family in ("-4", "-6"):
+            guest.run("ip", family, "route", "del", "default", "dev", "tap1", check=False)
+        return helper
 
     def by_second(self, guest, service):
         connection = guest.socket(family_of(service))
