@@ -190,14 +190,16 @@ void GuestSide::prove(Family family, Proof& proof) {
   proof.waits = false;
   if (!steering_) set_up();
   if (!proof.open()) return;
-  const auto proved = prove_steering(*found, mark());
-  proof.done = proved.ok();
-  proof.refusal = proved ? "" : proved.error().message();
-  // Of its own: a guest's firewall may let nothing in but the answers to what the guest has dialled.
+  // Each of its own: a guest's firewall may let nothing in but the answers to what the guest has dialled.
+  if (!proof.done) {
+    const auto proved = prove_steering(*found, mark());
+    proof.done = proved.ok();
+    proof.refusal = proved ? "" : proved.error().message();
+  }
   const auto dials = prove_dials_from(*found, proof);
   proof.dials = dials.ok();
   proof.dials_refusal = dials ? "" : dials.error().message();
-  if (!proved) retry_at_ = clock_.now() + (dials ? limits::steering_firewall_pause : limits::steering_retry_pause);
+  if (!proof.done || !dials) retry_at_ = clock_.now() + (proof.any() ? limits::steering_firewall_pause : limits::steering_retry_pause);
 }
 
 Result<> GuestSide::prove_dials_from(const Address& guest, const Proof& proof) {

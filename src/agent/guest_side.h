@@ -58,7 +58,7 @@ class GuestSide {
     bool dials = false;  ///< prove_dials; asked for whenever the proof is
     std::string dials_refusal;
     std::optional<Endpoint> dial = {};  ///< the helper's address for it
-    bool open() const { return !done && !given_up; }
+    bool open() const { return !(done && dials) && !given_up; }
     bool any() const { return done || dials; }
   };
 

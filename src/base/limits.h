@@ -49,9 +49,9 @@ inline constexpr auto steering_proof = 500ms;
 inline constexpr auto steering_repair_pause = 250ms;
 /// Time between two attempts to prove the steering, when the first one failed and addresses or routes changed since.
 inline constexpr auto steering_retry_pause = 2s;
-/// The same where the guest's own connections work and those from outside do not: most likely its firewall will have it so, and an
-/// attempt holds the agent up.
-inline constexpr auto steering_firewall_pause = 60s;
+/// The same where either the guest's own connections or those from outside work: most likely its firewall will have it so, and
+/// an attempt holds the agent up.
+inline constexpr auto steering_firewall_pause = 10s;
 /// A guest whose TAP has no address and route yet may get them within this time after the start; clients of forwards wait.
 /// Then libslirp has the forwards, until the address comes.
 inline constexpr auto steering_address_wait = 2s;
