@@ -53,11 +53,12 @@ class TwoHelpers(OutboundTestCase):
         return guest, first, second
 
     def second(self, guest):
-        """Its own default routes would share the guest's connections out between the two."""
+        """Configured by hand: default routes of its own would share the guest's connections out between the two."""
         cidr4, cidr6 = (SECOND[service][2] for service in BOTH)
-        helper = self.helper("--cidr", cidr4, "--cidr6", cidr6, guest=guest, tap="tap1", control=True)
-        for family in ("-4", "-6"):
-            guest.run("ip", family, "route", "del", "default", "dev", "tap1", check=False)
+        helper = self.helper("--no-configure", "--cidr", cidr4, "--cidr6", cidr6, guest=guest, tap="tap1", control=True)
+        guest.run("sh", "-c", "echo 0 >/proc/sys/net/ipv6/conf/tap1/accept_ra; ip link set tap1 up")
+        for own, _, network in SECOND.values():
+            guest.run("ip", "address", "add", f"{own}/{network.rpartition('/')[2]}", "dev", "tap1", *(["nodad"] if ":" in own else []))
         return helper
 
     def by_second(self, guest, service):
