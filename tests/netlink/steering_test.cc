@@ -291,7 +291,7 @@ TEST_CASE("ours stay the first rules, whatever the guest puts before them") {
             Steering other = EXPECT_OK(Steering::set_up(route, nft, Lab::tap + 1, tap_addresses));
             EXPECT(EXPECT_OK(steering.repair()).empty());
             EXPECT(EXPECT_OK(other.repair()).empty());
-            EXPECT(priorities() == std::vector<std::uint32_t>{57, 57});
+            EXPECT(priorities() == std::vector<std::uint32_t>(2, 57));
           }
           EXPECT(priorities().empty());
           EXPECT(rules() != before);
