@@ -247,7 +247,7 @@ void GuestSide::repair() {
   if (repaired_ >= retry_at_)
     steer();
   else
-    repair_at_ = retry_at_;
+    prove_at_ = retry_at_;
 }
 
 void GuestSide::repair_rules() {
@@ -312,7 +312,10 @@ void GuestSide::on_deadline() {
     repair_at_ = Instant::max();
     repair();
   }
-  if (now >= tell_at_) steer();
+  if (now >= tell_at_ || now >= prove_at_) {
+    prove_at_ = Instant::max();
+    steer();
+  }
   if (now >= look_at_) look();
 }
 

@@ -46,7 +46,7 @@ class GuestSide {
   /// Readable when there is an event; -1: nothing is followed.
   int event_fd() const { return wanted_ && repair_at_ == Instant::max() ? routing_.fd() : -1; }
   void on_event();
-  Instant deadline() const { return std::min({repair_at_, look_at_, tell_at_}); }
+  Instant deadline() const { return std::min({repair_at_, prove_at_, look_at_, tell_at_}); }
   void on_deadline();
 
  private:
@@ -58,7 +58,7 @@ class GuestSide {
     bool dials = false;  ///< prove_dials; asked for whenever the proof is
     std::string dials_refusal;
     std::optional<Endpoint> dial = {};  ///< the helper's address for it
-    bool open() const { return !(done && dials) && !given_up; }
+    bool open() const { return !(done && (dials || !dial)) && !given_up; }
     bool any() const { return done || dials; }
   };
 
@@ -95,6 +95,7 @@ class GuestSide {
   Proof v4_, v6_;
   std::string last_trouble_;
   Instant repair_at_ = Instant::max(), repaired_ = Instant::min(), retry_at_ = Instant::min(), look_at_ = Instant::max();
+  Instant prove_at_ = Instant::max();  ///< what is not proved yet, again
   Instant tell_at_ = Instant::max();  ///< what is known then is told, steered or not
   std::optional<ListenerList> listeners_;  ///< as last told
   std::set<std::uint64_t> own_sockets_;    ///< cookies of those that are no program's
