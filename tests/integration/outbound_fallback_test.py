@@ -178,9 +178,9 @@ class Firewall(OutboundTestCase):
 
 
 def retransmissions(guest):
-    """TCP segments that the guest has sent again, of both families."""
-    names, values = (line.split() for line in guest.run("cat", "/proc/net/snmp").stdout.splitlines() if line.startswith("Tcp:"))
-    return int(values[names.index("RetransSegs")])
+    """SYNs and SYN-ACKs that the guest has sent again, of both families."""
+    names, values = (line.split() for line in guest.run("cat", "/proc/net/netstat").stdout.splitlines() if line.startswith("TcpExt:"))
+    return int(values[names.index("TCPSynRetrans")])
 
 
 class Marks(OutboundTestCase):
