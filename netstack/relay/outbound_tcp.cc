@@ -24,7 +24,8 @@ std::uint32_t sequence_of(const Packet& segment) {
 /// Options that both ends have to speak (RFC 8684 3.1, RFC 2385, RFC 5925).
 bool asks_for_more(const Packet& syn) {
   constexpr std::uint8_t end = 0, nothing = 1, md5 = 19, ao = 29, mptcp = 30;
-  const Bytes options = Bytes(syn.frame).subspan(syn.l4_offset + tcp_header, syn.payload_offset - syn.l4_offset - tcp_header);
+  const Bytes options =
+      Bytes(syn.frame).subspan(syn.l4_offset + tcp_header, syn.payload_offset - syn.l4_offset - tcp_header);
   for (std::size_t at = 0; at < options.size();) {
     const std::uint8_t kind = options[at];
     if (kind == end) return false;
@@ -43,14 +44,21 @@ bool asks_for_more(const Packet& syn) {
 /// icmp_err_convert, icmpv6.c tab_unreach).
 Unreachable message_of(int error) {
   switch (error) {
-    case ENETUNREACH: return Unreachable::net;
+    case ENETUNREACH:
+      return Unreachable::net;
     case EACCES:
-    case EPERM: return Unreachable::prohibited;
-    case ENOPROTOOPT: return Unreachable::protocol;
-    case EOPNOTSUPP: return Unreachable::source_route;
-    case EHOSTDOWN: return Unreachable::host_unknown;
-    case ENONET: return Unreachable::host_isolated;
-    default: return Unreachable::host;
+    case EPERM:
+      return Unreachable::prohibited;
+    case ENOPROTOOPT:
+      return Unreachable::protocol;
+    case EOPNOTSUPP:
+      return Unreachable::source_route;
+    case EHOSTDOWN:
+      return Unreachable::host_unknown;
+    case ENONET:
+      return Unreachable::host_isolated;
+    default:
+      return Unreachable::host;
   }
 }
 
@@ -188,12 +196,14 @@ Result<UniqueFd> OutboundTcp::host_socket(const Endpoint& to) const {
   const auto& source = v4 ? setup_.source_v4 : setup_.source_v6;
   if (source && !to.address.is_loopback()) {
     const int on = 1;
-    setsockopt(fd.get(), SOL_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof on);  // else fewer connections are possible, nothing worse
+    setsockopt(fd.get(), SOL_IP, IP_BIND_ADDRESS_NO_PORT, &on,
+               sizeof on);  // else fewer connections are possible, nothing worse
     const SockAddr from({.address = *source, .port = 0});
     if (bind(fd.get(), from.get(), from.length) != 0) return sys_error("binding to " + source->text());
   }
   const SockAddr name(to);
-  if (connect(fd.get(), name.get(), name.length) != 0 && errno != EINPROGRESS) return sys_error("connecting to " + to.text());
+  if (connect(fd.get(), name.get(), name.length) != 0 && errno != EINPROGRESS)
+    return sys_error("connecting to " + to.text());
   return fd;
 }
 
@@ -206,9 +216,12 @@ void OutboundTcp::flow_dialled(Relay& relay) {
   dial.opening = true;
   // While the agent is asked it may be busy; the next copy of the SYN is not to find this one still waiting.
   const Instant now = setup_.clock->now();
-  set_due(&relay, dial, std::max<Instant>(now + limits::outbound_open, dial.last_syn + limits::outbound_syn_again - limits::outbound_syn_margin));
-  const std::uint64_t ticket = setup_.stand_ins->open(relay.start().appears, relay.start().guest, StandIns::Port::must_be_kept,
-                                                      [this, &relay](Result<UniqueFd> made) { answered(relay, std::move(made)); });
+  set_due(&relay, dial,
+          std::max<Instant>(now + limits::outbound_open,
+                            dial.last_syn + limits::outbound_syn_again - limits::outbound_syn_margin));
+  const std::uint64_t ticket =
+      setup_.stand_ins->open(relay.start().appears, relay.start().guest, StandIns::Port::must_be_kept,
+                             [this, &relay](Result<UniqueFd> made) { answered(relay, std::move(made)); });
   // 0: the answer has come from within open(), and the relay may be gone.
   if (ticket != 0) setup_.relays->set_ticket(relay, ticket);
 }
@@ -332,7 +345,8 @@ std::size_t OutboundTcp::EndsHash::operator()(const Ends& ends) const noexcept {
 
 void OutboundTcp::remember_general(const Ends& ends, std::uint32_t isn) {
   const Instant now = setup_.clock->now();
-  const auto [at, is_new] = general_.insert_or_assign(ends, GeneralSyn{.isn = isn, .until = now + limits::outbound_general_syn});
+  const auto [at, is_new] =
+      general_.insert_or_assign(ends, GeneralSyn{.isn = isn, .until = now + limits::outbound_general_syn});
   if (!is_new) return;
   general_order_.push_back(ends);
   while (general_order_.size() > limits::outbound_general_syns || general_.at(general_order_.front()).until <= now) {
@@ -353,7 +367,9 @@ void OutboundTcp::distrust(Family family) {
   if (std::exchange(of.lost, true)) return;
   ++of.breaks;
   const unsigned doublings = std::min(of.breaks, 16u);
-  const Duration hold = of.breaks == 1 ? Duration(0) : std::min<Duration>(limits::outbound_hold_most, limits::outbound_hold * (1u << doublings) / 4);
+  const Duration hold = of.breaks == 1
+                            ? Duration(0)
+                            : std::min<Duration>(limits::outbound_hold_most, limits::outbound_hold * (1u << doublings) / 4);
   of.held_until = setup_.clock->now() + hold;
   check();
   if (setup_.on_change) setup_.on_change();
@@ -383,7 +399,9 @@ void OutboundTcp::checked() {
     next = std::max(next, of.held_until);
   }
   // A proof that fails takes the agent its time.
-  if (failing) next = std::max(next, now + std::min<Duration>(limits::outbound_hold_most, limits::outbound_hold * (1u << failed_checks_)));
+  if (failing)
+    next =
+        std::max(next, now + std::min<Duration>(limits::outbound_hold_most, limits::outbound_hold * (1u << failed_checks_)));
   failed_checks_ = failing ? std::min(failed_checks_ + 1, 16u) : 0;
   if (waits) check_at_ = next;
   if (changed && setup_.on_change) setup_.on_change();
@@ -396,7 +414,8 @@ OutboundTcp::Path OutboundTcp::path() const {
     path.reason = "the guest is being prepared";
     return path;
   }
-  path.reason = setup_.stand_ins->state() == StandIns::State::off ? setup_.stand_ins->reason() : setup_.stand_ins->dials_reason();
+  path.reason =
+      setup_.stand_ins->state() == StandIns::State::off ? setup_.stand_ins->reason() : setup_.stand_ins->dials_reason();
   for (const Family family : {Family::v4, Family::v6})
     if (trust(family).lost)
       path.reason += (path.reason.empty() ? "" : "; ") + std::string(family == Family::v4 ? "IPv4" : "IPv6") +

@@ -106,7 +106,8 @@ class OutboundTcp final : public Relay::Waiter {
     std::uint64_t superseded = 0;   ///< ended by a new SYN with their addresses
     std::uint64_t broken = 0;       ///< stand-ins that did not get through
     // SYNs for the general path (if the kernel path is required: refused), by the reason
-    std::uint64_t not_ready = 0, untrusted = 0, repeated = 0, options = 0, link_local = 0, no_descriptor = 0, no_stand_in = 0;
+    std::uint64_t not_ready = 0, untrusted = 0, repeated = 0, options = 0, link_local = 0, no_descriptor = 0,
+                  no_stand_in = 0;
   };
   const Counters& counters() const { return counters_; }
   std::size_t under_way() const { return dials_.size(); }
@@ -119,8 +120,8 @@ class OutboundTcp final : public Relay::Waiter {
   struct Dial {
     std::vector<std::uint8_t> syn;  ///< the frame
     Instant last_syn, due;
-    bool opening = false;  ///< the host is connected, the stand-in is on its way
-    bool late = false;     ///< for longer than it should be
+    bool opening = false;                   ///< the host is connected, the stand-in is on its way
+    bool late = false;                      ///< for longer than it should be
     std::vector<std::uint8_t> answer = {};  ///< the guest's to the stand-in's SYN, if that came by the TAP: the frame
   };
   using Dials = std::unordered_map<Relay*, Dial>;
@@ -135,8 +136,8 @@ class OutboundTcp final : public Relay::Waiter {
   };
   struct Trust {
     bool lost = false;
-    unsigned breaks = 0;   ///< in a row
-    unsigned opened = 0;   ///< since
+    unsigned breaks = 0;  ///< in a row
+    unsigned opened = 0;  ///< since
     Instant held_until{};
   };
 

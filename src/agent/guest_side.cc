@@ -132,7 +132,8 @@ void GuestSide::on_state(const InterfaceState& state) {
 
 void GuestSide::steer() {
   const auto known = [this] {
-    return std::make_tuple(v4_.done, v4_.refusal, v4_.dials, v4_.dials_refusal, v6_.done, v6_.refusal, v6_.dials, v6_.dials_refusal);
+    return std::make_tuple(v4_.done, v4_.refusal, v4_.dials, v4_.dials_refusal, v6_.done, v6_.refusal, v6_.dials,
+                           v6_.dials_refusal);
   };
   const auto before = known();
   prove(Family::v4, v4_);
@@ -199,15 +200,19 @@ void GuestSide::prove(Family family, Proof& proof) {
   const auto dials = prove_dials_from(*found, proof);
   proof.dials = dials.ok();
   proof.dials_refusal = dials ? "" : dials.error().message();
-  if (!proof.done || !dials) retry_at_ = clock_.now() + (proof.any() ? limits::steering_firewall_pause : limits::steering_retry_pause);
+  if (!proof.done || !dials)
+    retry_at_ = clock_.now() + (proof.any() ? limits::steering_firewall_pause : limits::steering_retry_pause);
 }
 
 Result<> GuestSide::prove_dials_from(const Address& guest, const Proof& proof) {
-  if (!proof.dial) return Error{.code = Code::unsupported, .sys_errno = 0, .what = "the helper has no address of this family"};
+  if (!proof.dial)
+    return Error{.code = Code::unsupported, .sys_errno = 0, .what = "the helper has no address of this family"};
   // The frames of the proof must come to the helper, and to nobody else whom the guest may have a link to.
   NH_LET(interface, interface_towards(route_, proof.dial->address));
   if (interface != tap_)
-    return Error{.code = Code::unsupported, .sys_errno = 0, .what = "the guest's way to " + proof.dial->address.text() + " is not its TAP"};
+    return Error{.code = Code::unsupported,
+                 .sys_errno = 0,
+                 .what = "the guest's way to " + proof.dial->address.text() + " is not its TAP"};
   return prove_dials(guest, *proof.dial, mark());
 }
 

@@ -8,9 +8,12 @@ namespace {
 
 std::string mode_name(KernelPath mode) {
   switch (mode) {
-    case KernelPath::automatic: return "auto";
-    case KernelPath::off: return "off";
-    case KernelPath::require: return "require";
+    case KernelPath::automatic:
+      return "auto";
+    case KernelPath::off:
+      return "off";
+    case KernelPath::require:
+      return "require";
   }
   return "";
 }
@@ -48,8 +51,8 @@ void OutboundEngine::follow() {
   if (!own.empty() && now.reason != told_.reason) log::warning("TCP connections of the guest take the general path: " + own);
   const bool any = now.v4 || now.v6;
   if (setup_.events->wanted())
-    setup_.events->publish(
-        PathChanged{.direction = FlowDirection::out, .path = any ? FlowPath::relay : FlowPath::libslirp, .reason = now.reason});
+    setup_.events->publish(PathChanged{
+        .direction = FlowDirection::out, .path = any ? FlowPath::relay : FlowPath::libslirp, .reason = now.reason});
   told_ = std::move(now);
 }
 

@@ -14,17 +14,18 @@ namespace {
 // The host's service and the guest's waiting socket (here one that listens) are both on this namespace's loopback; the guest
 // dials the gateway.
 struct Rig : RelayRig {
-  explicit Rig(const std::function<void(OutboundTcpSetup&)>& change = nullptr) : outbound([&] {
-    OutboundTcpSetup setup{.clock = &clock,
-                           .relays = &relays,
-                           .stand_ins = &stand_ins,
-                           .sink = &sink,
-                           .plan = plan(),
-                           .general = [this](Bytes syn) { general.emplace_back(syn.begin(), syn.end()); },
-                           .on_change = [this] { ++changes; }};
-    if (change) change(setup);
-    return setup;
-  }()) {
+  explicit Rig(const std::function<void(OutboundTcpSetup&)>& change = nullptr)
+      : outbound([&] {
+          OutboundTcpSetup setup{.clock = &clock,
+                                 .relays = &relays,
+                                 .stand_ins = &stand_ins,
+                                 .sink = &sink,
+                                 .plan = plan(),
+                                 .general = [this](Bytes syn) { general.emplace_back(syn.begin(), syn.end()); },
+                                 .on_change = [this] { ++changes; }};
+          if (change) change(setup);
+          return setup;
+        }()) {
     guest = listening("127.0.0.1");
     service = listening("127.0.0.1");
     from = local_name(guest.get()).value();
