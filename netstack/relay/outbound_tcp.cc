@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Longer than most: what a SYN can become, and when the stand-ins are trusted, share the table of dials.
 #include "netstack/relay/outbound_tcp.h"
 
 #include <netinet/in.h>

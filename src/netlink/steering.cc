@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Longer than most: rules, routes and the nf_tables rules are one thing, made and taken back together.
 #include "src/netlink/steering.h"
 
 #include <linux/fib_rules.h>
