@@ -377,8 +377,10 @@ void OutboundTcp::distrust(Family family) {
 }
 
 void OutboundTcp::check() {
-  check_at_ = Instant::max();
-  if (std::exchange(checking_, true)) return;
+  const Instant now = setup_.clock->now();
+  if (std::exchange(checking_, true) && now < check_at_) return;
+  // An agent that has too much to do to be asked gives no answer: it is asked again.
+  check_at_ = now + limits::outbound_hold_most;
   setup_.stand_ins->check([this] { checked(); });
 }
 
@@ -404,7 +406,7 @@ void OutboundTcp::checked() {
     next =
         std::max(next, now + std::min<Duration>(limits::outbound_hold_most, limits::outbound_hold * (1u << failed_checks_)));
   failed_checks_ = failing ? std::min(failed_checks_ + 1, 16u) : 0;
-  if (waits) check_at_ = next;
+  check_at_ = waits ? next : Instant::max();
   if (changed && setup_.on_change) setup_.on_change();
 }
 

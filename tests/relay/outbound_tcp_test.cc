@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Longer than most: everything that can become of a SYN, in one rig.
 #include "netstack/relay/outbound_tcp.h"
 
 #include <sys/socket.h>
@@ -350,6 +351,21 @@ TEST_CASE("a SYN that comes again though the guest has reset its stand-in takes 
   CHECK(rig.outbound.counters().given_up == 1);
   CHECK_FALSE(rig.take(rig.syn(1)));
   CHECK(rig.take(rig.syn(2)));
+}
+
+TEST_CASE("a check that gets no answer is asked for again", "[outbound_tcp]") {
+  Rig rig;
+  rig.stand_ins.later = true;
+  REQUIRE(rig.take(rig.syn(1)));
+  REQUIRE(rig.until([&] { return rig.stand_ins.waiting.size() == 1; }));
+  rig.pass(limits::outbound_syn_again);
+  REQUIRE(rig.stand_ins.checks.size() == 1);
+  rig.stand_ins.checks.clear();
+  rig.pass(limits::outbound_hold_most);
+  REQUIRE(rig.stand_ins.checks.size() == 1);
+  rig.stand_ins.end_check();
+  CHECK(rig.outbound.path().v4);
+  CHECK(rig.outbound.next_deadline() == Instant::max());
 }
 
 TEST_CASE("a connection to the DNS address is one to the forwarder", "[outbound_tcp]") {

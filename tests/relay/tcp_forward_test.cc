@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Longer than most: every kind of client and goal, in one rig.
 // Clients of forwards: how they are accepted, led on, refused and made to wait.
 #include "netstack/relay/tcp_forward.h"
 
