@@ -88,7 +88,11 @@ def frame_list(wire):
 
 class DropReasons(LabTestCase):
     def test_each_is_counted_under_its_name(self):
-        guest, helper = self.pair(control=True)
+        guest = self.guest()
+        # The guest's kernel repeats its multicast listener reports when it likes: they would be counted beside ours.
+        guest.run("nft", "add table ip6 quiet; add chain ip6 quiet out { type filter hook output priority 0; }; "
+                         "add rule ip6 quiet out icmpv6 type { mld-listener-report, mld-listener-done, mld2-listener-report } drop")
+        helper = self.helper(guest=guest, control=True)
         wire = self._keep(frames.Wire(guest))
         for number, (reason, ether_type, packet) in enumerate(frame_list(wire)):
             with self.subTest(number=number, reason=reason, packet=packet[:60].hex()):

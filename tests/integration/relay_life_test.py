@@ -128,7 +128,9 @@ class Churn(LifeTestCase):
         for client in clients:
             client.close()
         self.wait_flows(helper, 0)
-        wait_until(lambda: helper.fds() <= before, "their descriptors are free")
+        # The stock may have been low when they were counted: what it is filled up with is less than one for each client.
+        self.assertLess(KEPT, SILENT)
+        wait_until(lambda: helper.fds() <= before + KEPT, f"no more than {before} descriptors and {KEPT}")
 
 
 class Tables(LifeTestCase):
