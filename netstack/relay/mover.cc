@@ -76,10 +76,14 @@ void Mover::note(Side side, std::uint32_t events) {
   end.to_the_end = is_unix || (events & (EPOLLRDHUP | EPOLLPRI | EPOLLERR | EPOLLHUP)) != 0;
 }
 
-void Mover::open(std::optional<Side> dead) {
+std::optional<Mover::Side> Mover::fresh(Side side, std::uint32_t events) {
+  return (events & (EPOLLIN | EPOLLPRI)) == EPOLLIN ? std::optional(side) : std::nullopt;
+}
+
+void Mover::open(std::optional<Side> dead, std::optional<Side> fresh) {
   phase_ = Phase::open;
   if (dead) return side_failed(*dead);
-  visit();
+  visit(fresh);
 }
 
 void Mover::on_ready(int fd, std::uint32_t events) {
@@ -89,8 +93,7 @@ void Mover::on_ready(int fd, std::uint32_t events) {
     // 0: a read or a write has met it already.
     if (take_error(fd) != 0) return side_failed(side);
   }
-  const bool fresh = (events & (EPOLLIN | EPOLLPRI)) == EPOLLIN;
-  visit(fresh ? std::optional(side) : std::nullopt);
+  visit(fresh(side, events));
 }
 
 void Mover::dies(Side side) {

@@ -61,10 +61,12 @@ class Mover final : public EpollSet::Handler {
   // ---- until the flow opens ----
   /// The socket of a side, watched edge-triggered and for everything; `handler` hears of it.
   Result<> watch(Side side, UniqueFd fd, EpollSet::Handler& handler);
+  /// The side, if its event says that what waits there first is no urgent byte.
+  static std::optional<Side> fresh(Side side, std::uint32_t events);
   /// Remembers what an event tells.
   void note(Side side, std::uint32_t events);
-  /// Moves bytes from now on. `dead`: that side has been reset, and its error was taken already.
-  void open(std::optional<Side> dead = std::nullopt);
+  /// Moves bytes from now on. `dead`: that side has been reset, and its error was taken already. `fresh`: as visit() has it.
+  void open(std::optional<Side> dead, std::optional<Side> fresh);
 
   void on_ready(int fd, std::uint32_t events) override;
 

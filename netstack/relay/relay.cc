@@ -55,10 +55,10 @@ void Relay::on_ready(int fd, std::uint32_t events) {
     phase_ = Phase::waiting;
     return waiter_->flow_dialled(*this);
   }
-  if (phase_ == Phase::connecting && side == awaited_ && (events & EPOLLOUT) != 0) connected();
+  if (phase_ == Phase::connecting && side == awaited_ && (events & EPOLLOUT) != 0) connected(Mover::fresh(side, events));
 }
 
-void Relay::connected() {
+void Relay::connected(std::optional<Side> fresh) {
   phase_ = Phase::open;
   if (start_.stand_in && !start_.dialled_by_guest) {
     // Its port may be another than was asked for (stand_ins.h).
@@ -67,7 +67,7 @@ void Relay::connected() {
   }
   set_.opened(*this);
   if (waiter_ != nullptr) waiter_->flow_open(*this);
-  mover_.open(host_is_dead_ ? std::optional(host) : std::nullopt);
+  mover_.open(host_is_dead_ ? std::optional(host) : std::nullopt, fresh);
 }
 
 void Relay::side_failed(Side side, int error) {

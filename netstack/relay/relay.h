@@ -84,7 +84,7 @@ class Relay final : public EpollSet::Handler {
   friend class RelaySet;
   enum class Phase : std::uint8_t { dialling, waiting, connecting, open };
 
-  void connected();
+  void connected(std::optional<Side> fresh);
   void side_failed(Side side, int error);
   void finish_unopened(Side side, int error, FlowEnd end);
   void finish(FlowEnd end);

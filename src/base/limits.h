@@ -127,6 +127,7 @@ inline constexpr std::size_t relay_idle_pipes = 8;              ///< that each t
 inline constexpr std::size_t relay_held = 16 * 1024 * 1024;     ///< copied bytes that wait for slow readers, all flows together, shared out as the pipes; then they wait in the kernel, for one more system call each
 inline constexpr std::size_t relay_visit = 2 * 1024 * 1024;     ///< bytes that one direction moves before others get their turn
 inline constexpr std::size_t relay_turn = 4 * 1024 * 1024;      ///< bytes that all of a thread move before it looks at everything else
+inline constexpr auto busy_poll = 1ms;                          ///< of --busy-poll; a longer time is refused
 inline constexpr unsigned relay_threads = 16;                   ///< of --relay-threads; a greater number is refused
 inline constexpr std::size_t relay_large = 1024 * 1024;         ///< bytes that a flow has moved one way; if it is bulk then, a relay thread gets it
 inline constexpr auto relay_probe_idle = 120s;                  ///< without a segment, then the peer is probed (TCP_KEEPIDLE)

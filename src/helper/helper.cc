@@ -77,6 +77,7 @@ Result<std::unique_ptr<Helper>> Helper::start(const Options& options, const Uniq
 }
 
 Result<> Helper::open_device() {
+  loop_.set_busy_poll(options_.busy_poll);
   NH_LET(flows, EpollSet::create(loop_));
   flows_ = std::move(flows);
   if (attachment_.target.frames) {

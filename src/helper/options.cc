@@ -21,7 +21,7 @@ constexpr std::uint64_t mtu_min = 68, mtu_max = 65521;
 // The texts as CLI11 collects them; each becomes a type below.
 struct Raw {
   std::string pid, netns, userns, tap_fd, tap_socket, tap_name = "tap0";
-  std::string mtu, mac, cidr, cidr6, outbound, outbound6, kernel_path, api_socket, relay_threads, log_level;  // empty: not given
+  std::string mtu, mac, cidr, cidr6, outbound, outbound6, kernel_path, api_socket, relay_threads, busy_poll, log_level;  // empty: not given
   std::string ready_fd, exit_fd, sync_fd, bwrap_info_fd, block_fd;
   std::vector<std::string> dns, forwards;
   bool no_configure = false, leave_lo = false, no_ipv6 = false, no_dns = false;
@@ -74,6 +74,7 @@ void declare(CLI::App& app, Raw& raw) {
   option("--api-socket", raw.api_socket, "Control socket", "PATH");
 
   group = "Speed";
+  option("--busy-poll", raw.busy_poll, "Look for traffic this long before sleeping, 0 to 1000 us (200)", "MICROSECONDS");
   option("--relay-threads", raw.relay_threads, "Threads that move the bytes of large TCP flows, 0 to 16 (0)", "N");
 
   group = "Confine";
@@ -203,6 +204,11 @@ Result<> fill_life(const Raw& raw, Options& options) {
   if (!raw.relay_threads.empty()) {
     NH_LET(threads, of_option("relay-threads", parse_unsigned(raw.relay_threads, 0, limits::relay_threads, "number of threads")));
     options.relay_threads = static_cast<unsigned>(threads);
+  }
+  if (!raw.busy_poll.empty()) {
+    constexpr auto longest = std::chrono::microseconds(limits::busy_poll);
+    NH_LET(window, of_option("busy-poll", parse_unsigned(raw.busy_poll, 0, longest.count(), "number of microseconds")));
+    options.busy_poll = std::chrono::microseconds(window);
   }
   options.sandbox = raw.sandbox;
   options.seccomp = raw.seccomp;

@@ -3,6 +3,7 @@
 // fills the same Options; nothing behind here knows how they were spelled.
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -20,6 +21,8 @@ inline constexpr unsigned default_mtu = 1500;
 
 /// Threads that move the bytes of large flows, unless --relay-threads says otherwise.
 inline constexpr unsigned default_relay_threads = 0;
+/// How long the main thread looks for events before it sleeps, unless --busy-poll says otherwise (loop/busy_poll.h).
+inline constexpr auto default_busy_poll = std::chrono::microseconds(200);
 
 /// Whose words and habits the helper uses where it speaks: control socket's dialect, start-up texts, exit codes. Nothing else
 /// depends on it; what a personality's defaults are, its command line has translated into the options below.
@@ -57,6 +60,7 @@ struct Options {
   std::vector<RuleSpec> forwards;
   bool forward_to_loopback = false;  ///< rules without a guest address lead to the guest's loopback
   unsigned relay_threads = default_relay_threads;
+  std::chrono::microseconds busy_poll = default_busy_poll;
   std::vector<ListenFd> listeners;   ///< inherited, for rules of the kind fd:NAME
   std::string api_socket;
 

@@ -179,7 +179,7 @@ bool Loop::wait_in(int epoll_fd, std::function<void(std::span<const epoll_event>
     return true;
   }
   if (epoll_wait_) return false;
-  epoll_wait_ = std::make_shared<EpollWait>(EpollWait{.poll = PollInEpoll(epoll_fd), .ready = std::move(ready)});
+  epoll_wait_ = std::make_shared<EpollWait>(EpollWait{.poll = PollInEpoll(epoll_fd, busy_), .ready = std::move(ready)});
   return true;
 }
 

@@ -18,6 +18,7 @@
 
 #include "src/base/clock.h"
 #include "src/base/result.h"
+#include "src/loop/busy_poll.h"
 
 struct epoll_event;
 typedef struct _GMainContext GMainContext;
@@ -111,6 +112,9 @@ class Loop {
   /// epoll already. -1 ends it.
   bool wait_in(int epoll_fd, std::function<void(std::span<const epoll_event>)> ready);
 
+  /// How long a wait in such an epoll looks before it sleeps (busy_poll.h); zero, as at first: not at all.
+  void set_busy_poll(Duration window) { busy_.set_window(window); }
+
   const Clock& clock() const { return clock_; }
 
  private:
@@ -125,6 +129,7 @@ class Loop {
   std::shared_ptr<EpollWait> epoll_wait_;
   std::vector<TimerState*> timers_;
   MonotonicClock clock_;
+  BusyPoll busy_{clock_};
   std::uint64_t turns_ = 0;
   bool quitting_ = false;
   int code_ = 0;

@@ -57,7 +57,7 @@ int PollInEpoll::wait(std::span<pollfd> fds, int timeout_ms, std::uint64_t chang
     if (ready > 0) timeout_ms = 0;
     if (timeout_ms < 0 || timeout_ms > retry_ms) timeout_ms = retry_ms;
   }
-  const int count = epoll_wait(epoll_, events_.data(), Loop::batch, timeout_ms);
+  const int count = busy_->wait(epoll_, events_, timeout_ms);
   if (count < 0) return -1;
 
   for (const epoll_event& event : std::span(events_).first(static_cast<std::size_t>(count))) {

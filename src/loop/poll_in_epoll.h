@@ -14,12 +14,14 @@
 #include <span>
 #include <vector>
 
+#include "src/loop/busy_poll.h"
+
 namespace nh {
 
 class PollInEpoll {
  public:
-  /// The epoll is not owned.
-  explicit PollInEpoll(int epoll_fd) : epoll_(epoll_fd) {}
+  /// The epoll is not owned, and waited in by `busy`, which must outlive this.
+  PollInEpoll(int epoll_fd, BusyPoll& busy) : epoll_(epoll_fd), busy_(&busy) {}
 
   /// As poll(2): fills in revents, returns how many entries have some; -1 and errno on failure. `changes` is different
   /// whenever an fd of the array may have been closed and opened again. Events of other fds are kept for swap_others().
@@ -38,6 +40,7 @@ class PollInEpoll {
   int poll_the_rest(std::span<pollfd> fds);
 
   int epoll_;
+  BusyPoll* busy_;
   std::uint64_t changes_ = 0;
   bool all_in_epoll_ = true;
   std::vector<Registered> registered_;

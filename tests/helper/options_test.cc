@@ -34,6 +34,7 @@ TEST_CASE("the defaults are those of the manual", "[options]") {
   CHECK(options.use_dns);
   CHECK_FALSE(options.allow_host_loopback);
   CHECK_FALSE(options.allow_link_local);
+  CHECK(options.busy_poll == default_busy_poll);
   CHECK_FALSE(options.sandbox);
   CHECK_FALSE(options.seccomp);
   CHECK(options.ready_fd == -1);
@@ -44,7 +45,7 @@ TEST_CASE("every option arrives", "[options]") {
   const Options options =
       options_of({"--netns", "/run/netns/a", "--userns", "/run/u", "--leave-lo", "--mtu", "9000", "--mac", "02:00:00:00:00:07", "--cidr", "10.1.0.0/16",
                   "--cidr6", "fd01::/64", "--dns", "192.0.2.1", "--dns", "2001:db8::1", "tap7", "--allow-host-loopback", "--allow-link-local",
-                  "--outbound-addr", "eth0", "--outbound-addr6", "::1", "--forward", "8080:80", "--forward", "[::1]:53:53/udp", "--forward", "auto:!22/both", "--forward-to-loopback", "--relay-threads", "2", "--api-socket", "/run/s",
+                  "--outbound-addr", "eth0", "--outbound-addr6", "::1", "--forward", "8080:80", "--forward", "[::1]:53:53/udp", "--forward", "auto:!22/both", "--forward-to-loopback", "--relay-threads", "2", "--busy-poll", "0", "--api-socket", "/run/s",
                   "--ready-fd", "1", "--exit-fd", "0", "--log-level", "debug", "--log-json", "--sandbox", "--seccomp"});
   CHECK(options.attach == TargetKind::netns_path);
   CHECK(options.userns == "/run/u");
@@ -63,6 +64,7 @@ TEST_CASE("every option arrives", "[options]") {
   CHECK(options.forwards[2].kind == RuleSpec::Kind::automatic);
   CHECK(options.forward_to_loopback);
   CHECK(options.relay_threads == 2);
+  CHECK(options.busy_poll == std::chrono::microseconds(0));
   CHECK(options.sandbox);
   CHECK(options.seccomp);
   CHECK(options.api_socket == "/run/s");
@@ -99,6 +101,8 @@ TEST_CASE("a command line that breaks a rule is refused with its name", "[option
       {{"--bwrap-info-fd", "999"}, "--bwrap-info-fd"},
       {{"--bwrap-info-fd", "0", "--sync-fd", "0"}, "--sync-fd"},
       {{"--netns", "/x", "--block-fd", "1"}, "--block-fd"},
+      {{"--pid", "1", "--busy-poll", "1001"}, "--busy-poll"},
+      {{"--pid", "1", "--busy-poll", "1ms"}, "--busy-poll"},
       {{"--pid", "1", "--log-level", "loud"}, "--log-level"},
       {{"--pid", "1", "--no-such-thing"}, "--no-such-thing"},
       {{"--pid", "1", "tap0", "tap1"}, "tap1"},

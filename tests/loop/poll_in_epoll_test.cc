@@ -14,13 +14,16 @@ using nh::test::Pipe;
 
 namespace {
 
+const MonotonicClock test_clock;
+
 pollfd entry(int fd) { return {.fd = fd, .events = POLLIN, .revents = 0}; }
 
 }  // namespace
 
 TEST_CASE("the array is polled and the epoll's other fds are told apart", "[poll]") {
   const UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
-  PollInEpoll poll(epoll.get());
+  BusyPoll busy(test_clock);
+  PollInEpoll poll(epoll.get(), busy);
   const Pipe ours, theirs;
   epoll_event event{};
   event.events = EPOLLIN;
@@ -41,7 +44,8 @@ TEST_CASE("the array is polled and the epoll's other fds are told apart", "[poll
 
 TEST_CASE("a number that is another file by now is watched again", "[poll]") {
   const UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
-  PollInEpoll poll(epoll.get());
+  BusyPoll busy(test_clock);
+  PollInEpoll poll(epoll.get(), busy);
   Pipe first;
   const Pipe second;
   const int number = first.reader.get();
@@ -54,7 +58,8 @@ TEST_CASE("a number that is another file by now is watched again", "[poll]") {
 
 TEST_CASE("what leaves the array is told no more", "[poll]") {
   const UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
-  PollInEpoll poll(epoll.get());
+  BusyPoll busy(test_clock);
+  PollInEpoll poll(epoll.get(), busy);
   const Pipe a, b;
   std::array<pollfd, 2> both{entry(a.reader.get()), entry(b.reader.get())};
   CHECK(poll.wait(both, 0, 1) == 0);
@@ -66,7 +71,8 @@ TEST_CASE("what leaves the array is told no more", "[poll]") {
 
 TEST_CASE("a file that epoll refuses is ready as poll has it", "[poll]") {
   const UniqueFd epoll(epoll_create1(EPOLL_CLOEXEC));
-  PollInEpoll poll(epoll.get());
+  BusyPoll busy(test_clock);
+  PollInEpoll poll(epoll.get(), busy);
   char name[] = "/tmp/netns-helper-poll-XXXXXX";
   const UniqueFd file(mkstemp(name));
   unlink(name);

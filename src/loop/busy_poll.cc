@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "src/loop/busy_poll.h"
+
+#include <sched.h>
+
+#include <algorithm>
+
+namespace nh {
+
+int BusyPoll::wait(int epoll, std::span<epoll_event> events, int timeout_ms) {
+  const int most = static_cast<int>(events.size());
+  if (timeout_ms != 0 && may_look()) {
+    const int count = look(epoll, events);
+    if (count != 0) return count;
+  }
+  if (timeout_ms != 0) ++sleeps_;
+  return epoll_wait(epoll, events.data(), most, timeout_ms);
+}
+
+bool BusyPoll::may_look() {
+  if (window_ <= Duration::zero()) return false;
+  if (skip_ > 0) {
+    --skip_;
+    return false;
+  }
+  return pause_end_ == Instant{} || clock_->now() >= pause_end_;
+}
+
+int BusyPoll::look(int epoll, std::span<epoll_event> events) {
+  const int most = static_cast<int>(events.size());
+  int count = epoll_wait(epoll, events.data(), most, 0);
+  if (count != 0) return count;
+  ++looks_;
+  const Instant begin = clock_->now();
+  for (Instant now = begin; count == 0 && now - begin < window_;) {
+    sched_yield();
+    const Instant back = clock_->now();
+    if (back - now > crowded) pause_end_ = back + crowded_pause;
+    now = back;
+    count = epoll_wait(epoll, events.data(), most, 0);
+  }
+  if (count != 0) {
+    next_skip_ = 0;
+    return count;
+  }
+  next_skip_ = std::min(next_skip_ * 2 + 1, most_skipped);
+  skip_ = next_skip_;
+  return 0;
+}
+
+}  // namespace nh

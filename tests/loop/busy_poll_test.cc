@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "src/loop/busy_poll.h"
+
+#include <array>
+#include <functional>
+
+#include "src/base/unique_fd.h"
+#include "tests/loop/pipe.h"
+
+using namespace nh;
+using namespace std::chrono_literals;
+using nh::test::Pipe;
+
+namespace {
+
+/// Goes on by a step each time it is read, as time does while somebody looks.
+class Ticking final : public Clock {
+ public:
+  Instant now() const override {
+    if (at_read) at_read();
+    now_ += step;
+    return now_;
+  }
+  void advance(Duration by) { now_ += by; }
+
+  Duration step = 10us;
+  std::function<void()> at_read;
+
+ private:
+  mutable Instant now_{1h};
+};
+
+struct Bench {
+  Bench() {
+    epoll_event event{};
+    event.events = EPOLLIN;
+    REQUIRE(epoll_ctl(epoll.get(), EPOLL_CTL_ADD, pipe.reader.get(), &event) == 0);
+    busy.set_window(200us);
+  }
+  int wait(int timeout_ms = 1) { return busy.wait(epoll.get(), events, timeout_ms); }
+  /// A wait that finds an event on its third look.
+  int find() {
+    clock.at_read = [this, reads = 0]() mutable {
+      if (++reads == 3) pipe.put();
+    };
+    const int count = wait();
+    clock.at_read = nullptr;
+    char byte = 0;
+    if (count == 1) CHECK(read(pipe.reader.get(), &byte, 1) == 1);
+    return count;
+  }
+
+  const UniqueFd epoll{epoll_create1(EPOLL_CLOEXEC)};
+  Ticking clock;
+  BusyPoll busy{clock};
+  Pipe pipe;
+  std::array<epoll_event, 4> events{};
+};
+
+}  // namespace
+
+TEST_CASE("what comes within the window is found without a sleep", "[busy_poll]") {
+  Bench bench;
+  CHECK(bench.find() == 1);
+  CHECK(bench.busy.looks() == 1);
+  CHECK(bench.busy.sleeps() == 0);
+}
+
+TEST_CASE("what is there at once costs no look", "[busy_poll]") {
+  Bench bench;
+  bench.pipe.put();
+  CHECK(bench.wait() == 1);
+  CHECK(bench.wait(0) == 1);
+  CHECK(bench.busy.looks() == 0);
+}
+
+TEST_CASE("without a window, and where nobody wants to wait, it only asks", "[busy_poll]") {
+  Bench bench;
+  CHECK(bench.wait(0) == 0);
+  bench.busy.set_window(Duration::zero());
+  CHECK(bench.wait() == 0);
+  CHECK(bench.busy.looks() == 0);
+  CHECK(bench.busy.sleeps() == 1);
+}
+
+TEST_CASE("looks that find nothing become rare, and frequent again with a find", "[busy_poll]") {
+  Bench bench;
+  // Looks in waits 1, 3, 7, 15, 31, 63, 127 and 191.
+  constexpr int waits = 200;
+  for (int i = 0; i < waits; ++i) CHECK(bench.wait() == 0);
+  CHECK(bench.busy.looks() == 8);
+  CHECK(bench.busy.sleeps() == waits);
+
+  int found = 0;
+  for (unsigned i = 0; i <= BusyPoll::most_skipped && found == 0; ++i) found = bench.find();
+  CHECK(found == 1);
+  CHECK(bench.busy.looks() == 9);
+  CHECK(bench.wait() == 0);  // a miss: the next one goes without
+  CHECK(bench.wait() == 0);
+  CHECK(bench.busy.looks() == 10);
+  CHECK(bench.wait() == 0);
+  CHECK(bench.busy.looks() == 11);
+}
+
+TEST_CASE("where others want the processor nothing is looked for, for a while", "[busy_poll]") {
+  Bench bench;
+  bench.clock.step = 2 * BusyPoll::crowded;
+  CHECK(bench.wait() == 0);
+  CHECK(bench.busy.looks() == 1);
+  bench.clock.step = 10us;
+  for (int i = 0; i < 100; ++i) CHECK(bench.wait() == 0);
+  CHECK(bench.busy.looks() == 1);
+  bench.clock.advance(BusyPoll::crowded_pause);
+  CHECK(bench.wait() == 0);
+  CHECK(bench.busy.looks() == 2);
+}
