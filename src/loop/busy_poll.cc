@@ -32,20 +32,24 @@ int BusyPoll::look(int epoll, std::span<epoll_event> events) {
   if (count != 0) return count;
   ++looks_;
   const Instant begin = clock_->now();
-  for (Instant now = begin; count == 0 && now - begin < window_;) {
+  Instant now = begin;
+  while (count == 0 && now - begin < window_) {
     sched_yield();
     const Instant back = clock_->now();
     if (back - now > crowded) pause_end_ = back + crowded_pause;
     now = back;
     count = epoll_wait(epoll, events.data(), most, 0);
   }
-  if (count != 0) {
+  credit_ += (count != 0 ? worth : Duration::zero()) - (now - begin);
+  credit_ = std::min(credit_, most_credit);
+  if (count != 0 && credit_ >= Duration::zero()) {
     next_skip_ = 0;
     return count;
   }
+  credit_ = std::max(credit_, Duration::zero());
   next_skip_ = std::min(next_skip_ * 2 + 1, most_skipped);
   skip_ = next_skip_;
-  return 0;
+  return count;
 }
 
 }  // namespace nh

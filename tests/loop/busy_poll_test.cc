@@ -102,6 +102,24 @@ TEST_CASE("looks that find nothing become rare, and frequent again with a find",
   CHECK(bench.busy.looks() == 11);
 }
 
+TEST_CASE("finds that take longer than what they are worth are misses", "[busy_poll]") {
+  Bench bench;
+  bench.clock.step = 60us;  // found after 120 us
+  constexpr int waits = 200;
+  for (int i = 0; i < waits; ++i) bench.find();
+  CHECK(bench.busy.looks() == 8);
+}
+
+TEST_CASE("quick finds save up for a late one", "[busy_poll]") {
+  Bench bench;
+  constexpr unsigned quick = 10;
+  for (unsigned i = 0; i < quick; ++i) CHECK(bench.find() == 1);
+  bench.clock.step = 60us;
+  CHECK(bench.find() == 1);
+  CHECK(bench.find() == 1);
+  CHECK(bench.busy.looks() == quick + 2);
+}
+
 TEST_CASE("where others want the processor nothing is looked for, for a while", "[busy_poll]") {
   Bench bench;
   bench.clock.step = 2 * BusyPoll::crowded;
