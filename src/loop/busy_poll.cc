@@ -36,10 +36,16 @@ int BusyPoll::look(int epoll, std::span<epoll_event> events) {
   while (count == 0 && now - begin < window_) {
     sched_yield();
     const Instant back = clock_->now();
-    if (back - now > crowded) pause_end_ = back + crowded_pause;
+    const bool is_crowded = back - now > crowded;
     now = back;
     count = epoll_wait(epoll, events.data(), most, 0);
+    if (is_crowded) {
+      pause_end_ = now + pause_;
+      pause_ = std::min(pause_ * 2, longest_pause);
+      return count;
+    }
   }
+  pause_ = shortest_pause;
   credit_ += (count != 0 ? worth : Duration::zero()) - (now - begin);
   credit_ = std::min(credit_, most_credit);
   if (count != 0 && credit_ >= Duration::zero()) {

@@ -16,7 +16,8 @@
 //     whatever we do cost 15 % of a processor with it and 14 % without; with no such rule 75 %.
 //   - Between two looks the processor is offered to others (sched_yield(2)): what we have just woken may be waiting for it.
 //   - Where somebody else kept it for long then, it is wanted, and a sleeper has the better claim to get it back (he is woken
-//     ahead of those that run). So nothing is looked for during the next 250 ms: one late event in that time at most.
+//     ahead of those that run). So nothing is looked for during the next 25 ms, or twice as long as the last time if that look
+//     was the first since, up to 400 ms: one late event in that time at most.
 //
 // The first wait of a row costs one system call more than before, waits that find events at once none.
 #pragma once
@@ -47,8 +48,9 @@ class BusyPoll {
   static constexpr unsigned most_skipped = 63;
   static constexpr Duration worth = std::chrono::microseconds(50);         ///< of a find
   static constexpr Duration most_credit = std::chrono::microseconds(500);  ///< that finds save up
-  static constexpr Duration crowded = std::chrono::microseconds(500);  ///< kept by another for longer than this
-  static constexpr Duration crowded_pause = std::chrono::milliseconds(250);
+  static constexpr Duration crowded = std::chrono::microseconds(500);      ///< kept by another for longer than this
+  static constexpr Duration shortest_pause = std::chrono::milliseconds(25);
+  static constexpr Duration longest_pause = std::chrono::milliseconds(400);
 
  private:
   bool may_look();
@@ -56,9 +58,10 @@ class BusyPoll {
 
   const Clock* clock_;
   Duration window_{};
-  Duration credit_{};       ///< not below zero between two waits
-  unsigned skip_ = 0;       ///< sleeps to come without a look
-  unsigned next_skip_ = 0;  ///< what skip_ becomes at the next miss
+  Duration credit_{};                ///< not below zero between two waits
+  unsigned skip_ = 0;                ///< sleeps to come without a look
+  unsigned next_skip_ = 0;           ///< what skip_ becomes at the next miss
+  Duration pause_ = shortest_pause;  ///< of the next look that finds others
   Instant pause_end_{};
   std::uint64_t sleeps_ = 0, looks_ = 0;
 };

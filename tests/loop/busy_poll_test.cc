@@ -122,13 +122,22 @@ TEST_CASE("quick finds save up for a late one", "[busy_poll]") {
 
 TEST_CASE("where others want the processor nothing is looked for, for a while", "[busy_poll]") {
   Bench bench;
+  auto pause = BusyPoll::shortest_pause;
+  for (const unsigned looks : {1u, 2u, 3u}) {  // each the first since, and crowded: twice as long
+    bench.clock.step = 2 * BusyPoll::crowded;
+    CHECK(bench.wait() == 0);
+    CHECK(bench.busy.looks() == looks);
+    bench.clock.step = 10us;
+    bench.clock.advance(pause / 2);
+    for (int i = 0; i < 10; ++i) CHECK(bench.wait() == 0);
+    CHECK(bench.busy.looks() == looks);
+    bench.clock.advance(pause / 2);
+    pause *= 2;
+  }
+  CHECK(bench.find() == 1);  // nobody is in the way: from now on as at first
   bench.clock.step = 2 * BusyPoll::crowded;
   CHECK(bench.wait() == 0);
-  CHECK(bench.busy.looks() == 1);
   bench.clock.step = 10us;
-  for (int i = 0; i < 100; ++i) CHECK(bench.wait() == 0);
-  CHECK(bench.busy.looks() == 1);
-  bench.clock.advance(BusyPoll::crowded_pause);
-  CHECK(bench.wait() == 0);
-  CHECK(bench.busy.looks() == 2);
+  bench.clock.advance(BusyPoll::shortest_pause);
+  CHECK(bench.find() == 1);
 }
