@@ -60,7 +60,7 @@ class BusyPoll {
   Duration window_{};
   Duration credit_{};                ///< not below zero between two waits
   unsigned skip_ = 0;                ///< sleeps to come without a look
-  unsigned next_skip_ = 0;           ///< what skip_ becomes at the next miss
+  unsigned next_skip_ = 0;           ///< what it was after the last miss; 0: after a find
   Duration pause_ = shortest_pause;  ///< of the next look that finds others
   Instant pause_end_{};
   std::uint64_t sleeps_ = 0, looks_ = 0;
