@@ -9,6 +9,7 @@ from tests.launch.launch import LaunchTestCase
 from tests.support import kernel
 from tests.support.case import main
 from tests.support.guest import DEADLINE
+from tests.support.helper import wait_until
 from tests.support.lab import USER, USER_DIR
 from tests.support.skip import need_tool
 
@@ -43,7 +44,12 @@ class Namespaces(LaunchTestCase):
         need_tool("lsns", "util-linux")
         run = self.start("--no-net", "--", "sh", "-c", "echo started; exec sleep 1000")
         run.wait_for("started")
-        found = json.loads(subprocess.run(["lsns", "-J", "-p", str(run.child())], capture_output=True, check=True, timeout=DEADLINE).stdout)
+
+        def listed():  # it fails when any process ends while it looks
+            done = subprocess.run(["lsns", "-J", "-p", str(run.child())], capture_output=True, check=False, timeout=DEADLINE)
+            return json.loads(done.stdout) if done.returncode == 0 else None
+
+        found = wait_until(listed, "lsns lists the namespaces")
         mine = os.stat("/proc/self/ns/mnt").st_ino
         self.assertNotIn(mine, [one["ns"] for one in found["namespaces"]])
         self.assertEqual({one["type"] for one in found["namespaces"]}, {"user", "mnt", "pid", "net", "ipc", "uts", "cgroup", "time"})
