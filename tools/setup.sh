@@ -3,7 +3,7 @@
 # What tools/check and tools/quickstart share: packages, the ordinary user, the TAP device, and a tree that both the builder and
 # that user can work with. Sourced by bash, with `set -euo pipefail`. As root everything is mended here; otherwise one error says how.
 
-build_packages=(g++ cmake ninja-build pkg-config ccache libglib2.0-dev libslirp-dev libnl-3-dev libnl-route-3-dev libcap-ng-dev libseccomp-dev
+build_packages=(g++ cmake ninja-build pkg-config ccache libglib2.0-dev libslirp-dev libnl-3-dev libnl-route-3-dev libcap-dev libseccomp-dev
                 libcli11-dev nlohmann-json3-dev)
 show_packages=(python3 iproute2 util-linux curl)
 check_packages=(catch2 clang python3 python3-jsonschema iproute2 util-linux uidmap iputils-ping curl slirp4netns passt bubblewrap udhcpc strace mandoc

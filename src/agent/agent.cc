@@ -70,6 +70,7 @@ class Applied {
     if (!kept_) undo_.roll_back();
   }
   Result<InterfaceOutcome> apply(const InterfacePlan& plan) { return nh::apply(netlink_, plan, undo_); }
+  void settle(InterfaceOutcome& outcome) { nh::settle(netlink_, outcome); }
   void keep() { kept_ = true; }
 
  private:
@@ -107,6 +108,7 @@ Result<std::unique_ptr<Server>> start(const AgentSetup& setup, int socket, pid_t
     side = std::move(opened);
   }
   if (!state) return Error{.code = Code::gone, .sys_errno = 0, .what = "TAP " + tap.info.name + " was deleted"};
+  applied.settle(outcome);
   NH_LET(confined, confine_agent({.sandbox = setup.sandbox, .seccomp = setup.seccomp}));
   outcome.warnings.insert(outcome.warnings.end(), confined.notes.begin(), confined.notes.end());
   NH_TRY(send_message(socket, encode(FromAgent(Outcome{.ra_guard_needed = outcome.ra_guard_needed,

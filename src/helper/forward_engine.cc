@@ -220,6 +220,7 @@ void ForwardEngine::add_to(Stats& stats) const {
   stats.uses = {{"forwards", rules_.listener_count(), limits::forwards},
                 {"relays", relays_.size(), std::min(limits::relay_flows, RelaySet::allowed(fds_.capacity()))},
                 {"relay_fds", fds_.used(), fds_.capacity()},
+                {"relay_pipes", relays_.pipes(), limits::relay_pipes},
                 {"udp_forward_flows", udp.flows, limits::udp_forward_flows}};
 }
 

@@ -26,7 +26,7 @@ Result<RtAddr> object_for(int ifindex, const InterfaceAddress& address) {
   return object;
 }
 
-/// What a dump of one family is collected into.
+/// What a dump is collected into.
 struct Collector {
   int ifindex;
   std::size_t most;
@@ -35,6 +35,7 @@ struct Collector {
 
 std::optional<Address> address_in(const nlattr* attribute, int family) {
   const auto length = static_cast<std::size_t>(nla_len(attribute));
+  if (family != AF_INET && family != AF_INET6) return std::nullopt;
   if (length != (family == AF_INET ? 4U : 16U)) return std::nullopt;
   return Address::from_bytes(Bytes(static_cast<const std::uint8_t*>(nla_data(attribute)), length));
 }
@@ -72,18 +73,14 @@ Result<AddressList> list_addresses(NlSocket& netlink, int ifindex, std::size_t m
   for (int attempt = 0; attempt < 3; ++attempt) {
     AddressList list;
     Collector collector{.ifindex = ifindex, .most = most, .list = &list};
-    int result = 0;
-    for (const int family : {AF_INET, AF_INET6}) {
-      ifaddrmsg request{};
-      request.ifa_family = static_cast<std::uint8_t>(family);
-      request.ifa_index =
-          static_cast<unsigned>(ifindex);  // honoured by kernels with strict checking on, else filtered above
-      result = nl_send_simple(netlink.get(), RTM_GETADDR, NLM_F_DUMP, &request, sizeof request);
-      if (result < 0) break;
+    ifaddrmsg request{};
+    request.ifa_family = AF_UNSPEC;  // all families, each in turn (rtnl_dump_all() in net/core/rtnetlink.c)
+    request.ifa_index = static_cast<unsigned>(ifindex);  // honoured by kernels with strict checking on, else filtered above
+    int result = nl_send_simple(netlink.get(), RTM_GETADDR, NLM_F_DUMP, &request, sizeof request);
+    if (result >= 0) {
       nl_socket_modify_cb(netlink.get(), NL_CB_VALID, NL_CB_CUSTOM, &on_address, &collector);
       result = nl_recvmsgs_default(netlink.get());
       nl_socket_modify_cb(netlink.get(), NL_CB_VALID, NL_CB_DEFAULT, nullptr, nullptr);
-      if (result < 0) break;
     }
     if (result == -NLE_DUMP_INTR) continue;  // something changed meanwhile: once more
     NH_TRY(netlink.check(result, step));

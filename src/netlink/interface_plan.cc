@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "src/netlink/address.h"
 #include "src/netlink/ipv6_settings.h"
@@ -66,17 +67,23 @@ class Steps {
   Result<> configure_tap() {
     NH_LET(link, find_link(netlink_, plan_.name));
     ifindex_ = rtnl_link_get_ifindex(link.get());
-    NH_TRY(set_link_mtu(netlink_, link.get(), plan_.mtu, undo_));
-    if (plan_.mac && *plan_.mac != mac_of(link.get())) {
+    const bool other_mtu = rtnl_link_get_mtu(link.get()) != plan_.mtu;
+    const bool other_mac = plan_.mac && *plan_.mac != mac_of(link.get());
+    if (other_mtu) NH_TRY(set_link_mtu(netlink_, link.get(), plan_.mtu, undo_));
+    if (other_mac) {
       NH_TRY(keep_neighbours(netlink_, ifindex_, undo_));
       NH_TRY(set_link_mac(netlink_, link.get(), *plan_.mac, undo_));
     }
-    const bool v6 = plan_.v6 && prepare_v6();
+    if (other_mtu || other_mac) {  // IPv6 comes with an MTU of 1280 at least
+      NH_LET(now, find_link(netlink_, plan_.name));
+      link = std::move(now);
+    }
+    const bool v6 = plan_.v6 && prepare_v6(link.get());
     outcome_.ipv6_left_out = plan_.v6 && !v6;
     if (plan_.v4)
       NH_TRY(add_address(netlink_, ifindex_, {.address = plan_.v4->address, .prefix = plan_.v4->prefix}, undo_));
     if (v6)
-      NH_TRY(bring_up_with_v6());
+      NH_TRY(bring_up_with_v6(link.get()));
     else
       NH_TRY(set_link_up(netlink_, link.get(), undo_));
     NH_TRY(set_link_queue_length(netlink_, link.get(), queue_length, undo_));
@@ -85,10 +92,7 @@ class Steps {
     if (v6) NH_TRY(add_neighbour(netlink_, ifindex_, router(), mac_for(router()), undo_));
     if (plan_.v4) NH_TRY(add_default_route(netlink_, ifindex_, plan_.v4->gateway, undo_));
     if (v6) NH_TRY(add_default_route(netlink_, ifindex_, router(), undo_));
-    if (v6)
-      for (const Address& address : {eui64_address(router(), mac_), guest6()})
-        if (const auto local = wait_until_local(netlink_, address); !local)
-          outcome_.warnings.push_back(local.error().message());
+    if (v6) outcome_.settling = {eui64_address(router(), mac_), guest6()};
     return Ok{};
   }
 
@@ -97,10 +101,8 @@ class Steps {
   }
 
   /// False, with a warning: the interface can have no IPv6.
-  bool prepare_v6() {
-    // A kernel of no IPv6, or an MTU that was below 1280: read again, the MTU step may have changed it.
-    auto link = find_link(netlink_, plan_.name);
-    if (!link || !address_generation(link->get())) {
+  bool prepare_v6(rtnl_link* link) {
+    if (!address_generation(link)) {
       leave_v6_out("the guest's kernel has none for it");
       return false;
     }
@@ -124,24 +126,23 @@ class Steps {
     return true;
   }
 
-  Result<> bring_up_with_v6() {
-    NH_LET(link, find_link(netlink_, plan_.name));
-    NH_LET(mode, address_generation(link.get()));
+  Result<> bring_up_with_v6(rtnl_link* link) {
+    NH_LET(mode, address_generation(link));
     const std::uint8_t none = IN6_ADDR_GEN_MODE_NONE;
     if (mode != none) {
-      NH_TRY(set_address_generation(netlink_, link.get(), none));
+      NH_TRY(set_address_generation(netlink_, link, none));
       undo_.add([this_netlink = &netlink_, name = plan_.name, mode = mode]() -> Result<> {
         NH_LET(again, find_link(*this_netlink, name));
         return set_address_generation(*this_netlink, again.get(), mode);
       });
     }
-    NH_TRY(set_link_up(netlink_, link.get(), undo_));
-    mac_ = mac_of(link.get());
+    NH_TRY(set_link_up(netlink_, link, undo_));
+    mac_ = mac_of(link);
     NH_TRY(add_address(netlink_, ifindex_, {.address = eui64_address(router(), mac_), .prefix = 64}, undo_));
     NH_TRY(add_address(netlink_, ifindex_, {.address = guest6(), .prefix = plan_.v6->prefix}, undo_));
     // Given back, so that a guest who takes the interface down and up again gets a link-local address as it would
     // anywhere.
-    if (mode != none) NH_TRY(set_address_generation(netlink_, link.get(), mode));
+    if (mode != none) NH_TRY(set_address_generation(netlink_, link, mode));
     return Ok{};
   }
 
@@ -169,6 +170,11 @@ Result<InterfaceOutcome> apply(NlSocket& netlink, const InterfacePlan& plan, Und
   Error error = std::move(outcome).error();
   for (const std::string& failure : undo.roll_back()) error.what += " (and then: " + failure + ")";
   return error;
+}
+
+void settle(NlSocket& netlink, InterfaceOutcome& outcome) {
+  for (const Address& address : std::exchange(outcome.settling, {}))
+    if (const auto local = wait_until_local(netlink, address); !local) outcome.warnings.push_back(local.error().message());
 }
 
 }  // namespace nh

@@ -46,10 +46,15 @@ struct InterfaceOutcome {
   bool ra_guard_needed = false;
   /// The plan has IPv6, but the guest's kernel or this interface does not; `warnings` says why.
   bool ipv6_left_out = false;
+  /// Addresses that a worker of the kernel is still to make ready, which takes it about 0.1 ms: settle().
+  std::vector<Address> settling;
   std::vector<std::string> warnings;
 };
 
 /// On failure everything is undone. On success `undo` holds what would undo it all.
 Result<InterfaceOutcome> apply(NlSocket& netlink, const InterfacePlan& plan, UndoLog& undo);
+/// Waits until packets to the outcome's addresses are delivered; warnings name those to which they are not yet. Something else
+/// may well be done between apply() and this.
+void settle(NlSocket& netlink, InterfaceOutcome& outcome);
 
 }  // namespace nh

@@ -48,6 +48,13 @@ bool contains(const std::string& text, const std::string& part) {
   return text.find(part) != std::string::npos;
 }
 
+/// apply(), and what it left to the kernel is done.
+Result<InterfaceOutcome> settled(NlSocket& netlink, const InterfacePlan& plan, UndoLog& undo) {
+  auto outcome = apply(netlink, plan, undo);
+  if (outcome) settle(netlink, *outcome);
+  return outcome;
+}
+
 InterfaceState state_of(const char* name) {
   return EXPECT_OK(EXPECT_OK(AddressMonitor::open(static_cast<int>(if_nametoindex(name)))).dump()).value();
 }
@@ -60,7 +67,7 @@ TEST_CASE("a new TAP is configured at once, without a tentative address") {
           InterfacePlan wanted = plan();
           wanted.mac = EXPECT_OK(MacAddress::parse("02:00:00:00:00:07"));
           wanted.mtu = 9000;
-          const InterfaceOutcome outcome = EXPECT_OK(apply(netlink, wanted, undo));
+          const InterfaceOutcome outcome = EXPECT_OK(settled(netlink, wanted, undo));
           EXPECT(outcome.warnings.empty());
           EXPECT(!outcome.ra_guard_needed && !outcome.ipv6_left_out);
           const InterfaceState state = state_of("tap0");
@@ -92,7 +99,7 @@ TEST_CASE("lo is left alone if that is asked for") {
           UndoLog undo;
           InterfacePlan wanted = plan();
           wanted.bring_lo_up = false;
-          EXPECT_OK(apply(netlink, wanted, undo));
+          EXPECT_OK(settled(netlink, wanted, undo));
           EXPECT(!state_of("lo").up);
           EXPECT(state_of("lo").addresses.empty());
         }) == "");
@@ -151,12 +158,12 @@ TEST_CASE("a persistent TAP that is attached again is found configured, and left
             const OpenedTap tap = EXPECT_OK(open_tap("tap0"));
             NlSocket netlink = EXPECT_OK(NlSocket::connect());
             UndoLog undo;
-            EXPECT_OK(apply(netlink, plan(), undo));
+            EXPECT_OK(settled(netlink, plan(), undo));
           }
           const OpenedTap tap = EXPECT_OK(open_tap("tap0"));
           NlSocket netlink = EXPECT_OK(NlSocket::connect());
           UndoLog undo;
-          const InterfaceOutcome outcome = EXPECT_OK(apply(netlink, plan(), undo));
+          const InterfaceOutcome outcome = EXPECT_OK(settled(netlink, plan(), undo));
           EXPECT(outcome.warnings.empty());
           const InterfaceState state = state_of("tap0");
           EXPECT(state.up && state.addresses.size() == 3);
@@ -179,7 +186,7 @@ TEST_CASE("a neighbour that was there with another MAC is replaced, and comes ba
           const OpenedTap tap = EXPECT_OK(open_tap("tap0"));
           NlSocket netlink = EXPECT_OK(NlSocket::connect());
           UndoLog undo;
-          EXPECT_OK(apply(netlink, plan(), undo));
+          EXPECT_OK(settled(netlink, plan(), undo));
           const int ifindex = static_cast<int>(if_nametoindex("tap0"));
           const std::string before = dump_namespace("tap0");
           UndoLog second;
@@ -197,7 +204,7 @@ TEST_CASE("disable_ipv6 is lifted on the TAP") {
           const OpenedTap tap = EXPECT_OK(open_tap("tap0"));
           NlSocket netlink = EXPECT_OK(NlSocket::connect());
           UndoLog undo;
-          const InterfaceOutcome outcome = EXPECT_OK(apply(netlink, plan(), undo));
+          const InterfaceOutcome outcome = EXPECT_OK(settled(netlink, plan(), undo));
           EXPECT(!outcome.ipv6_left_out && outcome.warnings.empty());
           EXPECT(state_of("tap0").addresses.size() == 3);
         }) == "");
@@ -209,7 +216,7 @@ TEST_CASE("a guest whose link-local addresses are made up of random numbers gets
           const OpenedTap tap = EXPECT_OK(open_tap("tap0"));
           NlSocket netlink = EXPECT_OK(NlSocket::connect());
           UndoLog undo;
-          EXPECT_OK(apply(netlink, plan(), undo));
+          EXPECT_OK(settled(netlink, plan(), undo));
           const InterfaceState state = state_of("tap0");
           EXPECT(state.addresses.size() == 3);
           for (const auto& entry : state.addresses) EXPECT(!entry.tentative);
@@ -231,7 +238,7 @@ TEST_CASE("where /proc/sys is read-only the helper is asked to keep router adver
               const OpenedTap tap = EXPECT_OK(open_tap("tap0"));
               NlSocket netlink = EXPECT_OK(NlSocket::connect());
               UndoLog undo;
-              const InterfaceOutcome outcome = EXPECT_OK(apply(netlink, plan(), undo));
+              const InterfaceOutcome outcome = EXPECT_OK(settled(netlink, plan(), undo));
               EXPECT(outcome.ra_guard_needed && !outcome.ipv6_left_out);
               EXPECT(outcome.warnings.size() == 1);
               EXPECT(contains(outcome.warnings[0], "EROFS"));
@@ -248,7 +255,7 @@ TEST_CASE("where disable_ipv6 cannot be lifted IPv6 is left out with a warning")
               const OpenedTap tap = EXPECT_OK(open_tap("tap0"));
               NlSocket netlink = EXPECT_OK(NlSocket::connect());
               UndoLog undo;
-              const InterfaceOutcome outcome = EXPECT_OK(apply(netlink, plan(), undo));
+              const InterfaceOutcome outcome = EXPECT_OK(settled(netlink, plan(), undo));
               EXPECT(outcome.ipv6_left_out);
               EXPECT(outcome.warnings.size() == 1);
               const InterfaceState state = state_of("tap0");
@@ -264,7 +271,7 @@ TEST_CASE("an MTU that IPv6 cannot use leaves IPv6 out with a warning") {
           UndoLog undo;
           InterfacePlan small = plan();
           small.mtu = 576;
-          const InterfaceOutcome outcome = EXPECT_OK(apply(netlink, small, undo));
+          const InterfaceOutcome outcome = EXPECT_OK(settled(netlink, small, undo));
           EXPECT(outcome.ipv6_left_out && outcome.warnings.size() == 1);
           EXPECT(state_of("tap0").mtu == 576);
         }) == "");

@@ -99,7 +99,9 @@ TEST_CASE("a router advertisement adds neither address nor route") {
           plan.name = "tap0";
           const auto address = [](const char* text) { return Address::parse(text).value(); };
           plan.v6 = {.address = address("fd00::100"), .prefix = 64, .gateway = address("fd00::2"), .dns = {}};
-          EXPECT_OK(apply(netlink, plan, undo));
+          InterfaceOutcome outcome = EXPECT_OK(apply(netlink, plan, undo));
+          settle(netlink, outcome);
+          EXPECT(outcome.warnings.empty());
           const auto routes_and_addresses = [] {
             const std::string dump = test::dump_namespace("tap0");
             return dump.substr(0, dump.find("accept_ra="));

@@ -7,6 +7,7 @@ import socket
 import world
 
 _DEADLINE = 15  # seconds, for what a helper is asked
+_KEPT_PIPES = 8  # limits::relay_idle_pipes of the main loop
 
 
 def ask(path, request):
@@ -45,8 +46,9 @@ class Told:
         return self.told("info", "limits", "relays")
 
     def relay_descriptors(self):
-        """Those that its relays, their listeners and pipes have at present."""
-        return self.told("stats", "limits", "relay_fds", "used")
+        """Those that its relays, their listeners and pipes have at present, but for the pipes that it keeps for the next bulk flow."""
+        used, pipes = (self.told("stats", "limits", what, "used") for what in ("relay_fds", "relay_pipes"))
+        return None if None in (used, pipes) else used - 2 * min(pipes, _KEPT_PIPES)
 
     def flows_opened(self):
         """path -> how many flows so far took it."""

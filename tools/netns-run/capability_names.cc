@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "tools/netns-run/capability_names.h"
 
-#include <cap-ng.h>
+#include <sys/capability.h>
 #include <sys/prctl.h>
 
 #include <algorithm>
@@ -21,10 +21,12 @@ Result<std::vector<unsigned>> parse_capability(std::string_view text, std::strin
   std::string name(text);
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   if (name == "all") return all_capabilities();
-  if (name.starts_with("cap_")) name.erase(0, 4);
-  const int number = capng_name_to_capability(name.c_str());
+  if (!name.starts_with("cap_")) name.insert(0, "cap_");
+  cap_value_t number = -1;
   const auto known = all_capabilities();
-  if (number < 0 || static_cast<std::size_t>(number) >= known.size())
+  // It reads a name up to the first character that none has, and numbers.
+  const bool named = name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == std::string::npos && cap_from_name(name.c_str(), &number) == 0;
+  if (!named || static_cast<std::size_t>(number) >= known.size())
     return Error{
         .code = Code::invalid, .what = "no capability of this kernel: " + std::string(text), .field = std::string(field)};
   return std::vector<unsigned>{static_cast<unsigned>(number)};
