@@ -373,7 +373,10 @@ Result<> Batch::commit(NlSocket& socket) {
   return sys_error(answers.error, index < parts_.size() ? parts_[index].words : "nf_tables");
 }
 
-Result<std::vector<std::string>> table_names(NlSocket& socket, Family family) {
+namespace {
+
+/// One dump; in_use: the tables changed meanwhile.
+Result<std::vector<std::string>> dump_table_names(NlSocket& socket, Family family) {
   const std::string step = "listing the tables of nf_tables";
   const NlMsg ask = make_message((NFNL_SUBSYS_NFTABLES << 8) | NFT_MSG_GETTABLE, NLM_F_DUMP, number_of(family), 0);
   if (!ask) return sys_error(ENOMEM, step);
@@ -390,8 +393,22 @@ Result<std::vector<std::string>> table_names(NlSocket& socket, Family family) {
   nl_socket_disable_seq_check(socket.get());  // answers to batches count differently
   const int result = nl_recvmsgs_default(socket.get());
   nl_socket_modify_cb(socket.get(), NL_CB_VALID, NL_CB_DEFAULT, nullptr, nullptr);
+  if (result == -NLE_DUMP_INTR) return Error{.code = Code::in_use, .what = step + ": they change all the time"};
   NH_TRY(socket.check(result, step));
   return names;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> table_names(NlSocket& socket, Family family) {
+  // Any change of the namespace's rules that comes between two parts of a dump makes it void (nf_tables_api.c nft_base_seq); helpers
+  // that start in the same moment make a few each.
+  constexpr int dumps = 32;
+  for (int left = dumps - 1; left > 0; --left) {
+    auto names = dump_table_names(socket, family);
+    if (names || names.error().code != Code::in_use) return names;
+  }
+  return dump_table_names(socket, family);
 }
 
 }  // namespace nh::nft
