@@ -35,10 +35,7 @@ void note(Confinement& confinement, const std::string& text) {
 
 Result<Confinement> confine_helper(const HelperConfinement& wanted) {
   Confinement done{.sandbox = wanted.sandbox, .seccomp = wanted.seccomp};
-  if (!wanted.sandbox && !wanted.seccomp) {
-    if (wanted.start_threads) wanted.start_threads();
-    return done;
-  }
+  if (!wanted.sandbox && !wanted.seccomp) return done;
   bool own_user_namespace = false;
   if (wanted.sandbox) {
     NH_LET(entered, stage("sandbox", enter_user_namespace()));

@@ -41,8 +41,8 @@ struct HelperConfinement {
   bool inspectable = false;
   std::vector<KeptDirectory> directories = {};
   pid_t agent = 0;  ///< the one process that may be killed; 0: none
-  /// Starts the threads that there are to be. Called in any case, once: after what a thread has
-  /// given up only if its maker had, before none can be started any more.
+  /// Starts the threads that there are to be. Called once, if anything is confined: after what a thread
+  /// has given up only if its maker had, before none can be started any more.
   std::function<void()> start_threads = {};
 };
 

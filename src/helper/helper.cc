@@ -68,9 +68,10 @@ Result<std::unique_ptr<Helper>> Helper::start(const Options& options, const Uniq
   NH_TRY(helper->wait_for_kernel_path());
   NH_TRY(helper->confine());
   NH_TRY(helper->tell_ready());
+  // Nobody has to wait for what follows. Who is confined has started its threads before.
+  if (!options.sandbox && !options.seccomp) helper->start_threads();
   helper->forwards_->prepare_guest();
   if (options.personality == Personality::slirp4netns) return helper;  // its callers show every line to their users
-  // Nobody has to wait for these lines.
   for (const std::string& fault : known_faults(SlirpVersion::parse(SlirpStack::library_version())))
     log::info("libslirp " + SlirpStack::library_version() + ": " + fault);
   return helper;

@@ -75,7 +75,7 @@ void declare(CLI::App& app, Raw& raw) {
 
   group = "Speed";
   option("--busy-poll", raw.busy_poll, "Look for traffic this long before sleeping, 0 to 1000 us (200)", "MICROSECONDS");
-  option("--relay-threads", raw.relay_threads, "Threads that move the bytes of large TCP flows, 0 to 16 (0)", "N");
+  option("--relay-threads", raw.relay_threads, "Threads that move the bytes of large TCP flows, 0 to 16 (2)", "N");
 
   group = "Confine";
   flag("--sandbox", raw.sandbox, "See no file but resolver configuration, keep no capability but to bind low ports");

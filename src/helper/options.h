@@ -19,8 +19,8 @@ namespace nh {
 /// MTU of the TAP unless --mtu says otherwise; netns-helper.1 has the measurement behind it.
 inline constexpr unsigned default_mtu = 1500;
 
-/// Threads that move the bytes of large flows, unless --relay-threads says otherwise.
-inline constexpr unsigned default_relay_threads = 0;
+/// Threads that move the bytes of large flows, unless --relay-threads says otherwise; netns-helper.1 has the measurement behind it.
+inline constexpr unsigned default_relay_threads = 2;
 /// How long the main thread looks for events before it sleeps, unless --busy-poll says otherwise (loop/busy_poll.h).
 inline constexpr auto default_busy_poll = std::chrono::microseconds(200);
 
