@@ -5,6 +5,7 @@ gateway. For services wherever they may be bound, and behind the guest."""
 import contextlib
 import socket
 
+from tests.support import kernel
 from tests.support.case import main
 from tests.support.forwards import (BRIDGE4, GATEWAY4, GATEWAY6, GUEST4, GUEST6, INNER4, INNER6, ForwardsTestCase, next_port)
 from tests.support.helper import wait_until
@@ -35,6 +36,12 @@ class AddressTestCase(ForwardsTestCase):
 
 
 class OwnAddress(AddressTestCase):
+    def setUp(self):
+        super().setUp()
+        # No other client of the LAN happens to get the ports that clients here ask for.
+        with kernel.in_netns(self.lab.lan), open("/proc/sys/net/ipv4/ip_local_reserved_ports", "w", encoding="ascii") as file:
+            file.write(f"{EPHEMERAL}-{EPHEMERAL + 1}")
+
     def from_lan_to(self, family, service_address, guest_part="", options=()):
         host, dialled, lan = family[:3]
         port = next_port()
