@@ -44,11 +44,18 @@ def number_in(path):
 
 
 def wait_for_end(pid):
+    """Of all its threads: what they had open together is open until the last one has ended, when the first is a zombie already."""
     deadline = time.monotonic() + DEADLINE
-    while os.path.exists(f"/proc/{pid}") and time.monotonic() < deadline:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            if file.read().rpartition(")")[2].split()[0] in "ZX":
-                return
+    while not _has_ended(pid):
+        if time.monotonic() >= deadline:
+            raise AssertionError(f"process {pid} has not ended within {DEADLINE} s")
         time.sleep(0.01)
-    if os.path.exists(f"/proc/{pid}"):
-        raise AssertionError(f"process {pid} has not ended within {DEADLINE} s")
+
+
+def _has_ended(pid):
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            dead = file.read().rpartition(")")[2].split()[0] in "ZX"
+        return dead and len(os.listdir(f"/proc/{pid}/task")) <= 1
+    except (FileNotFoundError, ProcessLookupError):
+        return True
