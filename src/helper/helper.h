@@ -3,9 +3,9 @@
 //
 // Theory of operation. start() attaches to the guest (attachment.h: the agent is forked, the TAP is made), builds the
 // stations of the frame path (netstack/bridge/tap_bridge.h) while the agent configures the interfaces, then the forwards and
-// the control socket, gives up what it no longer needs (src/confine/confine.h), and at last writes the ready byte. run() is
-// the main loop. Everything lives in one thread and one process, next to the agent; but
-// with --relay-threads others move the bytes of large flows (netstack/relay/relay_threads.h). The members below stand in the order of
+// the control socket, gives up what it no longer needs (src/confine/confine.h), writes the ready byte and, unless it is confined,
+// starts the relay threads after that. run() is the main loop. Everything lives in one thread and one process, next to the agent,
+// but the bytes of large flows, which the relay threads move (netstack/relay/relay_threads.h). The members below stand in the order of
 // their construction; each may use those before it, and they are destroyed in reverse. What ends run(): a signal, the exit
 // fd, the target's end (all exit_asked), the loss of the TAP (exit_failure). The agent's death ends nothing: what flows goes
 // on, and `info` tells.
