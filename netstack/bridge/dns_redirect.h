@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "netstack/frame/packet.h"
-#include "netstack/policy/address_plan.h"
+#include "netstack/plan/address_plan.h"
 
 namespace nh {
 

@@ -26,7 +26,7 @@
 #include "netstack/dns/tcp_server.h"
 #include "netstack/frame/frame_sink.h"
 #include "netstack/frame/packet.h"
-#include "netstack/policy/address_plan.h"
+#include "netstack/plan/address_plan.h"
 #include "src/base/clock.h"
 #include "src/loop/epoll_set.h"
 

@@ -27,7 +27,7 @@
 #include "netstack/guard/drop_reason.h"
 #include "netstack/guard/reassembly.h"
 #include "netstack/guard/source_rule.h"
-#include "netstack/policy/address_plan.h"
+#include "netstack/plan/address_plan.h"
 #include "src/base/clock.h"
 
 namespace nh {

@@ -4,7 +4,7 @@
 
 #include <unordered_set>
 
-#include "netstack/policy/address_plan.h"
+#include "netstack/plan/address_plan.h"
 
 namespace nh {
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string_view>
 
-#include "netstack/relay/transport.h"
+#include "src/base/transport.h"
 #include "src/base/address.h"
 #include "src/base/clock.h"
 

@@ -4,7 +4,7 @@
 
 #include <string>
 
-#include "netstack/relay/transport.h"
+#include "src/base/transport.h"
 #include "src/base/address.h"
 #include "src/base/unique_fd.h"
 

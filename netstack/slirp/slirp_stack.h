@@ -14,7 +14,7 @@
 
 #include "netstack/frame/frame_sink.h"
 #include "netstack/guard/sequence_gate.h"
-#include "netstack/policy/address_plan.h"
+#include "netstack/plan/address_plan.h"
 #include "netstack/slirp/slirp_sockets.h"
 #include "src/loop/loop.h"
 

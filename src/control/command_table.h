@@ -9,7 +9,7 @@
 #include <variant>
 
 #include "src/control/commands.h"
-#include "src/control/json_checked.h"
+#include "src/json/json_checked.h"
 
 namespace nh {
 

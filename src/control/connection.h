@@ -25,7 +25,7 @@
 #include "src/base/clock.h"
 #include "src/base/unique_fd.h"
 #include "src/control/commands.h"
-#include "src/control/json_framing.h"
+#include "src/json/json_framing.h"
 #include "src/loop/loop.h"
 
 namespace nh {

@@ -3,7 +3,7 @@
 #pragma once
 
 #include "src/control/info.h"
-#include "src/control/json_checked.h"
+#include "src/json/json_checked.h"
 
 namespace nh {
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "netstack/relay/flow.h"
-#include "netstack/relay/rule_spec.h"
+#include "src/rules/rule_spec.h"
 
 namespace nh {
 

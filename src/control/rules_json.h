@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "src/control/json_checked.h"
+#include "src/json/json_checked.h"
 #include "src/control/rules.h"
 
 namespace nh {

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "netstack/policy/address_plan.h"
+#include "netstack/plan/address_plan.h"
 #include "src/agent/agent_link.h"
 #include "src/helper/options.h"
 

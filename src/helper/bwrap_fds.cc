@@ -9,9 +9,9 @@
 
 #include "src/base/limits.h"
 #include "src/base/number.h"
-#include "src/control/json_checked.h"
-#include "src/control/json_framing.h"
-#include "src/helper/bounded_read.h"
+#include "src/json/json_checked.h"
+#include "src/json/json_framing.h"
+#include "src/linux/bounded_read.h"
 #include "src/linux/pidfd.h"
 
 namespace nh {

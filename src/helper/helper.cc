@@ -15,7 +15,7 @@
 #include "src/base/limits.h"
 #include "src/base/log.h"
 #include "src/helper/outbound_address.h"
-#include "src/helper/slirp4netns_texts.h"
+#include "src/helper/personalities/slirp4netns_texts.h"
 #include "src/loop/signals.h"
 
 namespace nh {

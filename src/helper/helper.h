@@ -22,7 +22,7 @@
 #include "src/control/control_server.h"
 #include "src/control/info.h"
 #include "src/helper/attachment.h"
-#include "src/helper/forward_engine.h"
+#include "src/forward/forward_engine.h"
 #include "src/helper/options.h"
 #include "src/helper/outbound_engine.h"
 

@@ -8,10 +8,10 @@
 #include <cstdio>
 #include <string_view>
 
-#include "src/helper/oci_hook.h"
+#include "src/oci/hook.h"
 #include "src/helper/options.h"
 #include "src/helper/serve.h"
-#include "src/helper/slirp4netns_options.h"
+#include "src/helper/personalities/slirp4netns_options.h"
 
 namespace {
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "netstack/relay/rule_spec.h"
+#include "src/rules/rule_spec.h"
 #include "src/base/address.h"
 #include "src/base/log.h"
 #include "src/linux/listen_fds.h"

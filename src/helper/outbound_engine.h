@@ -14,7 +14,7 @@
 #include <string>
 
 #include "netstack/dns/dns_forwarder.h"
-#include "netstack/relay/outbound_tcp.h"
+#include "netstack/tcp/outbound_tcp.h"
 #include "src/control/event_bus.h"
 #include "src/control/info.h"
 #include "src/control/stats.h"

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The DNS address as a way to the host's resolver: libslirp before 4.3 passed every port on to it,
 // and so to whatever the resolver's machine serves. Expected: port 53, and nothing else.
-#include "netstack/policy/reachability.h"
+#include "netstack/plan/reachability.h"
 #include "tests/support/catch.h"
 #include "tests/support/frames.h"
 

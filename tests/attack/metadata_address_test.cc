@@ -2,7 +2,7 @@
 // Frames of a raw socket to addresses that the guest's kernel would never send out: the cloud's
 // metadata service, the host's loopback by its many names. Expected: refused by default, whatever
 // the protocol.
-#include "netstack/policy/reachability.h"
+#include "netstack/plan/reachability.h"
 #include "tests/support/catch.h"
 #include "tests/support/frames.h"
 

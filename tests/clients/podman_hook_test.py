@@ -11,7 +11,7 @@ from tests.support.helper import wait_until
 from tests.support.lab import HELPER, SERVICE4, USER, USER_DIR
 from tests.support.podman import IMAGE, PodmanTestCase, podman
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "src/helper/oci-hooks.d.json.in"
+TEMPLATE = Path(__file__).resolve().parents[2] / "src/oci/oci-hooks.d.json.in"
 RUN_USER = f"/run/user/{USER}"
 DIRECTORIES = f"{USER_DIR}/runtime/netns-helper"
 

@@ -4,7 +4,7 @@
 
 #include <cerrno>
 
-#include "src/control/json_checked.h"
+#include "src/json/json_checked.h"
 #include "tests/control/fake_rules.h"
 #include "tests/support/catch.h"
 

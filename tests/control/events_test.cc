@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Events: their lines, who gets them, and what becomes of those who do not read.
 #include "src/base/limits.h"
-#include "src/control/json_checked.h"
+#include "src/json/json_checked.h"
 #include "tests/control/server_fixture.h"
 
 using namespace nh;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Each malformed request is answered with an error that names the field or the rule, and the server
 // serves on.
-#include "src/control/json_checked.h"
+#include "src/json/json_checked.h"
 #include "tests/control/malformed_requests.h"
 #include "tests/control/server_fixture.h"
 #include "tests/support/catch.h"

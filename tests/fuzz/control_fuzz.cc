@@ -16,8 +16,8 @@
 #include "src/base/limits.h"
 #include "src/base/log.h"
 #include "src/control/commands.h"
-#include "src/control/json_checked.h"
-#include "src/control/json_framing.h"
+#include "src/json/json_checked.h"
+#include "src/json/json_framing.h"
 #include "tests/control/fake_rules.h"
 
 namespace {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "src/helper/slirp4netns_options.h"
+#include "src/helper/personalities/slirp4netns_options.h"
 
 #include <algorithm>
 #include <array>
 
-#include "src/helper/slirp4netns_texts.h"
+#include "src/helper/personalities/slirp4netns_texts.h"
 #include "tests/support/catch.h"
 
 using namespace nh;

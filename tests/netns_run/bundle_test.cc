@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // config.json as a plan: what is taken, what is refused by name, and what hostile JSON comes to.
-#include "tools/netns-run/bundle.h"
+#include "tools/netns-run/bundle/bundle.h"
 
 #include <linux/capability.h>
 #include <sys/mount.h>
@@ -12,7 +12,7 @@
 #include <string_view>
 #include <vector>
 
-#include "src/control/json_checked.h"
+#include "src/json/json_checked.h"
 #include "tests/support/catch.h"
 
 using namespace nh;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The doctor on this host, and on hosts where something is missing: each is a real one, made in a child.
-#include "tools/netns-run/doctor.h"
+#include "tools/netns-run/doctor/doctor.h"
 
 #include <linux/filter.h>
 #include <linux/netlink.h>
@@ -18,8 +18,8 @@
 #include "tests/support/catch.h"
 #include "tests/support/namespaces.h"
 #include "tests/support/ordinary_user.h"
-#include "tools/netns-run/nft_probe.h"
-#include "tools/netns-run/probe.h"
+#include "tools/netns-run/doctor/nft_probe.h"
+#include "tools/netns-run/doctor/probe.h"
 
 namespace nh::run {
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "tools/netns-run/guest_files.h"
+#include "tools/netns-run/inside/guest_files.h"
 
 #include "tests/netns_run/tree.h"
 #include "tests/support/catch.h"
-#include "tools/netns-run/root.h"
+#include "tools/netns-run/inside/root.h"
 
 using namespace nh;
 using namespace nh::run;

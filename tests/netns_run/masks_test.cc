@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "tools/netns-run/masks.h"
+#include "tools/netns-run/inside/masks.h"
 
 #include "src/linux/mountinfo.h"
 #include "tests/netns_run/tree.h"
 #include "tests/support/catch.h"
-#include "tools/netns-run/root.h"
+#include "tools/netns-run/inside/root.h"
 
 using namespace nh;
 using namespace nh::run;

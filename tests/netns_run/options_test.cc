@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "tools/netns-run/options.h"
+#include "tools/netns-run/options/options.h"
 
 #include <linux/capability.h>
 #include <sys/mount.h>
@@ -8,10 +8,10 @@
 #include <algorithm>
 
 #include "tests/support/catch.h"
-#include "tools/netns-run/helper_process.h"
-#include "tools/netns-run/home.h"
-#include "tools/netns-run/masks.h"
-#include "tools/netns-run/network.h"
+#include "tools/netns-run/outside/helper_process.h"
+#include "tools/netns-run/inside/home.h"
+#include "tools/netns-run/inside/masks.h"
+#include "tools/netns-run/inside/network.h"
 
 using namespace nh;
 using namespace nh::run;

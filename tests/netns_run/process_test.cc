@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "tools/netns-run/process.h"
+#include "tools/netns-run/inside/process.h"
 
 #include <linux/capability.h>
 

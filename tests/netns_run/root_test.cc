@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The root as the command sees it, made for real in namespaces of the test's own. Long because each promise of root.h is a case,
 // and all share one way of making a root.
-#include "tools/netns-run/root.h"
+#include "tools/netns-run/inside/root.h"
 
 #include <sys/statvfs.h>
 #include <sys/sysmacros.h>
@@ -12,8 +12,8 @@
 #include "src/linux/mountinfo.h"
 #include "tests/netns_run/tree.h"
 #include "tests/support/catch.h"
-#include "tools/netns-run/masks.h"
-#include "tools/netns-run/root_switch.h"
+#include "tools/netns-run/inside/masks.h"
+#include "tools/netns-run/inside/root_switch.h"
 
 using namespace nh;
 using namespace nh::run;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "tools/netns-run/sysctl.h"
+#include "tools/netns-run/inside/sysctl.h"
 
 #include "tests/netns_run/tree.h"
 #include "tests/support/catch.h"

@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "netstack/relay/stream_socket.h"
-#include "netstack/relay/tcp_forward.h"
+#include "netstack/tcp/tcp_forward.h"
 #include "src/loop/loop.h"
 #include "tests/support/frames.h"
 #include "tests/support/host_socket.h"

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "netstack/frame/packet.h"
-#include "netstack/policy/address_plan.h"
+#include "netstack/plan/address_plan.h"
 
 namespace nh::test {
 

@@ -99,7 +99,7 @@ class Manual(unittest.TestCase):
 
     def test_annotations_are_those_of_the_hook(self):
         kinds = {"flag": "true, false", "value": "once", "list": "list", "name": "once"}
-        source = (TREE / "src/helper/oci_annotations.cc").read_text()
+        source = (TREE / "src/oci/annotations.cc").read_text()
         of_source = {(option, kinds[kind], reach) for option, kind, reach
                      in re.findall(r'\{"([a-z0-9-]+)", Kind::(\w+), AnnotationReach::(\w+)\}', source)}
         page = (MAN / "netns-helper-oci-hook.1").read_text()

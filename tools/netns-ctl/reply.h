@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <string>
 
-#include "src/control/json_checked.h"
+#include "src/json/json_checked.h"
 
 namespace nh::ctl {
 

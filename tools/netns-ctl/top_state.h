@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "src/control/json_checked.h"
+#include "src/json/json_checked.h"
 
 namespace nh::ctl {
 

@@ -9,10 +9,10 @@
 
 #include "src/base/log.h"
 #include "src/linux/inherited_fds.h"
-#include "tools/netns-run/doctor.h"
-#include "tools/netns-run/launcher.h"
-#include "tools/netns-run/options.h"
-#include "tools/netns-run/own_program.h"
+#include "tools/netns-run/doctor/doctor.h"
+#include "tools/netns-run/outside/launcher.h"
+#include "tools/netns-run/options/options.h"
+#include "tools/netns-run/outside/own_program.h"
 
 namespace {
 

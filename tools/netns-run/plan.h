@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "netstack/relay/rule_spec.h"
+#include "src/rules/rule_spec.h"
 #include "src/base/address.h"
 #include "src/linux/id_map.h"
 #include "src/linux/namespace_set.h"

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// OutboundTcp: the guest's connections as relays.
+//
+// Theory of operation. The guest's SYN comes by the TAP. It is kept, and a host socket dials the same address (or what it
+// means, plan/reachability.h). What becomes of that is what the guest is told:
+//   connected        a stand-in with the dialled address connects to the guest's waiting socket (TCP simultaneous open, RFC 9293
+//                    3.5); once that is open the two are a relay (relay_set.h). A guest that has given up meanwhile answers the
+//                    stand-in with a reset, which ends the host's connection too.
+//   refused          RST|ACK
+//   no way there     the ICMP error of that errno, quoting the SYN
+//   not answered     nothing, as the host was told
+// So connect(2) in the guest ends as it did on the host, and each connection waits for itself only. Further copies of the SYN
+// are swallowed. A guest that gives up while the host still dials says nothing; it is known by the copy that does not come
+// (RFC 6298 2: the first after 1 s; Linux tcp_syn_linear_timeouts: then every second, later at twice the time), and the host
+// socket is closed. Were it only late, the next copy dials again.
+//
+// The general path takes a SYN when stand-ins cannot be had (StandIns::answers_dials), its options ask for what a stand-in does
+// not speak (MPTCP, TCP-MD5, TCP-AO), its addresses are link-local, or no descriptor is left. A stand-in that does not get
+// through within limits::outbound_open means that the steering is broken: all SYNs of the family take the general path until it
+// is repaired and proved (StandIns::check); after each failure in a row they stay there longer. What becomes of the connection
+// itself depends on what the guest has heard. Nothing, as a copy of its SYN tells: the host's connection is reset, and the general
+// path takes it. The stand-in's SYN, when only its own answer went astray: then it can be connected to nobody but this stand-in,
+// which is why that stays for limits::outbound_late, until the repaired steering brings the answer's next copy, or the end of it
+// a reset. Copies of a SYN go the way of the first.
+//
+// Ownership: owns no socket (RelaySet does); what the setup points to must outlive it, and all its flows must end before it dies
+// or with it. Single-threaded; neither sleeps nor blocks. Memory: a connection under way costs its SYN's frame and two small
+// entries, an open one nothing here.
+#pragma once
+
+#include <array>
+#include <deque>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "netstack/frame/frame_sink.h"
+#include "netstack/frame/packet.h"
+#include "netstack/plan/address_plan.h"
+#include "netstack/plan/reachability.h"
+#include "netstack/relay/relay_set.h"
+#include "netstack/relay/stand_ins.h"
+
+namespace nh {
+
+struct OutboundTcpSetup {
+  const Clock* clock;
+  RelaySet* relays;
+  StandIns* stand_ins;
+  FrameSink* sink;
+  AddressPlan plan;
+  std::optional<Address> source_v4 = {}, source_v6 = {};  ///< of the host's connections, but for those to its loopback
+  bool required = false;  ///< what cannot be a relay is refused, and does not take the general path
+  /// Our end of a connection to the DNS forwarder; an empty one: it takes no more. Empty: there is none.
+  std::function<UniqueFd()> dial_dns = {};
+  /// Where a SYN that was kept is given to when it is for the general path after all.
+  std::function<void(Bytes frame)> general = {};
+  /// path() has changed.
+  std::function<void()> on_change = {};
+};
+
+class OutboundTcp final : public Relay::Waiter {
+ public:
+  explicit OutboundTcp(OutboundTcpSetup setup);
+  ~OutboundTcp() override;
+  OutboundTcp(const OutboundTcp&) = delete;
+  OutboundTcp& operator=(const OutboundTcp&) = delete;
+
+  /// The address that the guest agent's proofs dial (agent::Steer), of a family that the plan has: the DNS address, on a port
+  /// that nobody serves.
+  static std::optional<Endpoint> proof_address(const AddressPlan& plan, Family family);
+  /// A segment to there: to be dropped.
+  bool is_proof(const Packet& segment) const;
+
+  /// A SYN, judged `reach` (outside, host_loopback or dns). False: it is for the general path.
+  bool take(const Packet& syn, Reach reach);
+  /// Any other segment for `relay`, which has no stand-in yet.
+  void take_early(const Packet& segment, Relay& relay);
+  /// Any other segment for `relay`, which has one: a stray (TapBridge).
+  void see_stray(const Packet& segment, Relay& relay);
+
+  /// Which families take the kernel path now, and if not both: why.
+  struct Path {
+    bool v4 = false, v6 = false;
+    std::string reason = {};
+    friend bool operator==(const Path&, const Path&) = default;
+  };
+  Path path() const;
+
+  /// When expire() has something to do; Instant::max(): never.
+  Instant next_deadline() const;
+  void expire();
+
+  struct Counters {
+    std::uint64_t dialled = 0;      ///< SYNs for which the host began to connect
+    std::uint64_t opened = 0;       ///< that became a relay
+    std::uint64_t refused = 0;      ///< answered by RST: as the host was, or because it ended for a reason of ours
+    std::uint64_t unreachable = 0;  ///< answered by ICMP
+    std::uint64_t timed_out = 0;
+    std::uint64_t given_up = 0;     ///< by the guest
+    std::uint64_t retransmits = 0;  ///< copies of SYNs that were swallowed
+    std::uint64_t superseded = 0;   ///< ended by a new SYN with their addresses
+    std::uint64_t broken = 0;       ///< stand-ins that did not get through
+    // SYNs for the general path (if the kernel path is required: refused), by the reason
+    std::uint64_t not_ready = 0, untrusted = 0, repeated = 0, options = 0, link_local = 0, no_descriptor = 0,
+                  no_stand_in = 0;
+  };
+  const Counters& counters() const { return counters_; }
+  std::size_t under_way() const { return dials_.size(); }
+
+  void flow_dialled(Relay& relay) override;
+  void flow_open(Relay& relay) override;
+  void flow_failed(Relay& relay, Relay::Side side, int error) override;
+
+ private:
+  struct Dial {
+    std::vector<std::uint8_t> syn;  ///< the frame
+    Instant last_syn, due;
+    bool opening = false;                   ///< the host is connected, the stand-in is on its way
+    bool late = false;                      ///< for longer than it should be
+    std::vector<std::uint8_t> answer = {};  ///< the guest's to the stand-in's SYN, if that came by the TAP: the frame
+  };
+  using Dials = std::unordered_map<Relay*, Dial>;
+  /// A connection of the general path that may not be open yet.
+  struct GeneralSyn {
+    std::uint32_t isn;
+    Instant until;
+  };
+  using Ends = std::pair<Endpoint, Endpoint>;  ///< guest's, dialled
+  struct EndsHash {
+    std::size_t operator()(const Ends& ends) const noexcept;
+  };
+  struct Trust {
+    bool lost = false;
+    unsigned breaks = 0;  ///< in a row
+    unsigned opened = 0;  ///< since
+    Instant held_until{};
+  };
+
+  std::uint64_t* general_reason(const Packet& syn);
+  bool to_general(const Packet& syn, std::uint64_t& counter);
+  bool dial(const Packet& syn, Reach reach);
+  Result<UniqueFd> host_socket(const Endpoint& to) const;
+  void answered(Relay& relay, Result<UniqueFd> stand_in);
+  void tell_guest(const Packet& syn, int error);
+  void tell_guest(std::vector<std::uint8_t> syn, int error);
+  void set_due(Relay* relay, Dial& dial, Instant due);
+  Dial forget(Dials::iterator at);
+  void expire(Dials::iterator at);
+  void to_general_late(Dials::iterator at);
+  void end_late(Dials::iterator at);
+  void distrust(Family family);
+  void check();
+  void checked();
+  void remember_general(const Ends& ends, std::uint32_t isn);
+  bool is_general(const Packet& syn);
+  Trust& trust(Family family) { return trust_[family == Family::v4 ? 0 : 1]; }
+  const Trust& trust(Family family) const { return trust_[family == Family::v4 ? 0 : 1]; }
+
+  OutboundTcpSetup setup_;
+  std::array<std::optional<Endpoint>, 2> proofs_;
+  Dials dials_;
+  std::set<std::pair<Instant, Relay*>> deadlines_;
+  std::unordered_map<Ends, GeneralSyn, EndsHash> general_;
+  std::deque<Ends> general_order_;  ///< oldest first; each is in general_
+  std::array<Trust, 2> trust_;
+  bool checking_ = false;
+  unsigned failed_checks_ = 0;  ///< in a row
+  Instant check_at_ = Instant::max();
+  Counters counters_;
+};
+
+}  // namespace nh

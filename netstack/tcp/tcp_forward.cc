@@ -1,0 +1,269 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "netstack/tcp/tcp_forward.h"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "netstack/relay/client_address.h"
+#include "netstack/relay/stream_socket.h"
+#include "src/base/limits.h"
+#include "src/base/log.h"
+
+namespace nh {
+namespace {
+
+FlowEnd end_of(const Error& error) {
+  if (error.sys_errno != 0) return flow_end_of(error.sys_errno);
+  if (error.code == Code::timeout) return FlowEnd::timed_out;
+  if (error.code == Code::exhausted) return FlowEnd::exhausted;
+  return FlowEnd::failed;
+}
+
+bool out_of_resources(int error) {
+  return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+// Whoever shares the socket can shut it down, and the guest's root can destroy what is in its namespace (sock_diag(7),
+// SOCK_DESTROY). It then hangs up for ever, which epoll(7) reports whatever it is asked for.
+bool listens_no_longer(int error) {
+  return error == EINVAL || error == EBADF || error == ENOTSOCK || error == EOPNOTSUPP;
+}
+
+}  // namespace
+
+class TcpForward::Listener final : public EpollSet::Handler {
+ public:
+  Listener(TcpForward& owner, std::uint64_t rule, UniqueFd fd, const TcpGoal& goal)
+      : owner_(owner), rule_(rule), goal_(goal), fd_(std::move(fd)) {}
+  ~Listener() override {
+    if (!watched_) return;
+    if (!dead_) owner_.setup_.epoll->remove(fd_.get());
+    owner_.setup_.fds->give_what_stayed(1);
+  }
+  Listener(const Listener&) = delete;
+  Listener& operator=(const Listener&) = delete;
+
+  Result<> watch() {
+    if (!owner_.setup_.fds->take_to_stay(1))
+      return Error{.code = Code::exhausted, .what = "no file descriptor is left for a listener"};
+    // What it accepts has the options from it.
+    prepare_stream(fd_.get());
+    if (auto added = owner_.setup_.epoll->add(fd_.get(), EPOLLIN, *this); !added) {
+      owner_.setup_.fds->give_what_stayed(1);
+      return std::move(added).error();
+    }
+    watched_ = true;
+    return Ok{};
+  }
+  void assign(std::uint64_t rule, const TcpGoal& goal) {
+    rule_ = rule;
+    goal_ = goal;
+  }
+  void go_on() {
+    if (std::exchange(resting_, false) && !dead_) owner_.setup_.epoll->modify(fd_.get(), EPOLLIN);
+  }
+
+  void on_ready(int, std::uint32_t events) override {
+    // Also while nobody is accepted: a hang-up cannot be left unwatched in any other way.
+    if ((events & (EPOLLERR | EPOLLHUP)) != 0) return die("it listens no longer");
+    if (may_block(fd_.get())) return die("somebody who shares its socket has made it wait");
+    for (std::size_t i = 0; i < limits::relay_accepts && !owner_.paused_; ++i)
+      if (!accept_one()) break;
+    if (!owner_.paused_ || dead_) return;
+    resting_ = true;
+    owner_.setup_.epoll->modify(fd_.get(), 0);
+  }
+
+ private:
+  bool accept_one() {
+    RelaySet& relays = *owner_.setup_.relays;
+    if (!relays.reserve()) {
+      owner_.pause(!relays.is_full());
+      return false;
+    }
+    SockAddr peer;
+    UniqueFd client(accept4(fd_.get(), peer.get(), &peer.length, SOCK_CLOEXEC | SOCK_NONBLOCK));
+    if (client) {
+      ++owner_.counters_.accepted;
+      owner_.serve(rule_, goal_, std::move(client), peer);
+      return true;
+    }
+    const int error = errno;
+    relays.unreserve();
+    if (error == EAGAIN) return false;
+    if (out_of_resources(error)) {
+      log::rate_limited(log::Level::warning, "forward accept", sys_error(error, "accepting a forward's client").message());
+      owner_.pause(false);
+      return false;
+    }
+    if (listens_no_longer(error)) {
+      die(sys_error(error, "accepting a forward's client").message());
+      return false;
+    }
+    // The rest are errors of one client (accept(2), "Error handling"): the next one may be well.
+    ++owner_.counters_.aborted;
+    return true;
+  }
+
+  void die(const std::string& why) {
+    dead_ = true;
+    owner_.setup_.epoll->remove(fd_.get());
+    log::rate_limited(log::Level::warning, "forward listener", "forward " + std::to_string(rule_) + " takes no clients any more: " + why);
+  }
+
+  TcpForward& owner_;
+  std::uint64_t rule_;
+  TcpGoal goal_;
+  UniqueFd fd_;
+  bool watched_ = false, resting_ = false, dead_ = false;
+};
+
+TcpForward::TcpForward(const TcpForwardSetup& setup) : setup_(setup) {}
+
+TcpForward::~TcpForward() {
+  setup_.fds->stop_waiting(*this);
+  for (const std::uint64_t ticket : tickets_) setup_.stand_ins->cancel(ticket);
+}
+
+Result<> TcpForward::check(const TcpGoal& goal) const {
+  const auto* guest = std::get_if<GuestGoal>(&goal);
+  if (guest == nullptr || guest->v4 || (guest->v6 && setup_.plan.v6)) return Ok{};
+  return Error{.code = Code::invalid, .what = "the guest has no address of this family", .field = "guest_addr"};
+}
+
+Result<> TcpForward::add(std::uint64_t listener, std::uint64_t rule, UniqueFd socket, const TcpGoal& goal) {
+  NH_BUG_IF(listeners_.contains(listener));
+  NH_TRY(check(goal));
+  auto made = std::make_unique<Listener>(*this, rule, std::move(socket), goal);
+  NH_TRY(made->watch());
+  listeners_.emplace(listener, std::move(made));
+  return Ok{};
+}
+
+void TcpForward::remove(std::uint64_t listener) {
+  listeners_.erase(listener);
+}
+
+void TcpForward::assign(std::uint64_t listener, std::uint64_t rule, const TcpGoal& goal) {
+  NH_BUG_IF(!check(goal));
+  if (const auto found = listeners_.find(listener); found != listeners_.end()) found->second->assign(rule, goal);
+}
+
+void TcpForward::set_guest_addresses(const std::vector<Address>& addresses) {
+  guest_addresses_ = {addresses.begin(), addresses.end()};
+}
+
+void TcpForward::pause(bool until_fds_are_free) {
+  if (std::exchange(paused_, true)) return;
+  ++counters_.pauses;
+  if (until_fds_are_free)
+    setup_.fds->wait(*this);
+  else
+    resume_at_ = setup_.clock->now() + limits::relay_accept_pause;
+}
+
+void TcpForward::resume() {
+  paused_ = false;
+  resume_at_ = Instant::max();
+  for (const auto& [number, listener] : listeners_) listener->go_on();
+}
+
+void TcpForward::fds_free() {
+  resume();
+}
+
+void TcpForward::expire() {
+  if (resume_at_ <= setup_.clock->now()) resume();
+}
+
+void TcpForward::serve(std::uint64_t rule, const TcpGoal& goal, UniqueFd client, const SockAddr& peer) {
+  if (const auto* guest = std::get_if<GuestGoal>(&goal)) return lead_to_guest(rule, *guest, std::move(client), peer);
+  lead_to_host(rule, *std::get_if<HostGoal>(&goal), std::move(client), peer);
+}
+
+/// The client's own family, unless the guest can be reached by the other one alone: a listener on [::] has clients of both.
+Family TcpForward::way_to_guest(const GuestGoal& goal, Family client) const {
+  const Family other = client == Family::v4 ? Family::v6 : Family::v4;
+  const auto leads = [&](Family family) { return goal.of(family) && setup_.plan.net(family) != nullptr; };
+  if (!leads(client)) return other;
+  const bool only_other = leads(other) && !setup_.stand_ins->serves(client) && setup_.stand_ins->serves(other);
+  return only_other ? other : client;
+}
+
+void TcpForward::lead_to_guest(std::uint64_t rule, const GuestGoal& goal, UniqueFd client, const SockAddr& peer) {
+  const auto from = peer.endpoint();  // none: a Unix socket
+  const Family family = way_to_guest(goal, from ? from->address.family() : Family::v4);
+  const Endpoint guest = goal.endpoint(family);
+  const Endpoint appears =
+      from ? as_seen_by_guest(*from, family, setup_.plan, guest_addresses_) : Endpoint{setup_.plan.net(family)->gateway, 0};
+  Relay* relay = setup_.relays->begin({.rule = rule,
+                                       .direction = FlowDirection::in,
+                                       .host_peer = from ? *from : Endpoint{},
+                                       .appears = appears,
+                                       .guest = guest},
+                                      Relay::host, std::move(client), this);
+  if (relay == nullptr) return;
+  const auto done = [this, relay](Result<UniqueFd> stand_in) {
+    tickets_.erase(relay->ticket());
+    answered(*relay, std::move(stand_in));
+  };
+  const std::uint64_t ticket = setup_.stand_ins->open(appears, guest, StandIns::Port::may_change, done);
+  // 0: the answer has come from within open(), and the relay may be gone.
+  if (ticket == 0) return;
+  tickets_.insert(ticket);
+  setup_.relays->set_ticket(*relay, ticket);
+  if (setup_.stand_ins->state() == StandIns::State::preparing && tickets_.size() >= limits::relay_waiting) pause(false);
+}
+
+void TcpForward::answered(Relay& relay, Result<UniqueFd> stand_in) {
+  if (!stand_in) return setup_.relays->fail(relay, end_of(stand_in.error()));
+  setup_.relays->join(relay, std::move(stand_in).value());
+}
+
+void TcpForward::flow_failed(Relay& relay, Relay::Side, int) {
+  if (tickets_.erase(relay.ticket()) != 0) setup_.stand_ins->cancel(relay.ticket());
+}
+
+void TcpForward::lead_to_host(std::uint64_t rule, const HostGoal& goal, UniqueFd client, const SockAddr& peer) {
+  const auto from = peer.endpoint();
+  const Relay::Start start{.rule = rule,
+                           .direction = FlowDirection::out,
+                           .host_peer = goal.path.empty() ? goal.at : Endpoint{},
+                           .appears = local_name(client.get()).value_or(Endpoint{}),
+                           .guest = from ? *from : Endpoint{},
+                           .stand_in = false};
+  Relay* relay = setup_.relays->begin(start, Relay::guest, std::move(client), this);
+  if (relay == nullptr) return;
+  auto service = dial(goal);
+  if (!service) return setup_.relays->fail(*relay, end_of(service.error()));
+  setup_.relays->join(*relay, std::move(service).value());
+}
+
+Result<UniqueFd> TcpForward::dial(const HostGoal& goal) const {
+  SockAddr to;
+  if (!goal.path.empty()) {
+    if (confined_)
+      return Error{.code = Code::unsupported, .what = "a helper with --sandbox or --seccomp reaches no Unix socket: " + goal.path};
+    sockaddr_un name{};
+    name.sun_family = AF_UNIX;
+    if (goal.path.size() >= sizeof name.sun_path) return sys_error(ENAMETOOLONG, "connecting to " + goal.path);
+    std::copy(goal.path.begin(), goal.path.end(), name.sun_path);
+    to.length = sizeof name;
+    std::copy_n(reinterpret_cast<const char*>(&name), sizeof name, reinterpret_cast<char*>(&to.storage));
+  } else {
+    to = SockAddr(goal.at);
+  }
+  UniqueFd fd(socket(to.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return sys_error("opening a socket to a host service");
+  prepare_stream(fd.get());
+  if (connect(fd.get(), to.get(), to.length) != 0 && errno != EINPROGRESS)
+    return sys_error("connecting to " + (goal.path.empty() ? goal.at.text() : goal.path));
+  return fd;
+}
+
+}  // namespace nh

@@ -1,0 +1,106 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// TcpForward: listening sockets whose clients become relays.
+//
+// Theory of operation. A client of a listener with a GuestGoal gets a stand-in with the client's own address (client_address.h)
+// that connects to the guest; one of a listener with a HostGoal ("reverse": the listener is a socket of the guest's namespace)
+// gets a host socket. The client's connection is accepted before that is known, as by any relay; if the goal refuses, is
+// unreachable or does not answer, the client is reset. Clients come in bursts and are taken so, a bounded number a turn.
+//
+// When no descriptor is left for a client, listeners pause: one that becomes readable is no longer watched, its clients wait in
+// its queue, and nothing spins. They go on when the budget says so or, where the kernel itself had no descriptor or memory,
+// the flows are too many or the stand-ins are not ready, after limits::relay_accept_pause.
+//
+// Ownership: owns the listeners; everything in TcpForwardSetup must outlive it, and all flows of its must end in `relays` before
+// it dies or with it. Single-threaded; neither sleeps nor blocks.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <unordered_set>
+#include <variant>
+
+#include "netstack/plan/address_plan.h"
+#include "netstack/relay/fd_budget.h"
+#include "netstack/relay/guest_goal.h"
+#include "netstack/relay/relay_set.h"
+#include "netstack/relay/stand_ins.h"
+
+namespace nh {
+
+/// A service of the host: an address, or a Unix socket's path if that is not empty.
+struct HostGoal {
+  Endpoint at;
+  std::string path = {};
+};
+using TcpGoal = std::variant<GuestGoal, HostGoal>;
+
+struct TcpForwardSetup {
+  EpollSet* epoll;
+  const Clock* clock;
+  FdBudget* fds;
+  RelaySet* relays;
+  StandIns* stand_ins;
+  AddressPlan plan;
+};
+
+class TcpForward final : public Relay::Waiter, public FdBudget::Waiter {
+ public:
+  explicit TcpForward(const TcpForwardSetup& setup);
+  ~TcpForward() override;
+  TcpForward(const TcpForward&) = delete;
+  TcpForward& operator=(const TcpForward&) = delete;
+
+  /// `socket` listens and does not block, TCP or Unix; `listener` is the caller's number, not in use. A Unix client appears as
+  /// the gateway. Errors: exhausted: no descriptor or epoll watch is left; invalid: the guest has no address of that family.
+  Result<> add(std::uint64_t listener, std::uint64_t rule, UniqueFd socket, const TcpGoal& goal);
+  /// Closes the listener; its flows live on. An unknown one is ignored.
+  void remove(std::uint64_t listener);
+  /// The listener belongs to this rule from now on, and leads here; flows that there are stay as they are. An unknown one is
+  /// ignored.
+  void assign(std::uint64_t listener, std::uint64_t rule, const TcpGoal& goal);
+  /// No Unix socket can be made any longer (an empty root, a syscall filter): clients of such goals are reset.
+  void confined() { confined_ = true; }
+  /// Addresses that are local to the guest: a client with one of them appears as the gateway, flows to come only.
+  void set_guest_addresses(const std::vector<Address>& addresses);
+
+  /// No clients are taken at present.
+  bool paused() const { return paused_; }
+  /// When expire() has something to do; Instant::max(): never.
+  Instant next_deadline() const { return resume_at_; }
+  void expire();
+
+  struct Counters {
+    std::uint64_t accepted = 0;
+    std::uint64_t aborted = 0;  ///< clients that had left before they were accepted
+    std::uint64_t pauses = 0;
+  };
+  const Counters& counters() const { return counters_; }
+
+  void flow_failed(Relay& relay, Relay::Side side, int error) override;
+  void fds_free() override;
+
+ private:
+  class Listener;
+  Result<> check(const TcpGoal& goal) const;
+  void pause(bool until_fds_are_free);
+  void resume();
+  void serve(std::uint64_t rule, const TcpGoal& goal, UniqueFd client, const SockAddr& peer);
+  Family way_to_guest(const GuestGoal& goal, Family client) const;
+  void lead_to_guest(std::uint64_t rule, const GuestGoal& goal, UniqueFd client, const SockAddr& peer);
+  void lead_to_host(std::uint64_t rule, const HostGoal& goal, UniqueFd client, const SockAddr& peer);
+  Result<UniqueFd> dial(const HostGoal& goal) const;
+  void answered(Relay& relay, Result<UniqueFd> stand_in);
+
+  TcpForwardSetup setup_;
+  std::unordered_map<std::uint64_t, std::unique_ptr<Listener>> listeners_;
+  std::unordered_set<Address> guest_addresses_;
+  Counters counters_;
+  std::unordered_set<std::uint64_t> tickets_;
+  bool paused_ = false, confined_ = false;
+  Instant resume_at_ = Instant::max();
+};
+
+}  // namespace nh

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "netstack/udp/udp_stand_in.h"
+
+#include <sys/epoll.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <utility>
+
+#include "src/base/limits.h"
+
+namespace nh {
+namespace {
+
+FlowEnd end_for(const Error& error) {
+  if (error.code == Code::exhausted) return FlowEnd::exhausted;
+  if (error.code == Code::timeout) return FlowEnd::timed_out;
+  return error.sys_errno == ENETUNREACH || error.sys_errno == EHOSTUNREACH ? FlowEnd::unreachable : FlowEnd::failed;
+}
+
+}  // namespace
+
+UdpStandIn::UdpStandIn(UdpStandInShared& shared, std::uint64_t owner, Events events)
+    : shared_(shared), owner_(owner), events_(std::move(events)) {}
+
+UdpStandIn::~UdpStandIn() {
+  if (ticket_ != 0) shared_.stand_ins->cancel(ticket_);
+  if (socket_) {
+    shared_.queue->flush();
+    shared_.epoll->remove(socket_->fd());
+  }
+  drop_waiting();
+}
+
+// The last thing that this object does: the callback may destroy it, and itself with it.
+void UdpStandIn::end(FlowEnd why) {
+  const auto tell = std::move(events_.end);
+  tell(why);
+}
+
+std::optional<FlowEnd> UdpStandIn::open(const Endpoint& appears, const Endpoint& guest) {
+  // The answer may come before open_udp() returns; then it must not end this object under our feet.
+  opening_ = true;
+  const std::uint64_t ticket =
+      shared_.stand_ins->open_udp(appears, guest, [this](Result<UniqueFd> result) { opened(std::move(result)); });
+  opening_ = false;
+  if (!socket_ && !failed_) ticket_ = ticket;
+  return failed_;
+}
+
+void UdpStandIn::opened(Result<UniqueFd> result) {
+  ticket_ = 0;
+  failed_ = start(std::move(result));
+  if (opening_) return;
+  if (failed_) return end(*failed_);
+  events_.opened();
+}
+
+std::optional<FlowEnd> UdpStandIn::start(Result<UniqueFd> result) {
+  if (!result) return end_for(result.error());
+  auto socket = UdpSocket::adopt(std::move(result).value());
+  if (!socket) return FlowEnd::failed;
+  if (!shared_.epoll->add(socket->fd(), EPOLLIN, *this)) return FlowEnd::exhausted;
+  socket_ = std::move(socket).value();
+  for (const auto& datagram : waiting_) forward(datagram);
+  drop_waiting();
+  shared_.queue->flush();
+  return std::nullopt;
+}
+
+void UdpStandIn::forward(Bytes payload) {
+  shared_.queue->put(owner_, {.fd = socket_->fd(), .connected = true, .remote = {}, .local = {}}, payload);
+}
+
+bool UdpStandIn::send(Bytes payload) {
+  if (socket_) {
+    forward(payload);
+    return true;
+  }
+  const std::size_t cost = payload.size() + sizeof(waiting_.front());
+  if (shared_.waiting_bytes + cost > limits::udp_waiting_bytes) return false;
+  shared_.waiting_bytes += cost;
+  waiting_.emplace_back(payload.begin(), payload.end());
+  return true;
+}
+
+void UdpStandIn::drop_waiting() {
+  for (const auto& datagram : std::exchange(waiting_, {})) shared_.waiting_bytes -= datagram.size() + sizeof(datagram);
+}
+
+void UdpStandIn::on_ready(int, std::uint32_t events) {
+  if ((events & EPOLLERR) != 0)
+    while (const auto error = socket_->next_error(*shared_.batch)) {
+      if (error->error == EMSGSIZE) continue;  // the kernel has learnt it, and fragments from now on
+      return end(error->error == ECONNREFUSED ? FlowEnd::refused : FlowEnd::unreachable);
+    }
+  const std::size_t count = socket_->receive(*shared_.batch);
+  for (std::size_t i = 0; i < count; ++i) {
+    const ReceivedDatagram datagram = socket_->datagram(*shared_.batch, i);
+    const std::size_t step = datagram.segment == 0 ? datagram.payload.size() : datagram.segment;
+    std::size_t at = 0;
+    do {
+      events_.answer(datagram.payload.subspan(at, std::min(step, datagram.payload.size() - at)));
+      at += step;
+    } while (at < datagram.payload.size());
+  }
+  shared_.queue->flush();
+}
+
+}  // namespace nh
