@@ -10,7 +10,9 @@ namespace {
 
 constexpr std::uint16_t dns_port = 53;
 
-std::uint16_t get16(const std::uint8_t* at) { return static_cast<std::uint16_t>((at[0] << 8) | at[1]); }
+std::uint16_t get16(const std::uint8_t* at) {
+  return static_cast<std::uint16_t>((at[0] << 8) | at[1]);
+}
 void put16(std::uint8_t* at, std::uint16_t value) {
   at[0] = static_cast<std::uint8_t>(value >> 8);
   at[1] = static_cast<std::uint8_t>(value);
@@ -71,11 +73,14 @@ const DnsRedirect::Pair* DnsRedirect::pair_of(Bytes frame) const {
   const Layout layout{.v4 = v4};
   if (!pair || frame.size() < layout.tcp() + tcp_header) return nullptr;
   if (frame[ethernet_header + (v4 ? 9u : 6u)] != protocol::tcp) return nullptr;
-  if (std::memcmp(&frame[layout.source()], pair->listener.address.bytes().data(), layout.address_size()) != 0) return nullptr;
+  if (std::memcmp(&frame[layout.source()], pair->listener.address.bytes().data(), layout.address_size()) != 0)
+    return nullptr;
   return get16(&frame[layout.tcp()]) == pair->listener.port ? &*pair : nullptr;
 }
 
-bool DnsRedirect::is_from_listener(Bytes frame) const { return pair_of(frame) != nullptr; }
+bool DnsRedirect::is_from_listener(Bytes frame) const {
+  return pair_of(frame) != nullptr;
+}
 
 void DnsRedirect::from_listener(MutableBytes frame) const {
   if (const Pair* pair = pair_of(frame)) rewrite(frame, pair->dns.address.is_v4(), Side::source, pair->dns);

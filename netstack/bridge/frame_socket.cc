@@ -26,7 +26,8 @@ Result<MutableBytes> FrameSocket::read() {
     // MSG_TRUNC: the packet's own length, also where the buffer is shorter. Without room for control data the kernel drops
     // descriptors that come along.
     const ssize_t got = recv(socket_.get(), buffer_.get(), limits::frame_size, MSG_DONTWAIT | MSG_TRUNC);
-    if (got == 0 && peer_has_ended(socket_.get())) return Error{.code = Code::gone, .what = "the peer has closed its socket"};
+    if (got == 0 && peer_has_ended(socket_.get()))
+      return Error{.code = Code::gone, .what = "the peer has closed its socket"};
     if (got < 0) {
       if (errno == EAGAIN) return MutableBytes();
       if (errno == EINTR) continue;

@@ -12,10 +12,15 @@ namespace {
 
 // The frames are libslirp's own, so that the layout below is known: no IP options, no extension headers. Offsets in the
 // TCP header: RFC 9293 3.1.
-constexpr std::size_t tcp_sequence = 4, tcp_ack = 8, tcp_data_offset = 12, tcp_flag_bits = 13, tcp_window = 14, tcp_check = 16;
+constexpr std::size_t tcp_sequence = 4, tcp_ack = 8, tcp_data_offset = 12, tcp_flag_bits = 13, tcp_window = 14,
+                      tcp_check = 16;
 
-std::uint16_t get16(const std::uint8_t* at) { return static_cast<std::uint16_t>((at[0] << 8) | at[1]); }
-std::uint32_t get32(const std::uint8_t* at) { return (std::uint32_t{get16(at)} << 16) | get16(at + 2); }
+std::uint16_t get16(const std::uint8_t* at) {
+  return static_cast<std::uint16_t>((at[0] << 8) | at[1]);
+}
+std::uint32_t get32(const std::uint8_t* at) {
+  return (std::uint32_t{get16(at)} << 16) | get16(at + 2);
+}
 void put16(std::uint8_t* at, std::size_t value) {
   at[0] = static_cast<std::uint8_t>(value >> 8);
   at[1] = static_cast<std::uint8_t>(value);
@@ -88,7 +93,8 @@ bool SegmentMerger::append(Bytes frame) {
   std::uint8_t* tcp = ours + header_size_ - tcp_header;
   const std::uint8_t* other_tcp = theirs + header_size_ - tcp_header;
   if (std::memcmp(tcp, other_tcp, 4) != 0 || get32(other_tcp + tcp_sequence) != next_sequence_) return false;
-  if (std::memcmp(tcp + tcp_ack, other_tcp + tcp_ack, 5) != 0 || std::memcmp(tcp + tcp_window, other_tcp + tcp_window, 2) != 0)
+  if (std::memcmp(tcp + tcp_ack, other_tcp + tcp_ack, 5) != 0 ||
+      std::memcmp(tcp + tcp_window, other_tcp + tcp_window, 2) != 0)
     return false;
 
   std::memcpy(ours + size_, theirs + header_size_, shape.payload);

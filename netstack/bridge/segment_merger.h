@@ -18,9 +18,9 @@ class SegmentMerger {
   SegmentMerger();
 
   enum class Offer : std::uint8_t {
-    kept,       ///< it is the pending frame now, or part of it
+    kept,         ///< it is the pending frame now, or part of it
     flush_first,  ///< it does not fit to what is pending: take() that, then offer again
-    not_tcp     ///< nothing to merge: send it as it is, after take()
+    not_tcp       ///< nothing to merge: send it as it is, after take()
   };
   Offer offer(Bytes frame);
   /// The pending frame and how it is to be sent; empty when there is none. Valid until the next offer.

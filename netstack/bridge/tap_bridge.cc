@@ -145,7 +145,9 @@ void TapBridge::tell_guard() {
 }
 
 bool TapBridge::is_goal(const Address& source) const {
-  const auto has = [&source](const std::vector<Address>& all) { return std::find(all.begin(), all.end(), source) != all.end(); };
+  const auto has = [&source](const std::vector<Address>& all) {
+    return std::find(all.begin(), all.end(), source) != all.end();
+  };
   return !goals_.empty() && has(goals_) && !has(tap_addresses_);
 }
 
@@ -190,17 +192,23 @@ void TapBridge::general(Packet& packet, Reach reach) {
   switch (reach) {
     case Reach::outside:
     case Reach::gateway_service:
-    case Reach::host_loopback: return to_slirp(packet);
-    case Reach::dns: return dns(packet);
+    case Reach::host_loopback:
+      return to_slirp(packet);
+    case Reach::dns:
+      return dns(packet);
     case Reach::refuse_loopback:
       // libslirp shows a forward's client on the host's loopback under the gateway's address. Only a SYN opens a flow; all
       // else belongs to one that such a client has opened, or is reset by libslirp.
       if (packet.is_tcp() && !opens_flow(packet) && plan_.net(packet.destination.family())->gateway == packet.destination)
         return to_slirp(packet);
       return refuse(packet, counters_.refused_loopback);
-    case Reach::refuse_link_local: return refuse(packet, counters_.refused_link_local);
-    case Reach::refuse_virtual: return refuse(packet, counters_.refused_virtual);
-    case Reach::ignore: ++counters_.ignored; return;
+    case Reach::refuse_link_local:
+      return refuse(packet, counters_.refused_link_local);
+    case Reach::refuse_virtual:
+      return refuse(packet, counters_.refused_virtual);
+    case Reach::ignore:
+      ++counters_.ignored;
+      return;
   }
 }
 

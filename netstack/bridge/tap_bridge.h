@@ -24,10 +24,10 @@
 #include "netstack/frame/neighbours.h"
 #include "netstack/guard/frame_guard.h"
 #include "netstack/plan/reachability.h"
-#include "netstack/tcp/outbound_tcp.h"
 #include "netstack/relay/relay_set.h"
-#include "netstack/udp/udp_forward.h"
 #include "netstack/slirp/slirp_stack.h"
+#include "netstack/tcp/outbound_tcp.h"
+#include "netstack/udp/udp_forward.h"
 #include "src/loop/epoll_set.h"
 #include "src/loop/loop.h"
 
@@ -61,7 +61,7 @@ class TapBridge final : private EpollSet::Handler {
     std::uint64_t frames = 0, bytes = 0;  ///< from the guest
     std::uint64_t refused_loopback = 0, refused_link_local = 0, refused_virtual = 0, ignored = 0;
     std::uint64_t errors_sent = 0, errors_suppressed = 0;  ///< ICMP errors of ours; the rate limit
-    std::uint64_t turns = 0;  ///< in which libslirp was served
+    std::uint64_t turns = 0;                               ///< in which libslirp was served
     std::uint64_t strays = 0;  ///< segments of relays that came by the TAP, and were written back
   };
   struct Hooks {
@@ -71,8 +71,8 @@ class TapBridge final : private EpollSet::Handler {
     std::function<void(const Error&)> on_gone;
   };
 
-  TapBridge(Loop& loop, EpollSet& epoll, const BridgeParts& parts, const AddressPlan& plan, const ReachRules& rules, const FlowLimits& limits,
-            Hooks hooks);
+  TapBridge(Loop& loop, EpollSet& epoll, const BridgeParts& parts, const AddressPlan& plan, const ReachRules& rules,
+            const FlowLimits& limits, Hooks hooks);
   ~TapBridge() override;
 
   Result<> start();
@@ -114,10 +114,10 @@ class TapBridge final : private EpollSet::Handler {
   Hooks hooks_;
   UdpFlowLimit udp_limit_;
   Timer slirp_timer_;
-  bool reading_ = false;          ///< the TAP is in the epoll
-  bool tap_ready_ = false;        ///< the TAP had frames in this batch
-  bool tap_was_ready_ = false;    ///< and in the one before
-  bool fed_ = false;              ///< libslirp got a frame in this batch
+  bool reading_ = false;        ///< the TAP is in the epoll
+  bool tap_ready_ = false;      ///< the TAP had frames in this batch
+  bool tap_was_ready_ = false;  ///< and in the one before
+  bool fed_ = false;            ///< libslirp got a frame in this batch
   bool output_watched_ = false;
 
   std::vector<std::vector<std::uint8_t>> parked_;

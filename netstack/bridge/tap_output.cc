@@ -10,7 +10,8 @@ constexpr std::uint8_t icmpv6_router_advertisement = 134;  // RFC 4861 4.2
 
 bool is_router_advertisement(Bytes frame) {
   return frame.size() > ethernet_header + ipv6_header && frame[12] == 0x86 && frame[13] == 0xdd &&
-         frame[ethernet_header + 6] == protocol::icmpv6 && frame[ethernet_header + ipv6_header] == icmpv6_router_advertisement;
+         frame[ethernet_header + 6] == protocol::icmpv6 &&
+         frame[ethernet_header + ipv6_header] == icmpv6_router_advertisement;
 }
 
 }  // namespace

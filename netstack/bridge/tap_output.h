@@ -18,11 +18,11 @@ namespace nh {
 class TapOutput final : public FrameSink {
  public:
   struct Counters {
-    std::uint64_t frames = 0;         ///< given to the device; merged segments count once
+    std::uint64_t frames = 0;  ///< given to the device; merged segments count once
     std::uint64_t bytes = 0;
-    std::uint64_t merged = 0;         ///< segments that travelled in another's frame
-    std::uint64_t lost = 0;           ///< refused by the device
-    std::uint64_t backlog_full = 0;   ///< dropped: the device was full and so was the backlog
+    std::uint64_t merged = 0;                  ///< segments that travelled in another's frame
+    std::uint64_t lost = 0;                    ///< refused by the device
+    std::uint64_t backlog_full = 0;            ///< dropped: the device was full and so was the backlog
     std::uint64_t advertisements_dropped = 0;  ///< router advertisements kept from a guest that is configured statically
   };
 

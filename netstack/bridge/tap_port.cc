@@ -23,7 +23,7 @@ struct VnetHeader {
   std::uint16_t checksum_offset = 0;
 };
 static_assert(sizeof(VnetHeader) == 10);
-constexpr std::uint8_t needs_checksum = 1, data_valid = 2;  // VIRTIO_NET_HDR_F_NEEDS_CSUM, _DATA_VALID
+constexpr std::uint8_t needs_checksum = 1, data_valid = 2;       // VIRTIO_NET_HDR_F_NEEDS_CSUM, _DATA_VALID
 constexpr std::uint8_t gso_tcp4 = 1, gso_tcp6 = 4, gso_udp = 5;  // VIRTIO_NET_HDR_GSO_TCPV4, _TCPV6, _UDP_L4
 
 // Fills in the checksum that the guest's kernel left to the "hardware": the field at checksum_start + checksum_offset already
@@ -63,7 +63,10 @@ VnetHeader header_for(Bytes frame, const Offload& offload) {
 }  // namespace
 
 TapPort::TapPort(UniqueFd tap, bool vnet_header)
-    : tap_(std::move(tap)), vnet_header_(vnet_header), datagram_runs_(vnet_header), buffer_(new std::uint8_t[limits::frame_size]) {}
+    : tap_(std::move(tap)),
+      vnet_header_(vnet_header),
+      datagram_runs_(vnet_header),
+      buffer_(new std::uint8_t[limits::frame_size]) {}
 
 Result<MutableBytes> TapPort::read() {
   VnetHeader header{};

@@ -3,9 +3,8 @@
 
 #include <sys/socket.h>
 
-#include <array>
-
 #include <algorithm>
+#include <array>
 
 #include "netstack/dns/message.h"
 #include "netstack/frame/builder.h"
@@ -16,8 +15,7 @@ namespace nh {
 DnsForwarder::DnsForwarder(const DnsSetup& setup)
     : setup_(setup),
       resolvers_(*setup.clock, setup.fixed, setup.resolv_conf),
-      queries_({setup.epoll, setup.clock, &resolvers_, setup.resolver_port, setup.outbound4,
-                setup.outbound6}),
+      queries_({setup.epoll, setup.clock, &resolvers_, setup.resolver_port, setup.outbound4, setup.outbound6}),
       tcp_({setup.epoll, setup.clock, &queries_, setup.is_own_flow}) {}
 
 Result<std::unique_ptr<DnsForwarder>> DnsForwarder::create(const DnsSetup& setup) {
@@ -44,12 +42,11 @@ void DnsForwarder::take_udp(const Packet& packet) {
     return;
   }
   const auto number =
-      queries_.ask(Via::udp, query,
-                   [this, key, mac = packet.mac_source](std::uint64_t, Bytes answer, bool good) {
-                     udp_.erase(key);
-                     ++(good ? counted_.answered : counted_.failed);
-                     reply(key, mac, answer);
-                   });
+      queries_.ask(Via::udp, query, [this, key, mac = packet.mac_source](std::uint64_t, Bytes answer, bool good) {
+        udp_.erase(key);
+        ++(good ? counted_.answered : counted_.failed);
+        reply(key, mac, answer);
+      });
   if (number)
     udp_.insert(key);
   else
@@ -57,10 +54,8 @@ void DnsForwarder::take_udp(const Packet& packet) {
 }
 
 void DnsForwarder::reply(const UdpKey& key, const MacAddress& mac, Bytes answer) {
-  if (answer.size() > limits::datagram)
-    return;  // beyond what IPv4 can carry; no resolver sends it over IPv4 either
-  send_udp(*setup_.sink, {AddressPlan::gateway_mac(key.dns.address), mac}, key.dns, key.guest,
-           answer, setup_.plan.mtu);
+  if (answer.size() > limits::datagram) return;  // beyond what IPv4 can carry; no resolver sends it over IPv4 either
+  send_udp(*setup_.sink, {AddressPlan::gateway_mac(key.dns.address), mac}, key.dns, key.guest, answer, setup_.plan.mtu);
 }
 
 UniqueFd DnsForwarder::tcp_client() {

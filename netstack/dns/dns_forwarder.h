@@ -39,11 +39,9 @@ struct DnsSetup {
   AddressPlan plan;
   std::vector<Address> fixed = {};  ///< the resolvers of --dns; empty: those of resolv_conf
   std::string resolv_conf = "/etc/resolv.conf";
-  std::optional<Address> outbound4 = {},
-                         outbound6 =
-                             {};  ///< source addresses towards resolvers that are not on loopback
+  std::optional<Address> outbound4 = {}, outbound6 = {};  ///< source addresses towards resolvers that are not on loopback
   std::function<bool(const Endpoint& peer)> is_own_flow =
-      {};  ///< is this TCP peer a socket of our libslirp? empty: nobody is
+      {};                            ///< is this TCP peer a socket of our libslirp? empty: nobody is
   std::uint16_t resolver_port = 53;  ///< another one in tests only
 };
 
@@ -71,16 +69,15 @@ class DnsForwarder {
   struct Counters {
     std::uint64_t udp_queries = 0, tcp_queries = 0;  ///< taken from the guest
     std::uint64_t answered = 0;                      ///< with a resolver's good answer
-    std::uint64_t failed = 0;        ///< with SERVFAIL, or with a resolver's own refusal
-    std::uint64_t under_way = 0;     ///< now
-    std::uint64_t duplicates = 0;    ///< queries that were under way already
-    std::uint64_t malformed = 0;     ///< queries that are none: dropped, or answered by FORMERR
-    std::uint64_t dropped_full = 0;  ///< queries beyond limits::dns_queries or dns_query_bytes
-    std::uint64_t resolver_failures = 0;  ///< a resolver was silent, refused or answered SERVFAIL
-    std::uint64_t answers_ignored =
-        0;                          ///< answers that do not fit the query (wrong id or question)
-    std::uint64_t tcp_clients = 0;  ///< now
-    std::uint64_t tcp_refused = 0;  ///< connections closed at once: strangers, or too many
+    std::uint64_t failed = 0;                        ///< with SERVFAIL, or with a resolver's own refusal
+    std::uint64_t under_way = 0;                     ///< now
+    std::uint64_t duplicates = 0;                    ///< queries that were under way already
+    std::uint64_t malformed = 0;                     ///< queries that are none: dropped, or answered by FORMERR
+    std::uint64_t dropped_full = 0;                  ///< queries beyond limits::dns_queries or dns_query_bytes
+    std::uint64_t resolver_failures = 0;             ///< a resolver was silent, refused or answered SERVFAIL
+    std::uint64_t answers_ignored = 0;               ///< answers that do not fit the query (wrong id or question)
+    std::uint64_t tcp_clients = 0;                   ///< now
+    std::uint64_t tcp_refused = 0;                   ///< connections closed at once: strangers, or too many
   };
   Counters counters() const;
   /// The resolvers of now, in the order in which they are asked.

@@ -65,8 +65,7 @@ bool answers(Bytes message, Bytes query) {
   constexpr std::size_t type_and_class = 4;
   if (!asked || !told || asked->size() != told->size()) return false;
   const std::size_t name = asked->size() - type_and_class;
-  return std::equal(asked->begin(), asked->begin() + static_cast<std::ptrdiff_t>(name),
-                    told->begin(),
+  return std::equal(asked->begin(), asked->begin() + static_cast<std::ptrdiff_t>(name), told->begin(),
                     [](std::uint8_t a, std::uint8_t b) { return lower(a) == lower(b); }) &&
          std::ranges::equal(asked->subspan(name), told->subspan(name));
 }
@@ -77,8 +76,8 @@ std::vector<std::uint8_t> error_reply(Bytes query, Rcode rcode) {
   std::vector<std::uint8_t> reply(header_size + (asked ? asked->size() : 0));
   set_id(reply, id(query));
   reply[2] = static_cast<std::uint8_t>(response | (query[2] & (opcode_mask | recursion_desired)));
-  reply[3] = static_cast<std::uint8_t>(recursion_available | (query[3] & checking_disabled) |
-                                       static_cast<std::uint8_t>(rcode));
+  reply[3] =
+      static_cast<std::uint8_t>(recursion_available | (query[3] & checking_disabled) | static_cast<std::uint8_t>(rcode));
   if (asked) {
     reply[5] = 1;  // QDCOUNT
     std::copy(asked->begin(), asked->end(), reply.begin() + header_size);

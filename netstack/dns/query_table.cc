@@ -11,17 +11,12 @@ namespace nh {
 
 struct QueryTable::Query final : ResolverSocket::Owner {
   Query(QueryTable& owner, std::uint64_t its_number, Via its_via, Bytes query, Done its_done)
-      : table(owner),
-        number(its_number),
-        via(its_via),
-        message(query.begin(), query.end()),
-        done(std::move(its_done)) {}
+      : table(owner), number(its_number), via(its_via), message(query.begin(), query.end()), done(std::move(its_done)) {}
 
   void on_answer(ResolverSocket& socket, MutableBytes answer) override {
     table.setup_.resolvers->answered(socket.server());
     const dns::Rcode rcode = dns::rcode(answer);
-    if (rcode != dns::Rcode::server_failure && rcode != dns::Rcode::refused)
-      return table.finish(*this, answer, true);
+    if (rcode != dns::Rcode::server_failure && rcode != dns::Rcode::refused) return table.finish(*this, answer, true);
     refusal.assign(answer.begin(), answer.end());
     ++table.resolver_failures_;
     table.go_on(*this, socket);
@@ -49,8 +44,7 @@ QueryTable::~QueryTable() = default;
 
 std::optional<std::uint64_t> QueryTable::ask(Via via, Bytes message, Done done) {
   NH_BUG_IF(!dns::question(message));
-  if (queries_.size() >= limits::dns_queries || bytes_ + message.size() > limits::dns_query_bytes)
-    return std::nullopt;
+  if (queries_.size() >= limits::dns_queries || bytes_ + message.size() > limits::dns_query_bytes) return std::nullopt;
   const std::uint64_t number = ++last_number_;
   auto owned = std::make_unique<Query>(*this, number, via, message, std::move(done));
   Query& query = *owned;
@@ -71,18 +65,16 @@ void QueryTable::cancel(std::uint64_t number) {
 void QueryTable::ask_next(Query& query) {
   const Instant now = setup_.clock->now();
   bool opened = false;
-  while (!opened && query.next < query.order.size())
-    opened = ask_one(query, query.order[query.next++]);
+  while (!opened && query.next < query.order.size()) opened = ask_one(query, query.order[query.next++]);
   set_deadline(query, query.asked.empty() ? now : std::min(now + limits::dns_try, query.give_up));
 }
 
 bool QueryTable::ask_one(Query& query, const NameServer& server) {
   const Address& address = server.address;
   std::optional<Address> source = address.is_v4() ? setup_.outbound4 : setup_.outbound6;
-  if (address.is_loopback() || address.is_unspecified())
-    source.reset();  // a resolver on this very host
-  auto socket = ResolverSocket::ask(
-      query.via, {setup_.epoll, &query, server, setup_.port, source, &query.message, ids_.next()});
+  if (address.is_loopback() || address.is_unspecified()) source.reset();  // a resolver on this very host
+  auto socket =
+      ResolverSocket::ask(query.via, {setup_.epoll, &query, server, setup_.port, source, &query.message, ids_.next()});
   if (socket) {
     query.asked.push_back(std::move(socket).value());
     return true;
@@ -100,8 +92,7 @@ void QueryTable::resolver_failed(const NameServer& server) {
 // One resolver has had its say: ask the next, or end if nobody is left. The socket is destroyed
 // here, inside its callback.
 void QueryTable::go_on(Query& query, ResolverSocket& done_with) {
-  std::erase_if(query.asked,
-                [&done_with](const auto& socket) { return socket.get() == &done_with; });
+  std::erase_if(query.asked, [&done_with](const auto& socket) { return socket.get() == &done_with; });
   if (query.next < query.order.size())
     ask_next(query);
   else if (query.asked.empty())
@@ -110,8 +101,7 @@ void QueryTable::go_on(Query& query, ResolverSocket& done_with) {
 
 void QueryTable::give_up(Query& query) {
   std::vector<std::uint8_t> answer =
-      query.refusal.empty() ? dns::error_reply(query.message, dns::Rcode::server_failure)
-                            : query.refusal;
+      query.refusal.empty() ? dns::error_reply(query.message, dns::Rcode::server_failure) : query.refusal;
   finish(query, answer, false);
 }
 

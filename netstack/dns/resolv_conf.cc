@@ -24,8 +24,7 @@ constexpr std::string_view blanks = " \t\r";
 // The part after the % of a scoped address: an interface by number or by name; 0 if there is none
 // such.
 std::uint32_t scope_of(std::string_view text) {
-  if (const auto number = parse_unsigned(text, 1, UINT32_MAX, "scope"))
-    return static_cast<std::uint32_t>(*number);
+  if (const auto number = parse_unsigned(text, 1, UINT32_MAX, "scope")) return static_cast<std::uint32_t>(*number);
   // if_nametoindex(3) makes a Unix socket for this question, which a confined process may not.
   ifreq request{};
   if (text.size() >= sizeof request.ifr_name) return 0;
@@ -70,13 +69,11 @@ std::vector<NameServer> parse_resolv_conf(std::string_view text) {
     if (!value) continue;
     const auto server = parse_server(*value);
     if (!server) {
-      log::rate_limited(
-          log::Level::warning, "resolv.conf",
-          "resolv.conf: nameserver \"" + std::string(*value) + "\" is not an address; skipped");
+      log::rate_limited(log::Level::warning, "resolv.conf",
+                        "resolv.conf: nameserver \"" + std::string(*value) + "\" is not an address; skipped");
     } else if (servers.size() == limits::dns_resolvers) {
       log::rate_limited(log::Level::warning, "resolv.conf limit",
-                        "resolv.conf: only the first " + std::to_string(limits::dns_resolvers) +
-                            " name servers are used");
+                        "resolv.conf: only the first " + std::to_string(limits::dns_resolvers) + " name servers are used");
       break;
     } else if (std::find(servers.begin(), servers.end(), *server) == servers.end()) {
       servers.push_back(*server);
@@ -95,13 +92,11 @@ std::vector<NameServer> read_resolv_conf(const std::string& path) {
     text.resize(limits::dns_resolv_conf);
     std::size_t filled = 0;
     ssize_t size = 0;
-    while (filled < text.size() &&
-           (size = read(fd.get(), text.data() + filled, text.size() - filled)) > 0)
+    while (filled < text.size() && (size = read(fd.get(), text.data() + filled, text.size() - filled)) > 0)
       filled += static_cast<std::size_t>(size);
     text.resize(filled);
   } else {
-    log::rate_limited(log::Level::warning, "resolv.conf unreadable",
-                      path + " cannot be read; asking 127.0.0.1 for names");
+    log::rate_limited(log::Level::warning, "resolv.conf unreadable", path + " cannot be read; asking 127.0.0.1 for names");
   }
   return parse_resolv_conf(text);
 }

@@ -10,13 +10,11 @@
 
 namespace nh {
 
-ResolverList::ResolverList(const Clock& clock, const std::vector<Address>& fixed,
-                           std::string resolv_conf)
+ResolverList::ResolverList(const Clock& clock, const std::vector<Address>& fixed, std::string resolv_conf)
     : clock_(clock), path_(fixed.empty() ? std::move(resolv_conf) : std::string()) {
   for (const Address& address : fixed) {
     if (known_.size() == limits::dns_resolvers) {
-      log::warning("only the first " + std::to_string(limits::dns_resolvers) +
-                   " resolvers are used");
+      log::warning("only the first " + std::to_string(limits::dns_resolvers) + " resolvers are used");
       break;
     }
     if (find({address}) == nullptr) known_.push_back({.server = {address}});
@@ -72,8 +70,8 @@ void ResolverList::replace(const std::vector<NameServer>& servers) {
 }
 
 ResolverList::Known* ResolverList::find(const NameServer& server) {
-  const auto found = std::find_if(known_.begin(), known_.end(),
-                                  [&server](const Known& known) { return known.server == server; });
+  const auto found =
+      std::find_if(known_.begin(), known_.end(), [&server](const Known& known) { return known.server == server; });
   return found == known_.end() ? nullptr : &*found;
 }
 

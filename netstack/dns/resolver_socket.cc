@@ -22,8 +22,7 @@ class UdpResolverSocket final : public ResolverSocket {
     const std::vector<std::uint8_t> query = query_on_wire();
     // A datagram that the kernel has no room for now is lost like one on the way: asked again after
     // limits::dns_try.
-    if (send(fd_.get(), query.data(), query.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 &&
-        errno != EAGAIN && errno != ENOBUFS)
+    if (send(fd_.get(), query.data(), query.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN && errno != ENOBUFS)
       return sys_error("asking " + request_.server.address.text());
     return Ok{};
   }
@@ -58,8 +57,7 @@ class TcpResolverSocket final : public ResolverSocket {
 
   Result<> start() {
     const std::vector<std::uint8_t> query = query_on_wire();
-    output_ = {static_cast<std::uint8_t>(query.size() >> 8),
-               static_cast<std::uint8_t>(query.size())};
+    output_ = {static_cast<std::uint8_t>(query.size() >> 8), static_cast<std::uint8_t>(query.size())};
     output_.insert(output_.end(), query.begin(), query.end());
     return connect(SOCK_STREAM, EPOLLOUT);
   }
@@ -76,8 +74,7 @@ class TcpResolverSocket final : public ResolverSocket {
   static constexpr std::size_t prefix = 2;
 
   bool write() {
-    const ssize_t size = send(fd_.get(), output_.data() + sent_, output_.size() - sent_,
-                              MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t size = send(fd_.get(), output_.data() + sent_, output_.size() - sent_, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (size < 0) return errno == EAGAIN || errno == EINTR;
     sent_ += static_cast<std::size_t>(size);
     if (sent_ == output_.size()) request_.epoll->modify(fd_.get(), EPOLLIN);
@@ -133,8 +130,7 @@ std::uint16_t RandomIds::next() {
 }
 
 Result<std::unique_ptr<ResolverSocket>> ResolverSocket::ask(Via via, const Request& request) {
-  return via == Via::udp ? started<UdpResolverSocket>(request)
-                         : started<TcpResolverSocket>(request);
+  return via == Via::udp ? started<UdpResolverSocket>(request) : started<TcpResolverSocket>(request);
 }
 
 ResolverSocket::~ResolverSocket() {
@@ -147,8 +143,7 @@ Result<> ResolverSocket::connect(int type, std::uint32_t events) {
   if (!fd_) return sys_error("making a socket for the resolver " + address.text());
   if (request_.source) {
     const SockAddr source(Endpoint{*request_.source, 0});
-    if (bind(fd_.get(), source.get(), source.length) != 0)
-      return sys_error("binding to " + request_.source->text());
+    if (bind(fd_.get(), source.get(), source.length) != 0) return sys_error("binding to " + request_.source->text());
   }
   const SockAddr to(Endpoint{address, request_.port}, request_.server.scope);
   if (::connect(fd_.get(), to.get(), to.length) != 0 && errno != EINPROGRESS)

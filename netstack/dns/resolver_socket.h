@@ -47,9 +47,8 @@ class ResolverSocket : public EpollSet::Handler {
     Owner* owner;
     NameServer server;
     std::uint16_t port;
-    std::optional<Address> source;  ///< where to bind, of the server's family
-    const std::vector<std::uint8_t>*
-        query;  ///< outlives the socket; its id is replaced on the wire by `id`
+    std::optional<Address> source;           ///< where to bind, of the server's family
+    const std::vector<std::uint8_t>* query;  ///< outlives the socket; its id is replaced on the wire by `id`
     std::uint16_t id;
   };
   /// Sends the query, or begins to connect. exhausted: the host has no fd or memory left; other

@@ -47,15 +47,14 @@ void DnsTcpClient::settle(bool healthy) {
     const auto end = setup_.on_end;
     return end();
   }
-  const std::uint32_t wanted = (may_read() ? static_cast<std::uint32_t>(EPOLLIN) : 0u) |
-                               (waiting ? static_cast<std::uint32_t>(EPOLLOUT) : 0u);
+  const std::uint32_t wanted =
+      (may_read() ? static_cast<std::uint32_t>(EPOLLIN) : 0u) | (waiting ? static_cast<std::uint32_t>(EPOLLOUT) : 0u);
   if (wanted != events_) setup_.epoll->modify(fd_.get(), wanted);
   events_ = wanted;
 }
 
 bool DnsTcpClient::may_read() const {
-  return !input_ended_ && under_way_.size() < limits::dns_tcp_pipeline &&
-         input_.size() < prefix + dns::largest_message;
+  return !input_ended_ && under_way_.size() < limits::dns_tcp_pipeline && input_.size() < prefix + dns::largest_message;
 }
 
 bool DnsTcpClient::read() {
@@ -74,8 +73,7 @@ bool DnsTcpClient::read() {
 bool DnsTcpClient::take_messages() {
   std::size_t taken = 0;
   bool healthy = true;
-  while (healthy && under_way_.size() < limits::dns_tcp_pipeline &&
-         input_.size() - taken >= prefix) {
+  while (healthy && under_way_.size() < limits::dns_tcp_pipeline && input_.size() - taken >= prefix) {
     const std::size_t size = std::size_t{input_[taken]} << 8 | input_[taken + 1];
     if (input_.size() - taken - prefix < size) break;
     healthy = take_message(Bytes(input_).subspan(taken + prefix, size));
@@ -98,8 +96,7 @@ bool DnsTcpClient::take_message(Bytes message) {
     return output_.size() - sent_ <= limits::dns_tcp_output;
   }
   const auto number = setup_.queries->ask(
-      Via::tcp, message,
-      [this](std::uint64_t which, Bytes answer, bool good) { on_answer(which, answer, good); });
+      Via::tcp, message, [this](std::uint64_t which, Bytes answer, bool good) { on_answer(which, answer, good); });
   if (number) {
     under_way_.insert(*number);
   } else {
@@ -125,8 +122,7 @@ void DnsTcpClient::reply(Bytes answer) {
 
 bool DnsTcpClient::flush() {
   while (sent_ < output_.size()) {
-    const ssize_t size = send(fd_.get(), output_.data() + sent_, output_.size() - sent_,
-                              MSG_DONTWAIT | MSG_NOSIGNAL);
+    const ssize_t size = send(fd_.get(), output_.data() + sent_, output_.size() - sent_, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (size < 0) return errno == EAGAIN || errno == EINTR;
     sent_ += static_cast<std::size_t>(size);
   }

@@ -16,8 +16,7 @@ namespace nh {
 
 class DnsTcpServer::Listener final : public EpollSet::Handler {
  public:
-  Listener(DnsTcpServer& server, UniqueFd fd, const Endpoint& bound)
-      : server_(server), fd_(std::move(fd)), bound_(bound) {}
+  Listener(DnsTcpServer& server, UniqueFd fd, const Endpoint& bound) : server_(server), fd_(std::move(fd)), bound_(bound) {}
   ~Listener() override {
     if (watched_) server_.setup_.epoll->remove(fd_.get());
   }
@@ -55,8 +54,7 @@ class DnsTcpServer::Listener final : public EpollSet::Handler {
 
  private:
   void rest() {
-    log::rate_limited(log::Level::warning, "dns accept",
-                      sys_error("accepting a DNS connection").message());
+    log::rate_limited(log::Level::warning, "dns accept", sys_error("accepting a DNS connection").message());
     server_.setup_.epoll->modify(fd_.get(), 0);
     resume_ = server_.setup_.clock->now() + limits::dns_accept_pause;
   }
@@ -74,8 +72,7 @@ DnsTcpServer::~DnsTcpServer() = default;
 Result<> DnsTcpServer::open() {
   for (const Family family : {Family::v4, Family::v6}) {
     auto opened = open(family);
-    if (opened || opened.error().code == Code::missing || opened.error().code == Code::unsupported)
-      continue;
+    if (opened || opened.error().code == Code::missing || opened.error().code == Code::unsupported) continue;
     return std::move(opened).error();
   }
   return Ok{};
@@ -85,12 +82,10 @@ Result<> DnsTcpServer::open(Family family) {
   const Endpoint wanted{Address::loopback(family), 0};
   const SockAddr address(wanted);
   UniqueFd fd(socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd || bind(fd.get(), address.get(), address.length) != 0 ||
-      listen(fd.get(), limits::dns_tcp_clients) != 0)
+  if (!fd || bind(fd.get(), address.get(), address.length) != 0 || listen(fd.get(), limits::dns_tcp_clients) != 0)
     return sys_error("listening for DNS on " + wanted.text());
   SockAddr bound;
-  if (getsockname(fd.get(), bound.get(), &bound.length) != 0)
-    return sys_error("reading the address of the DNS listener");
+  if (getsockname(fd.get(), bound.get(), &bound.length) != 0) return sys_error("reading the address of the DNS listener");
   NH_LET(endpoint, bound.endpoint());
   auto& listener = family == Family::v4 ? v4_ : v6_;
   listener = std::make_unique<Listener>(*this, std::move(fd), endpoint);
@@ -119,9 +114,8 @@ void DnsTcpServer::serve(UniqueFd fd) {
     return;
   }
   const std::uint64_t number = ++last_client_;
-  auto client = DnsTcpClient::create({setup_.epoll, setup_.clock, setup_.queries, &counters_,
-                                      [this, number] { clients_.erase(number); }},
-                                     std::move(fd));
+  auto client = DnsTcpClient::create(
+      {setup_.epoll, setup_.clock, setup_.queries, &counters_, [this, number] { clients_.erase(number); }}, std::move(fd));
   if (client)
     clients_.emplace(number, std::move(client).value());
   else

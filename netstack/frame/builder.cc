@@ -29,8 +29,7 @@ void put32(std::uint8_t* at, std::uint32_t value) {
 }
 
 std::uint32_t get32(const std::uint8_t* at) {
-  return (std::uint32_t{at[0]} << 24) | (std::uint32_t{at[1]} << 16) | (std::uint32_t{at[2]} << 8) |
-         at[3];
+  return (std::uint32_t{at[0]} << 24) | (std::uint32_t{at[1]} << 16) | (std::uint32_t{at[2]} << 8) | at[3];
 }
 
 std::uint8_t* put(std::uint8_t* at, Bytes bytes) {
@@ -80,8 +79,7 @@ std::uint8_t* put_headers(std::uint8_t* frame, const LinkPath& link, const IpPar
   return at + ipv4_header;
 }
 
-std::array<std::uint8_t, udp_header> udp_part(const Endpoint& from, const Endpoint& to,
-                                              Bytes payload) {
+std::array<std::uint8_t, udp_header> udp_part(const Endpoint& from, const Endpoint& to, Bytes payload) {
   std::array<std::uint8_t, udp_header> header{};
   const auto length = static_cast<std::uint32_t>(udp_header + payload.size());
   put16(header.data(), from.port);
@@ -110,12 +108,9 @@ void send_fragments(FrameSink& sink, const LinkPath& link, const Endpoint& from,
     const auto place = static_cast<std::uint32_t>(offset);
     std::uint8_t* at = scratch.data();
     if (v4) {
-      at = put_headers(
-          at, link,
-          {from.address, to.address, protocol::udp, size, id, (more ? more_v4 : 0) | place / 8});
+      at = put_headers(at, link, {from.address, to.address, protocol::udp, size, id, (more ? more_v4 : 0) | place / 8});
     } else {
-      at = put_headers(at, link,
-                       {from.address, to.address, ipv6_fragment, ipv6_fragment_header + size});
+      at = put_headers(at, link, {from.address, to.address, ipv6_fragment, ipv6_fragment_header + size});
       at[0] = protocol::udp;
       at[1] = 0;
       put16(at + 2,
@@ -145,18 +140,14 @@ bool is_icmp_error(const Packet& packet) {
   const std::uint8_t type = message[0];
   if (packet.protocol == protocol::icmp)  // RFC 1122 3.2.2; 4 and 5: source quench, redirect
     return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;
-  return packet.protocol == protocol::icmpv6 &&
-         (type < 128 || type == 137);  // RFC 4443 2.4 (e); 137: redirect
+  return packet.protocol == protocol::icmpv6 && (type < 128 || type == 137);  // RFC 4443 2.4 (e); 137: redirect
 }
 
 bool may_be_answered(const Packet& packet) {
   if (!packet.is_ip() || packet.fragment_offset != 0) return false;
-  if (packet.mac_destination.is_multicast() || packet.destination.is_multicast() ||
-      packet.destination.is_broadcast())
+  if (packet.mac_destination.is_multicast() || packet.destination.is_multicast() || packet.destination.is_broadcast())
     return false;
-  if (packet.source.is_unspecified() || packet.source.is_multicast() ||
-      packet.source.is_broadcast())
-    return false;
+  if (packet.source.is_unspecified() || packet.source.is_multicast() || packet.source.is_broadcast()) return false;
   const bool icmp = packet.protocol == protocol::icmp || packet.protocol == protocol::icmpv6;
   return !icmp || !is_icmp_error(packet);
 }
@@ -211,9 +202,9 @@ void send_error_about(FrameSink& sink, const LinkPath& link, const SentDatagram&
             reporter.family() != datagram.to.address.family());
   const Bytes payload = quote_of(datagram.payload, reporter.is_v4());
   std::array<std::uint8_t, ethernet_header + 1280 + ipv6_header + udp_header> quoted;
-  std::uint8_t* at = put_headers(
-      quoted.data(), link,
-      {datagram.from.address, datagram.to.address, protocol::udp, udp_header + payload.size(), next_id()});
+  std::uint8_t* at =
+      put_headers(quoted.data(), link,
+                  {datagram.from.address, datagram.to.address, protocol::udp, udp_header + payload.size(), next_id()});
   at = put(put(at, udp_part(datagram.from, datagram.to, payload)), payload);
   const Bytes packet(quoted.data() + ethernet_header, static_cast<std::size_t>(at - quoted.data()) - ethernet_header);
   send_icmp_error(sink, link, reporter, datagram.from.address, code, rest, quote_of(packet, reporter.is_v4()));
@@ -245,30 +236,25 @@ void send_unreachable(FrameSink& sink, const LinkPath& link, const SentDatagram&
 void send_too_big(FrameSink& sink, const LinkPath& link, const SentDatagram& datagram, const Address& reporter,
                   std::uint32_t mtu) {
   constexpr std::uint8_t fragmentation_needed = 4;
-  const IcmpCode code = reporter.is_v4() ? IcmpCode{icmp_type::unreachable, fragmentation_needed}
-                                         : IcmpCode{icmpv6_type::too_big, 0};
+  const IcmpCode code =
+      reporter.is_v4() ? IcmpCode{icmp_type::unreachable, fragmentation_needed} : IcmpCode{icmpv6_type::too_big, 0};
   send_error_about(sink, link, datagram, reporter, code, reporter.is_v4() ? std::min(mtu, 0xffffu) : mtu);
 }
 
-void send_udp(FrameSink& sink, const LinkPath& link, const Endpoint& from, const Endpoint& to,
-              Bytes payload, unsigned mtu) {
+void send_udp(FrameSink& sink, const LinkPath& link, const Endpoint& from, const Endpoint& to, Bytes payload, unsigned mtu) {
   constexpr unsigned smallest_mtu = 68;  // RFC 791 3.2
-  NH_BUG_IF(from.address.family() != to.address.family() || payload.size() > limits::datagram ||
-            mtu < smallest_mtu);
+  NH_BUG_IF(from.address.family() != to.address.family() || payload.size() > limits::datagram || mtu < smallest_mtu);
   const auto udp = udp_part(from, to, payload);
   const std::size_t ip = from.address.is_v4() ? ipv4_header : ipv6_header;
-  if (ip + udp_header + payload.size() > mtu)
-    return send_fragments(sink, link, from, to, udp, payload, mtu);
+  if (ip + udp_header + payload.size() > mtu) return send_fragments(sink, link, from, to, udp, payload, mtu);
   Scratch scratch;
-  std::uint8_t* at = put_headers(
-      scratch.data(), link,
-      {from.address, to.address, protocol::udp, udp_header + payload.size(), next_id()});
+  std::uint8_t* at =
+      put_headers(scratch.data(), link, {from.address, to.address, protocol::udp, udp_header + payload.size(), next_id()});
   at = put(put(at, udp), payload);
   sink.send_to_guest(Bytes(scratch.data(), static_cast<std::size_t>(at - scratch.data())));
 }
 
-bool send_unreachable(FrameSink& sink, const Packet& offending, const Address& from,
-                      Unreachable kind) {
+bool send_unreachable(FrameSink& sink, const Packet& offending, const Address& from, Unreachable kind) {
   if (!may_be_answered(offending) || from.family() != offending.source.family()) return false;
   const LinkPath link{offending.mac_destination, offending.mac_source};
   const Bytes whole = Bytes(offending.frame).subspan(offending.ip_offset);
@@ -283,25 +269,22 @@ bool send_tcp_reset(FrameSink& sink, const Packet& segment) {
   const std::uint32_t sequence = get32(header.data() + 4);
   const std::uint32_t acknowledged = get32(header.data() + 8);
   const auto has = [&segment](std::uint8_t flag) { return (segment.tcp_flags & flag) != 0; };
-  const auto length = static_cast<std::uint32_t>(segment.payload().size()) +
-                      (has(tcp_flag::syn) ? 1u : 0u) + (has(tcp_flag::fin) ? 1u : 0u);
+  const auto length =
+      static_cast<std::uint32_t>(segment.payload().size()) + (has(tcp_flag::syn) ? 1u : 0u) + (has(tcp_flag::fin) ? 1u : 0u);
 
   std::array<std::uint8_t, ethernet_header + ipv6_header + tcp_header> scratch{};
   const LinkPath link{segment.mac_destination, segment.mac_source};
   std::uint8_t* const tcp =
-      put_headers(scratch.data(), link,
-                  {segment.destination, segment.source, protocol::tcp, tcp_header, next_id()});
+      put_headers(scratch.data(), link, {segment.destination, segment.source, protocol::tcp, tcp_header, next_id()});
   put16(tcp, segment.destination_port);
   put16(tcp + 2, segment.source_port);
   put32(tcp + 4, has(tcp_flag::ack) ? acknowledged : 0);
   put32(tcp + 8, has(tcp_flag::ack) ? 0 : sequence + length);
   tcp[12] = (tcp_header / 4) << 4;
   tcp[13] = has(tcp_flag::ack) ? tcp_flag::rst : tcp_flag::rst | tcp_flag::ack;
-  const std::uint64_t pseudo =
-      checksum_pseudo(segment.destination, segment.source, protocol::tcp, tcp_header);
+  const std::uint64_t pseudo = checksum_pseudo(segment.destination, segment.source, protocol::tcp, tcp_header);
   put16(tcp + 16, checksum_finish(checksum_add(Bytes(tcp, tcp_header), pseudo)));
-  sink.send_to_guest(
-      Bytes(scratch.data(), static_cast<std::size_t>(tcp + tcp_header - scratch.data())));
+  sink.send_to_guest(Bytes(scratch.data(), static_cast<std::size_t>(tcp + tcp_header - scratch.data())));
   return true;
 }
 

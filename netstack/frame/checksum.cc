@@ -51,15 +51,20 @@ std::uint16_t fold(std::uint64_t sum) {
 
 }  // namespace
 
-std::uint64_t checksum_add(Bytes bytes, std::uint64_t sum) { return sum + ntohs(fold(add_native(bytes.data(), bytes.size(), 0))); }
+std::uint64_t checksum_add(Bytes bytes, std::uint64_t sum) {
+  return sum + ntohs(fold(add_native(bytes.data(), bytes.size(), 0)));
+}
 
-std::uint64_t checksum_pseudo(const Address& source, const Address& destination, std::uint8_t protocol, std::uint32_t length) {
+std::uint64_t checksum_pseudo(const Address& source, const Address& destination, std::uint8_t protocol,
+                              std::uint32_t length) {
   std::uint64_t sum = checksum_add(source.bytes(), 0);
   sum = checksum_add(destination.bytes(), sum);
   return sum + protocol + (length >> 16) + (length & 0xffff);
 }
 
-std::uint16_t checksum_finish(std::uint64_t sum) { return static_cast<std::uint16_t>(~fold(sum)); }
+std::uint16_t checksum_finish(std::uint64_t sum) {
+  return static_cast<std::uint16_t>(~fold(sum));
+}
 
 std::uint16_t checksum_update(std::uint16_t field, std::uint16_t from, std::uint16_t to) {
   const std::uint64_t sum = static_cast<std::uint16_t>(~field) + std::uint64_t{static_cast<std::uint16_t>(~from)} + to;

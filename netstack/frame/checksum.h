@@ -12,7 +12,8 @@ namespace nh {
 /// the last piece may be odd. Start with 0.
 std::uint64_t checksum_add(Bytes bytes, std::uint64_t sum);
 /// The sum of the pseudo-header of IPv4 (RFC 793) or IPv6 (RFC 8200 8.1). Both addresses have one family.
-std::uint64_t checksum_pseudo(const Address& source, const Address& destination, std::uint8_t protocol, std::uint32_t length);
+std::uint64_t checksum_pseudo(const Address& source, const Address& destination, std::uint8_t protocol,
+                              std::uint32_t length);
 /// Folds the sum and complements it: the value for the header, in host byte order. Zero is possible; UDP sends 0xffff then.
 std::uint16_t checksum_finish(std::uint64_t sum);
 /// The checksum field after the 16-bit word `from` became `to` (RFC 1624 eqn. 3), all in host byte order.

@@ -12,8 +12,8 @@ using wire::load16;
 using wire::load32;
 
 namespace next_header {
-constexpr std::uint8_t hop_by_hop = 0, routing = 43, fragment = 44, authentication = 51,
-                       destination = 60, mobility = 135, host_identity = 139, shim6 = 140;
+constexpr std::uint8_t hop_by_hop = 0, routing = 43, fragment = 44, authentication = 51, destination = 60, mobility = 135,
+                       host_identity = 139, shim6 = 140;
 }  // namespace next_header
 
 bool is_extension(std::uint8_t header) {
@@ -33,10 +33,8 @@ bool is_extension(std::uint8_t header) {
 }
 
 bool is_icmp_error(std::uint8_t protocol, std::uint8_t type) {
-  if (protocol == protocol::icmpv6)
-    return type >= icmpv6_type::unreachable && type <= icmpv6_type::parameter_problem;
-  return type == icmp_type::unreachable || type == icmp_type::time_exceeded ||
-         type == icmp_type::parameter_problem;
+  if (protocol == protocol::icmpv6) return type >= icmpv6_type::unreachable && type <= icmpv6_type::parameter_problem;
+  return type == icmp_type::unreachable || type == icmp_type::time_exceeded || type == icmp_type::parameter_problem;
 }
 
 std::optional<DropReason> parse_tcp(Packet& packet) {
@@ -53,8 +51,7 @@ std::optional<DropReason> parse_tcp(Packet& packet) {
 
 std::optional<DropReason> parse_udp(Packet& packet) {
   const Bytes datagram = packet.l4();
-  if (datagram.size() < udp_header || load16(datagram, 4) != datagram.size())
-    return DropReason::udp_length;
+  if (datagram.size() < udp_header || load16(datagram, 4) != datagram.size()) return DropReason::udp_length;
   packet.source_port = load16(datagram, 0);
   packet.destination_port = load16(datagram, 2);
   packet.payload_offset = packet.l4_offset + udp_header;
@@ -92,8 +89,7 @@ std::optional<DropReason> parse_ipv4(Packet& packet) {
   if (ip.size() < ipv4_header) return DropReason::ip_header;
   if (ip[0] >> 4 != 4) return DropReason::ip_version;
   const std::size_t total = load16(ip, 2);
-  if ((ip[0] & 0x0f) * 4 != ipv4_header || total < ipv4_header || total > ip.size())
-    return DropReason::ip_header;
+  if ((ip[0] & 0x0f) * 4 != ipv4_header || total < ipv4_header || total > ip.size()) return DropReason::ip_header;
   packet.frame = packet.frame.first(packet.ip_offset + total);
   packet.source = Address::from_bytes(ip.subspan(12, 4));
   packet.destination = Address::from_bytes(ip.subspan(16, 4));
@@ -190,19 +186,14 @@ bool read_quote(Packet& packet) {
   if (v4) {
     if ((load16(quote, 6) & 0x1fff) != 0) return false;
   } else if (packet.quoted_protocol == next_header::fragment) {
-    if (quote.size() < header + ipv6_fragment_header + 4 ||
-        (load16(quote, header + 2) & 0xfff8) != 0)
-      return false;
+    if (quote.size() < header + ipv6_fragment_header + 4 || (load16(quote, header + 2) & 0xfff8) != 0) return false;
     packet.quoted_protocol = quote[header];
     ports += ipv6_fragment_header;
   }
-  if (packet.quoted_protocol != protocol::udp && packet.quoted_protocol != protocol::tcp)
-    return false;
+  if (packet.quoted_protocol != protocol::udp && packet.quoted_protocol != protocol::tcp) return false;
   const std::size_t width = v4 ? 4 : 16;
-  packet.quoted_from = {Address::from_bytes(quote.subspan(header - 2 * width, width)),
-                        load16(quote, ports)};
-  packet.quoted_to = {Address::from_bytes(quote.subspan(header - width, width)),
-                      load16(quote, ports + 2)};
+  packet.quoted_from = {Address::from_bytes(quote.subspan(header - 2 * width, width)), load16(quote, ports)};
+  packet.quoted_to = {Address::from_bytes(quote.subspan(header - width, width)), load16(quote, ports + 2)};
   return true;
 }
 

@@ -30,21 +30,17 @@ inline constexpr std::uint8_t icmpv6 = 58;
 }  // namespace protocol
 
 namespace icmp_type {
-inline constexpr std::uint8_t unreachable = 3, echo_request = 8, time_exceeded = 11,
-                              parameter_problem = 12;
+inline constexpr std::uint8_t unreachable = 3, echo_request = 8, time_exceeded = 11, parameter_problem = 12;
 }
 
 namespace icmpv6_type {
-inline constexpr std::uint8_t unreachable = 1, too_big = 2, time_exceeded = 3,
-                              parameter_problem = 4, echo_request = 128, mld_query = 130,
-                              mld_report = 131, mld_done = 132, router_solicitation = 133,
-                              neighbour_solicitation = 135, neighbour_advertisement = 136,
-                              mldv2_report = 143;
+inline constexpr std::uint8_t unreachable = 1, too_big = 2, time_exceeded = 3, parameter_problem = 4, echo_request = 128,
+                              mld_query = 130, mld_report = 131, mld_done = 132, router_solicitation = 133,
+                              neighbour_solicitation = 135, neighbour_advertisement = 136, mldv2_report = 143;
 }
 
 namespace tcp_flag {
-inline constexpr std::uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10,
-                              urg = 0x20, ece = 0x40, cwr = 0x80;
+inline constexpr std::uint8_t fin = 0x01, syn = 0x02, rst = 0x04, psh = 0x08, ack = 0x10, urg = 0x20, ece = 0x40, cwr = 0x80;
 }
 
 inline constexpr std::size_t ethernet_header = 14;
@@ -56,15 +52,13 @@ inline constexpr std::size_t icmp_header = 8;
 inline constexpr std::size_t ipv6_fragment_header = 8;
 
 struct Packet {
-  MutableBytes
-      frame;  ///< the whole frame, trailing padding beyond the IP length cut off; not owned
+  MutableBytes frame;  ///< the whole frame, trailing padding beyond the IP length cut off; not owned
   MacAddress mac_source, mac_destination;
   std::uint16_t ether = 0;  ///< ether_type
 
   // For IPv4 and IPv6 only:
   Address source, destination;
-  std::uint8_t protocol =
-      0;  ///< of the transport header (after IPv6 extension headers that were walked)
+  std::uint8_t protocol = 0;   ///< of the transport header (after IPv6 extension headers that were walked)
   std::uint8_t hop_limit = 0;  ///< TTL
   std::size_t ip_offset = 0;   ///< of the IP header in frame
   std::size_t l4_offset = 0;   ///< of the transport header (or fragment data) in frame
@@ -91,9 +85,7 @@ struct Packet {
   bool is_ip() const { return ether == ether_type::ipv4 || ether == ether_type::ipv6; }
   bool is_tcp() const { return is_ip() && protocol == protocol::tcp && !fragment; }
   bool is_udp() const { return is_ip() && protocol == protocol::udp && !fragment; }
-  bool is_icmp() const {
-    return is_ip() && (protocol == protocol::icmp || protocol == protocol::icmpv6) && !fragment;
-  }
+  bool is_icmp() const { return is_ip() && (protocol == protocol::icmp || protocol == protocol::icmpv6) && !fragment; }
   Endpoint from() const { return {source, source_port}; }
   Endpoint to() const { return {destination, destination_port}; }
   MutableBytes l4() const { return frame.subspan(l4_offset); }

@@ -15,11 +15,8 @@ constexpr std::size_t tcp_flags_word = 12, tcp_checksum_field = 16, tcp_urgent_f
 // loop or a lie.
 bool is_our_mac(const MacAddress& mac, const AddressPlan& plan) {
   if (mac.bytes[0] != 0x52 || (mac.bytes[1] != 0x55 && mac.bytes[1] != 0x56)) return false;
-  if (mac == AddressPlan::gateway_mac(plan.v4.gateway) ||
-      mac == AddressPlan::gateway_mac(plan.v4.dns))
-    return true;
-  return plan.v6 && (mac == AddressPlan::gateway_mac(plan.v6->gateway) ||
-                     mac == AddressPlan::gateway_mac(plan.v6->dns));
+  if (mac == AddressPlan::gateway_mac(plan.v4.gateway) || mac == AddressPlan::gateway_mac(plan.v4.dns)) return true;
+  return plan.v6 && (mac == AddressPlan::gateway_mac(plan.v6->gateway) || mac == AddressPlan::gateway_mac(plan.v6->dns));
 }
 
 bool ipv4_header_ok(const Packet& packet) {
@@ -33,8 +30,7 @@ DropReason checksum_reason(const Packet& packet) {
 
 bool is_carried(const Packet& packet) {
   const auto icmp = packet.source.is_v4() ? protocol::icmp : protocol::icmpv6;
-  return packet.protocol == protocol::tcp || packet.protocol == protocol::udp ||
-         packet.protocol == icmp;
+  return packet.protocol == protocol::tcp || packet.protocol == protocol::udp || packet.protocol == icmp;
 }
 
 }  // namespace
@@ -76,14 +72,12 @@ GuardVerdict FrameGuard::inspect(MutableBytes frame) {
   return {GuardAction::pass, packet};
 }
 
-std::optional<DropReason> FrameGuard::check_link(const Packet& packet,
-                                                 std::size_t frame_size) const {
+std::optional<DropReason> FrameGuard::check_link(const Packet& packet, std::size_t frame_size) const {
   if (frame_size < ethernet_header) return DropReason::frame_short;
   if (frame_size > ethernet_header + setup_.max_ip_size) return DropReason::frame_long;
   if (packet.ether != ether_type::arp && !packet.is_ip()) return DropReason::ether_type;
   if (packet.ether == ether_type::ipv6 && !setup_.ipv6) return DropReason::ipv6_off;
-  if (packet.mac_source.is_multicast() || is_our_mac(packet.mac_source, setup_.plan))
-    return DropReason::mac_source;
+  if (packet.mac_source.is_multicast() || is_our_mac(packet.mac_source, setup_.plan)) return DropReason::mac_source;
   return {};
 }
 
@@ -101,8 +95,7 @@ GuardVerdict FrameGuard::fragment(const Packet& piece) {
   ParsedFrame parsed = parse_packet(whole_);
   if (parsed.malformed) return drop(*parsed.malformed);
   // Neighbour discovery must not come in fragments (RFC 6980).
-  if (parsed.packet.protocol == protocol::icmpv6 &&
-      parsed.packet.icmp_type >= icmpv6_type::router_solicitation)
+  if (parsed.packet.protocol == protocol::icmpv6 && parsed.packet.icmp_type >= icmpv6_type::router_solicitation)
     return drop(DropReason::icmp_type);
   if (const auto reason = check_transport(parsed.packet)) return drop(*reason);
   return {GuardAction::pass, parsed.packet};
@@ -124,8 +117,7 @@ std::optional<DropReason> FrameGuard::check_transport(Packet& packet) {
       reason = packet.source.is_v4() ? check_icmp(packet) : check_icmpv6(packet, setup_.plan);
   }
   if (reason) return reason;
-  if (verify && setup_.checksums_complete && !transport_checksum_ok(packet))
-    return checksum_reason(packet);
+  if (verify && setup_.checksums_complete && !transport_checksum_ok(packet)) return checksum_reason(packet);
   if (packet.is_tcp()) clear_urgent(packet);
   return {};
 }
@@ -141,8 +133,7 @@ void FrameGuard::clear_urgent(Packet& packet) {
   wire::store16(segment, tcp_urgent_field, 0);
   packet.tcp_flags = static_cast<std::uint8_t>(packet.tcp_flags & ~unsigned{tcp_flag::urg});
   if (!setup_.checksums_complete) return;  // a partial one covers addresses and length only
-  const std::uint16_t checksum =
-      checksum_update(wire::load16(segment, tcp_checksum_field), word, cleared);
+  const std::uint16_t checksum = checksum_update(wire::load16(segment, tcp_checksum_field), word, cleared);
   wire::store16(segment, tcp_checksum_field, checksum_update(checksum, pointer, 0));
 }
 

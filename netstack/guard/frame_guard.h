@@ -34,8 +34,7 @@ namespace nh {
 
 struct GuardSetup {
   AddressPlan plan;
-  unsigned max_ip_size =
-      1500;  ///< bytes of one IP packet: the MTU, or 65535 when the TAP hands over TSO segments
+  unsigned max_ip_size = 1500;  ///< bytes of one IP packet: the MTU, or 65535 when the TAP hands over TSO segments
   bool ipv6 = true;
   /// Partial checksums of the TAP were completed before. False: transport checksums may be partial,
   /// and are neither verified nor updated.

@@ -53,12 +53,10 @@ Reassembly::State Reassembly::add(const Packet& piece, std::vector<std::uint8_t>
   const std::uint32_t begin = piece.fragment_offset;
   const auto end = static_cast<std::uint32_t>(begin + piece.l4().size());
   std::vector<Piece>& pieces = datagram->pieces;
-  if (pieces.size() >= limits::reassembly_fragments)
-    return condemn(*datagram, DropReason::fragment_limit);
-  const auto next = std::find_if(pieces.begin(), pieces.end(),
-                                 [begin](const Piece& p) { return p.begin >= begin; });
-  const bool overlaps = (next != pieces.end() && next->begin < end) ||
-                        (next != pieces.begin() && std::prev(next)->end() > begin);
+  if (pieces.size() >= limits::reassembly_fragments) return condemn(*datagram, DropReason::fragment_limit);
+  const auto next = std::find_if(pieces.begin(), pieces.end(), [begin](const Piece& p) { return p.begin >= begin; });
+  const bool overlaps =
+      (next != pieces.end() && next->begin < end) || (next != pieces.begin() && std::prev(next)->end() > begin);
   const bool beyond = datagram->end != 0 && (end > datagram->end || !piece.more_fragments);
   const bool short_end = !piece.more_fragments && !pieces.empty() && pieces.back().end() > end;
   if (overlaps || beyond || short_end) return condemn(*datagram, DropReason::fragment_overlap);
@@ -126,8 +124,7 @@ void Reassembly::make_room(const Packet& piece, Datagrams::iterator keep) {
 
 void Reassembly::build(const Datagram& datagram, std::vector<std::uint8_t>& out) {
   out = datagram.headers;
-  for (const Piece& piece : datagram.pieces)
-    out.insert(out.end(), piece.data.begin(), piece.data.end());
+  for (const Piece& piece : datagram.pieces) out.insert(out.end(), piece.data.begin(), piece.data.end());
   const MutableBytes ip = MutableBytes(out).subspan(ethernet_header);
   if (datagram.source.is_v4()) {
     wire::store16(ip, 2, static_cast<std::uint16_t>(ip.size()));

@@ -12,8 +12,8 @@
 namespace nh {
 namespace {
 
-constexpr std::size_t sequence_field = 4, acknowledgement_field = 8, flags_field = 13,
-                      window_field = 14, checksum_field = 16;
+constexpr std::size_t sequence_field = 4, acknowledgement_field = 8, flags_field = 13, window_field = 14,
+                      checksum_field = 16;
 
 // Where things are in a well-formed TCP frame without IPv4 options and extension headers.
 struct Segment {
@@ -24,10 +24,8 @@ struct Segment {
   static std::optional<Segment> of(Bytes frame) {
     if (frame.size() < ethernet_header + ipv4_header + tcp_header) return {};
     const std::uint16_t type = wire::load16(frame, 12);
-    if (type == ether_type::ipv4 && frame[14] == 0x45 && frame[23] == protocol::tcp)
-      return Segment{frame, true, 34};
-    if (type == ether_type::ipv6 && frame[20] == protocol::tcp &&
-        frame.size() >= ethernet_header + ipv6_header + tcp_header)
+    if (type == ether_type::ipv4 && frame[14] == 0x45 && frame[23] == protocol::tcp) return Segment{frame, true, 34};
+    if (type == ether_type::ipv6 && frame[20] == protocol::tcp && frame.size() >= ethernet_header + ipv6_header + tcp_header)
       return Segment{frame, false, 54};
     return {};
   }
@@ -61,18 +59,16 @@ void shorten(std::vector<std::uint8_t>& frame, const Segment& shape, std::size_t
   frame[shape.l4 + flags_field] &= static_cast<std::uint8_t>(~unsigned{tcp_flag::fin});
   const MutableBytes segment = MutableBytes(frame).subspan(shape.l4);
   wire::store16(segment, checksum_field, 0);
-  const std::uint64_t pseudo =
-      checksum_pseudo(Address::from_bytes(shape.source()), Address::from_bytes(shape.destination()),
-                      protocol::tcp, static_cast<std::uint32_t>(segment.size()));
+  const std::uint64_t pseudo = checksum_pseudo(Address::from_bytes(shape.source()), Address::from_bytes(shape.destination()),
+                                               protocol::tcp, static_cast<std::uint32_t>(segment.size()));
   wire::store16(segment, checksum_field, checksum_finish(checksum_add(segment, pseudo)));
 }
 
 bool checksum_ok(const Segment& segment) {
   const Bytes l4 = segment.frame.subspan(segment.l4);
   return checksum_finish(checksum_add(
-             l4, checksum_pseudo(Address::from_bytes(segment.source()),
-                                 Address::from_bytes(segment.destination()), protocol::tcp,
-                                 static_cast<std::uint32_t>(l4.size())))) == 0;
+             l4, checksum_pseudo(Address::from_bytes(segment.source()), Address::from_bytes(segment.destination()),
+                                 protocol::tcp, static_cast<std::uint32_t>(l4.size())))) == 0;
 }
 
 }  // namespace
@@ -118,8 +114,7 @@ void SequenceGate::answered(Bytes frame) {
   const Endpoint guest = segment->to(), far = segment->from();
   Edge& known = place(guest, far);
   // libslirp never takes back what it has announced to a connection, so the furthest end counts.
-  const bool same =
-      known.guest == guest && known.far == far && (segment->flags() & tcp_flag::syn) == 0;
+  const bool same = known.guest == guest && known.far == far && (segment->flags() & tcp_flag::syn) == 0;
   if (same && edge - known.edge > window_max && known.edge - next <= window_max) return;
   known = {guest, far, edge};
 }

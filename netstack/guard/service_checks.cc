@@ -13,20 +13,16 @@ constexpr std::uint16_t tftp_port = 69, dhcp_server_port = 67, dhcpv6_server_por
 std::optional<DropReason> check_dhcp(Bytes message) {
   constexpr std::size_t fixed_part = 236, cookie_size = 4;
   constexpr std::uint32_t cookie = 0x63825363;
-  constexpr std::uint8_t boot_request = 1, hardware_address_max = 16, option_pad = 0,
-                         option_end = 255;
-  if (message.size() < fixed_part + cookie_size || message[0] != boot_request ||
-      message[2] > hardware_address_max)
+  constexpr std::uint8_t boot_request = 1, hardware_address_max = 16, option_pad = 0, option_end = 255;
+  if (message.size() < fixed_part + cookie_size || message[0] != boot_request || message[2] > hardware_address_max)
     return DropReason::dhcp_malformed;
   if (wire::load32(message, fixed_part) != cookie) return {};
-  for (Bytes options = message.subspan(fixed_part + cookie_size);
-       !options.empty() && options[0] != option_end;) {
+  for (Bytes options = message.subspan(fixed_part + cookie_size); !options.empty() && options[0] != option_end;) {
     if (options[0] == option_pad) {
       options = options.subspan(1);
       continue;
     }
-    if (options.size() < 2 || options.size() < std::size_t{2} + options[1])
-      return DropReason::dhcp_malformed;
+    if (options.size() < 2 || options.size() < std::size_t{2} + options[1]) return DropReason::dhcp_malformed;
     options = options.subspan(std::size_t{2} + options[1]);
   }
   return {};
@@ -47,24 +43,21 @@ std::optional<DropReason> check_dhcpv6(Bytes message) {
 
 }  // namespace
 
-std::optional<DropReason> check_arp(const Packet& packet, const AddressPlan& plan,
-                                    const SourceRule& sources) {
+std::optional<DropReason> check_arp(const Packet& packet, const AddressPlan& plan, const SourceRule& sources) {
   constexpr std::size_t arp_size = 28;
   constexpr std::uint16_t ethernet = 1, request = 1, reply = 2;
   const Bytes arp = packet.frame.subspan(ethernet_header);
-  if (arp.size() < arp_size || wire::load16(arp, 0) != ethernet ||
-      wire::load16(arp, 2) != ether_type::ipv4 || arp[4] != 6 || arp[5] != 4)
+  if (arp.size() < arp_size || wire::load16(arp, 0) != ethernet || wire::load16(arp, 2) != ether_type::ipv4 || arp[4] != 6 ||
+      arp[5] != 4)
     return DropReason::arp_malformed;
   const std::uint16_t operation = wire::load16(arp, 6);
   const bool group_sender = (arp[8] & 1) != 0;
-  if ((operation != request && operation != reply) || group_sender)
-    return DropReason::arp_malformed;
+  if ((operation != request && operation != reply) || group_sender) return DropReason::arp_malformed;
   const Address sender = Address::from_bytes(arp.subspan(14, 4));
   const Address target = Address::from_bytes(arp.subspan(24, 4));
   if (!sources.allows_arp_sender(sender)) return DropReason::arp_spoofed;
   const bool announcement = sender == target && !sender.is_unspecified();
-  if (operation == request && !announcement && !plan.is_ours(target))
-    return DropReason::arp_spoofed;
+  if (operation == request && !announcement && !plan.is_ours(target)) return DropReason::arp_spoofed;
   return {};
 }
 
@@ -72,9 +65,7 @@ std::optional<DropReason> check_services(const Packet& packet, const AddressPlan
   const Address& to = packet.destination;
   switch (packet.destination_port) {
     case tftp_port:
-      return plan.is_ours(to) || to.is_broadcast() || to.is_multicast()
-                 ? std::optional(DropReason::tftp)
-                 : std::nullopt;
+      return plan.is_ours(to) || to.is_broadcast() || to.is_multicast() ? std::optional(DropReason::tftp) : std::nullopt;
     case dhcp_server_port:
       return plan.is_ours(to) || to.is_broadcast() ? check_dhcp(packet.payload()) : std::nullopt;
     case dhcpv6_server_port:

@@ -14,8 +14,7 @@ namespace nh {
 
 /// For ether type ARP (RFC 826): requests for our addresses, announcements, and replies of the
 /// guest about itself pass.
-std::optional<DropReason> check_arp(const Packet& packet, const AddressPlan& plan,
-                                    const SourceRule& sources);
+std::optional<DropReason> check_arp(const Packet& packet, const AddressPlan& plan, const SourceRule& sources);
 
 /// For UDP: nothing for a datagram that no service of libslirp would take.
 std::optional<DropReason> check_services(const Packet& packet, const AddressPlan& plan);

@@ -10,11 +10,9 @@ constexpr std::uint16_t dhcp_client_port = 68, dhcp_server_port = 67;
 
 bool may_be_unspecified(const Packet& packet) {
   if (packet.source.is_v4())
-    return packet.is_udp() && packet.source_port == dhcp_client_port &&
-           packet.destination_port == dhcp_server_port;
+    return packet.is_udp() && packet.source_port == dhcp_client_port && packet.destination_port == dhcp_server_port;
   return packet.protocol == protocol::icmpv6 && !packet.fragment &&
-         (packet.icmp_type == icmpv6_type::neighbour_solicitation ||
-          packet.icmp_type == icmpv6_type::router_solicitation);
+         (packet.icmp_type == icmpv6_type::neighbour_solicitation || packet.icmp_type == icmpv6_type::router_solicitation);
 }
 
 }  // namespace
@@ -29,8 +27,7 @@ void SourceRule::set(const std::vector<Address>& addresses) {
 SourceRule::Verdict SourceRule::judge(const Packet& packet) const {
   const Address& source = packet.source;
   if (is_present(source)) return Verdict::allowed;
-  if (source.is_unspecified())
-    return may_be_unspecified(packet) ? Verdict::allowed : Verdict::refused;
+  if (source.is_unspecified()) return may_be_unspecified(packet) ? Verdict::allowed : Verdict::refused;
   if (!is_possible(source)) return Verdict::refused;
   if (source.is_v6() && source.is_link_local()) return Verdict::allowed;
   if (known_) return Verdict::unknown;
@@ -39,8 +36,7 @@ SourceRule::Verdict SourceRule::judge(const Packet& packet) const {
 }
 
 bool SourceRule::allows_arp_sender(const Address& sender) const {
-  return sender.is_unspecified() || is_present(sender) ||
-         (plan_.v4.network.contains(sender) && is_possible(sender));
+  return sender.is_unspecified() || is_present(sender) || (plan_.v4.network.contains(sender) && is_possible(sender));
 }
 
 bool SourceRule::is_present(const Address& address) const {
@@ -48,14 +44,11 @@ bool SourceRule::is_present(const Address& address) const {
 }
 
 bool SourceRule::is_possible(const Address& address) const {
-  if (address.is_unspecified() || address.is_loopback() || address.is_multicast() ||
-      plan_.is_ours(address))
-    return false;
+  if (address.is_unspecified() || address.is_loopback() || address.is_multicast() || plan_.is_ours(address)) return false;
   if (address.is_v6()) return !address.is_v4_mapped() && !address.is_v4_compatible();
   const std::uint32_t first = address.v4_value() >> 24;
   constexpr std::uint32_t class_e = 240;
-  return first != 0 && first < class_e && address != plan_.v4.network.network() &&
-         address != plan_.v4.network.last();
+  return first != 0 && first < class_e && address != plan_.v4.network.network() && address != plan_.v4.network.last();
 }
 
 }  // namespace nh

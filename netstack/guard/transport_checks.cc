@@ -16,8 +16,7 @@ bool tcp_options_fit(Bytes options) {
       ++at;
       continue;
     }
-    if (at + 1 >= options.size() || options[at + 1] < 2 || options[at + 1] > options.size() - at)
-      return false;
+    if (at + 1 >= options.size() || options[at + 1] < 2 || options[at + 1] > options.size() - at) return false;
     at += options[at + 1];
   }
   return true;
@@ -26,8 +25,7 @@ bool tcp_options_fit(Bytes options) {
 // Options of neighbour discovery (RFC 4861 4.6): length in units of 8 bytes, never 0.
 bool discovery_options_fit(Bytes options) {
   while (!options.empty()) {
-    if (options.size() < 8 || options[1] == 0 || options[1] * std::size_t{8} > options.size())
-      return false;
+    if (options.size() < 8 || options[1] == 0 || options[1] * std::size_t{8} > options.size()) return false;
     options = options.subspan(options[1] * std::size_t{8});
   }
   return true;
@@ -40,12 +38,10 @@ std::optional<DropReason> check_discovery(const Packet& packet, const AddressPla
   if (packet.hop_limit != on_link || packet.l4()[1] != 0) return DropReason::icmp_malformed;
   if (packet.icmp_type == icmpv6_type::router_solicitation)
     return discovery_options_fit(body) ? std::nullopt : std::optional(DropReason::icmp_malformed);
-  if (body.size() < target_size || !discovery_options_fit(body.subspan(target_size)))
-    return DropReason::icmp_malformed;
+  if (body.size() < target_size || !discovery_options_fit(body.subspan(target_size))) return DropReason::icmp_malformed;
   const Address target = Address::from_bytes(body.first(target_size));
   if (target.is_multicast()) return DropReason::icmp_malformed;
-  if (packet.icmp_type == icmpv6_type::neighbour_advertisement && plan.is_ours(target))
-    return DropReason::ndp_spoofed;
+  if (packet.icmp_type == icmpv6_type::neighbour_advertisement && plan.is_ours(target)) return DropReason::ndp_spoofed;
   return {};
 }
 
@@ -56,12 +52,10 @@ std::optional<DropReason> check_tcp(const Packet& packet) {
   constexpr unsigned meaningful =
       tcp_flag::fin | tcp_flag::syn | tcp_flag::rst | tcp_flag::ack | tcp_flag::psh | tcp_flag::urg;
   const bool syn = (flags & tcp_flag::syn) != 0;
-  if ((flags & meaningful) == 0 || (syn && (flags & (tcp_flag::fin | tcp_flag::rst)) != 0))
-    return DropReason::tcp_flags;
+  if ((flags & meaningful) == 0 || (syn && (flags & (tcp_flag::fin | tcp_flag::rst)) != 0)) return DropReason::tcp_flags;
   if (packet.source_port == 0 || packet.destination_port == 0) return DropReason::port_zero;
   const std::size_t options = packet.l4_offset + tcp_header;
-  if (syn && !tcp_options_fit(packet.frame.subspan(options, packet.payload_offset - options)))
-    return DropReason::tcp_header;
+  if (syn && !tcp_options_fit(packet.frame.subspan(options, packet.payload_offset - options))) return DropReason::tcp_header;
   return {};
 }
 
@@ -72,15 +66,13 @@ std::optional<DropReason> check_udp(const Packet& packet) {
 }
 
 std::optional<DropReason> check_icmp(Packet& packet) {
-  if (packet.icmp_error)
-    return read_quote(packet) ? std::nullopt : std::optional(DropReason::icmp_malformed);
+  if (packet.icmp_error) return read_quote(packet) ? std::nullopt : std::optional(DropReason::icmp_malformed);
   if (packet.icmp_type != icmp_type::echo_request) return DropReason::icmp_type;
   return packet.l4()[1] == 0 ? std::nullopt : std::optional(DropReason::icmp_malformed);
 }
 
 std::optional<DropReason> check_icmpv6(Packet& packet, const AddressPlan& plan) {
-  if (packet.icmp_error)
-    return read_quote(packet) ? std::nullopt : std::optional(DropReason::icmp_malformed);
+  if (packet.icmp_error) return read_quote(packet) ? std::nullopt : std::optional(DropReason::icmp_malformed);
   switch (packet.icmp_type) {
     case icmpv6_type::echo_request:
       return packet.l4()[1] == 0 ? std::nullopt : std::optional(DropReason::icmp_malformed);
@@ -98,8 +90,7 @@ bool transport_checksum_ok(const Packet& packet) {
   std::uint64_t sum = 0;
   if (packet.is_udp() && packet.source.is_v4() && wire::load16(message, 6) == 0) return true;
   if (packet.protocol != protocol::icmp)
-    sum = checksum_pseudo(packet.source, packet.destination, packet.protocol,
-                          static_cast<std::uint32_t>(message.size()));
+    sum = checksum_pseudo(packet.source, packet.destination, packet.protocol, static_cast<std::uint32_t>(message.size()));
   return checksum_finish(checksum_add(message, sum)) == 0;
 }
 

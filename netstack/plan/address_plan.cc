@@ -7,8 +7,7 @@
 namespace nh {
 namespace {
 
-constexpr std::uint32_t gateway_offset = 2, dns_offset = 3, dhcp_offset = 15, guest_v4_offset = 100,
-                        guest_v6_offset = 0x100;
+constexpr std::uint32_t gateway_offset = 2, dns_offset = 3, dhcp_offset = 15, guest_v4_offset = 100, guest_v6_offset = 0x100;
 constexpr unsigned v4_prefix_max = 25, v6_prefix = 64;
 
 Error invalid(std::string field, const std::string& rule, const std::string& value) {
@@ -17,8 +16,7 @@ Error invalid(std::string field, const std::string& rule, const std::string& val
 }
 
 AddressPlan::Net lay_out(const Cidr& network, std::uint32_t guest_offset) {
-  return {network, network.host(gateway_offset), network.host(dns_offset),
-          network.host(guest_offset)};
+  return {network, network.host(gateway_offset), network.host(dns_offset), network.host(guest_offset)};
 }
 
 bool is_ordinary_v4(const Address& address) {
@@ -27,14 +25,12 @@ bool is_ordinary_v4(const Address& address) {
 }
 
 Address link_local(std::uint8_t last) {
-  return Address::from_bytes(
-      std::array<std::uint8_t, 16>{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last});
+  return Address::from_bytes(std::array<std::uint8_t, 16>{0xfe, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, last});
 }
 
 }  // namespace
 
-Result<AddressPlan> AddressPlan::make(const Cidr& cidr, const std::optional<Cidr>& cidr6,
-                                      unsigned mtu) {
+Result<AddressPlan> AddressPlan::make(const Cidr& cidr, const std::optional<Cidr>& cidr6, unsigned mtu) {
   if (cidr.family() != Family::v4 || cidr.prefix() < 1 || cidr.prefix() > v4_prefix_max)
     return invalid("cidr", "an IPv4 network with a prefix of 1 to 25 bits", cidr.text());
   if (!is_ordinary_v4(cidr.network()))
@@ -50,16 +46,12 @@ Result<AddressPlan> AddressPlan::make(const Cidr& cidr, const std::optional<Cidr
                      cidr6->text());
     const Address& network = cidr6->network();
     if (network.is_unspecified() || network.is_link_local() || network.is_multicast())
-      return invalid("cidr6",
-                     "a network of ordinary addresses (not ::/64, link-local or multicast)",
-                     cidr6->text());
+      return invalid("cidr6", "a network of ordinary addresses (not ::/64, link-local or multicast)", cidr6->text());
   }
   if (mtu < mtu_min || mtu > mtu_max) return invalid("mtu", "68 to 65521", std::to_string(mtu));
 
-  AddressPlan plan{.v4 = lay_out(cidr, guest_v4_offset),
-                   .dhcp_start = cidr.host(dhcp_offset),
-                   .v6 = std::nullopt,
-                   .mtu = mtu};
+  AddressPlan plan{
+      .v4 = lay_out(cidr, guest_v4_offset), .dhcp_start = cidr.host(dhcp_offset), .v6 = std::nullopt, .mtu = mtu};
   if (cidr6 && mtu >= mtu_min_v6) plan.v6 = lay_out(*cidr6, guest_v6_offset);
   return plan;
 }

@@ -59,10 +59,8 @@ Reach Reachability::judge(const Packet& packet) const {
   return judge(packet.protocol, packet.destination, packet.destination_port);
 }
 
-Reach Reachability::judge(std::uint8_t protocol, const Address& destination,
-                          std::uint16_t port) const {
-  return destination.is_v4() ? judge_v4(protocol, destination, port)
-                             : judge_v6(protocol, destination, port);
+Reach Reachability::judge(std::uint8_t protocol, const Address& destination, std::uint16_t port) const {
+  return destination.is_v4() ? judge_v4(protocol, destination, port) : judge_v6(protocol, destination, port);
 }
 
 Reach Reachability::judge_gateway(std::uint8_t protocol) const {
@@ -70,21 +68,18 @@ Reach Reachability::judge_gateway(std::uint8_t protocol) const {
   return rules_.allow_host_loopback ? Reach::host_loopback : Reach::refuse_loopback;
 }
 
-Reach Reachability::judge_v4(std::uint8_t protocol, const Address& destination,
-                             std::uint16_t port) const {
+Reach Reachability::judge_v4(std::uint8_t protocol, const Address& destination, std::uint16_t port) const {
   const bool icmp = protocol == protocol::icmp;
   const bool dhcp = protocol == protocol::udp && port == dhcp_server_port;
   const std::uint32_t first = destination.v4_value() >> 24;
   // libslirp takes 255.255.255.255 for the gateway address; an echo to a broadcast address is
   // nobody's (RFC 1122 3.2.2.6).
-  if (destination.is_broadcast())
-    return dhcp ? Reach::gateway_service : icmp ? Reach::ignore : Reach::refuse_loopback;
+  if (destination.is_broadcast()) return dhcp ? Reach::gateway_service : icmp ? Reach::ignore : Reach::refuse_loopback;
   if (destination.is_loopback() || first == 0) return Reach::refuse_loopback;
   if (destination.is_multicast()) return Reach::ignore;
   if (first >= class_e) return Reach::refuse_virtual;  // answered at once rather than by silence
   if (plan_.v4.network.contains(destination)) {
-    if (destination == plan_.v4.gateway)
-      return dhcp ? Reach::gateway_service : judge_gateway(protocol);
+    if (destination == plan_.v4.gateway) return dhcp ? Reach::gateway_service : judge_gateway(protocol);
     if (destination == plan_.v4.dns) {
       if (icmp) return Reach::gateway_service;
       // Without DNS the address is like any other, as with slirp4netns --disable-dns: queries to it
@@ -92,16 +87,14 @@ Reach Reachability::judge_v4(std::uint8_t protocol, const Address& destination,
       if (!rules_.dns) return Reach::outside;
       return port == dns_port ? Reach::dns : Reach::refuse_virtual;
     }
-    if (destination == plan_.v4.network.last())
-      return icmp ? Reach::ignore : Reach::refuse_loopback;
+    if (destination == plan_.v4.network.last()) return icmp ? Reach::ignore : Reach::refuse_loopback;
     return Reach::refuse_virtual;
   }
   if (destination.is_link_local() && !rules_.allow_link_local) return Reach::refuse_link_local;
   return Reach::outside;
 }
 
-Reach Reachability::judge_v6(std::uint8_t protocol, const Address& destination,
-                             std::uint16_t port) const {
+Reach Reachability::judge_v6(std::uint8_t protocol, const Address& destination, std::uint16_t port) const {
   const bool icmp = protocol == protocol::icmpv6;
   if (destination.is_multicast()) {
     if (icmp && is_discovery_group(destination)) return Reach::gateway_service;
@@ -127,8 +120,7 @@ Reach Reachability::judge_v6(std::uint8_t protocol, const Address& destination,
 }
 
 bool Reachability::refused(Reach reach) {
-  return reach == Reach::refuse_loopback || reach == Reach::refuse_link_local ||
-         reach == Reach::refuse_virtual;
+  return reach == Reach::refuse_loopback || reach == Reach::refuse_link_local || reach == Reach::refuse_virtual;
 }
 
 }  // namespace nh

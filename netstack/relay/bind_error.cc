@@ -18,18 +18,15 @@ std::uint64_t first_unprivileged_port(const std::string& sysctl) {
   char text[16];
   const ssize_t size = fd ? read(fd.get(), text, sizeof text) : 0;
   if (size <= 1) return kernel_default;
-  const std::string_view digits(text,
-                                static_cast<std::size_t>(size - (text[size - 1] == '\n' ? 1 : 0)));
+  const std::string_view digits(text, static_cast<std::size_t>(size - (text[size - 1] == '\n' ? 1 : 0)));
   const auto port = parse_unsigned(digits, 0, 65536, "ip_unprivileged_port_start");
   return port ? *port : kernel_default;
 }
 
 }  // namespace
 
-Error bind_error(int err, Transport transport, const Endpoint& endpoint,
-                 const std::string& sysctl) {
-  Error error = sys_error(
-      err, "listening on " + endpoint.text() + "/" + std::string(transport_name(transport)));
+Error bind_error(int err, Transport transport, const Endpoint& endpoint, const std::string& sysctl) {
+  Error error = sys_error(err, "listening on " + endpoint.text() + "/" + std::string(transport_name(transport)));
   error.field = "host_port";
   if (err == EADDRINUSE) {
     error.what +=

@@ -4,8 +4,8 @@
 
 #include <string>
 
-#include "src/base/transport.h"
 #include "src/base/address.h"
+#include "src/base/transport.h"
 
 namespace nh {
 

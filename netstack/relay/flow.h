@@ -5,9 +5,9 @@
 #include <cstdint>
 #include <string_view>
 
-#include "src/base/transport.h"
 #include "src/base/address.h"
 #include "src/base/clock.h"
+#include "src/base/transport.h"
 
 namespace nh {
 

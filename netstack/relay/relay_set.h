@@ -69,7 +69,8 @@ class RelaySet final : private RelayLoop::Owner, private RelayThreads::Owner {
   /// socket is reset. The relay is valid until its waiter is told of its end, or join() or fail() is called.
   /// `waiter` may be null for a flow that is joined at once.
   enum class First : std::uint8_t { connected, dialling };
-  Relay* begin(const Relay::Start& start, Relay::Side side, UniqueFd socket, Relay::Waiter* waiter, First first = First::connected);
+  Relay* begin(const Relay::Start& start, Relay::Side side, UniqueFd socket, Relay::Waiter* waiter,
+               First first = First::connected);
   /// Told to the waiter if the flow ends before join() or fail().
   void set_ticket(Relay& relay, std::uint64_t ticket) { relay.ticket_ = ticket; }
   /// The second socket, non-blocking, its connect(2) begun.

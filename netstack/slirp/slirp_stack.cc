@@ -67,7 +67,8 @@ int to_slirp(std::uint32_t events) {
 // libslirp reports through GLib, whose own handler would write to standard error and wait for whoever reads it.
 void log_message(const gchar*, GLogLevelFlags level, const gchar* message, gpointer) noexcept {
   const bool severe = (level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING)) != 0;
-  log::rate_limited(severe ? log::Level::warning : log::Level::debug, severe ? "glib-severe" : "glib", std::string("libslirp: ") + message);
+  log::rate_limited(severe ? log::Level::warning : log::Level::debug, severe ? "glib-severe" : "glib",
+                    std::string("libslirp: ") + message);
 }
 
 }  // namespace
@@ -75,7 +76,7 @@ void log_message(const gchar*, GLogLevelFlags level, const gchar* message, gpoin
 struct SlirpStack::Impl {
   Slirp* slirp = nullptr;
   SlirpCb callbacks{};
-  sockaddr_in outbound4{};   // libslirp keeps the pointers
+  sockaddr_in outbound4{};  // libslirp keeps the pointers
   sockaddr_in6 outbound6{};
 
   ~Impl() {
@@ -131,7 +132,9 @@ SlirpStack::SlirpStack(Loop& loop, EpollSet& epoll, FrameSink& sink)
     : impl_(std::make_unique<Impl>()), loop_(loop), sink_(sink), sockets_(epoll) {}
 
 // libslirp closes its sockets and timers through the callbacks, which need the other members.
-SlirpStack::~SlirpStack() { impl_.reset(); }
+SlirpStack::~SlirpStack() {
+  impl_.reset();
+}
 
 Result<std::unique_ptr<SlirpStack>> SlirpStack::create(const SlirpSetup& setup, Loop& loop, EpollSet& epoll,
                                                        FrameSink& sink) {
@@ -238,7 +241,11 @@ void SlirpStack::remove_forward(const Endpoint& host) {
   slirp_remove_hostxfwd(impl_->slirp, from.get(), from.length, host.address.is_v6() ? SLIRP_HOSTFWD_V6ONLY : 0);
 }
 
-std::string SlirpStack::library_version() { return slirp_version_string(); }
-unsigned SlirpStack::config_version() { return used_config_version; }
+std::string SlirpStack::library_version() {
+  return slirp_version_string();
+}
+unsigned SlirpStack::config_version() {
+  return used_config_version;
+}
 
 }  // namespace nh

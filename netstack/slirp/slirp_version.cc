@@ -20,7 +20,9 @@ SlirpVersion SlirpVersion::parse(std::string_view text) {
 std::vector<std::string> known_faults(const SlirpVersion& version) {
   std::vector<std::string> faults;
   if (version < SlirpVersion{4, 8, 0}) {
-    faults.emplace_back("TCP reassembly and TFTP memory faults fixed in 4.8.0 (the guard drops TFTP and keeps reassembly from the fatal sequence numbers)");
+    faults.emplace_back(
+        "TCP reassembly and TFTP memory faults fixed in 4.8.0 (the guard drops TFTP and keeps reassembly from the fatal "
+        "sequence numbers)");
     faults.emplace_back("no ICMPv6 echo to the outside before 4.8.0");
   }
   if (version < SlirpVersion{4, 9, 2})

@@ -113,7 +113,8 @@ class TcpForward::Listener final : public EpollSet::Handler {
   void die(const std::string& why) {
     dead_ = true;
     owner_.setup_.epoll->remove(fd_.get());
-    log::rate_limited(log::Level::warning, "forward listener", "forward " + std::to_string(rule_) + " takes no clients any more: " + why);
+    log::rate_limited(log::Level::warning, "forward listener",
+                      "forward " + std::to_string(rule_) + " takes no clients any more: " + why);
   }
 
   TcpForward& owner_;
@@ -248,7 +249,8 @@ Result<UniqueFd> TcpForward::dial(const HostGoal& goal) const {
   SockAddr to;
   if (!goal.path.empty()) {
     if (confined_)
-      return Error{.code = Code::unsupported, .what = "a helper with --sandbox or --seccomp reaches no Unix socket: " + goal.path};
+      return Error{.code = Code::unsupported,
+                   .what = "a helper with --sandbox or --seccomp reaches no Unix socket: " + goal.path};
     sockaddr_un name{};
     name.sun_family = AF_UNIX;
     if (goal.path.size() >= sizeof name.sun_path) return sys_error(ENAMETOOLONG, "connecting to " + goal.path);

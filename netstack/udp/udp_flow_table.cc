@@ -84,8 +84,7 @@ UdpFlow* UdpFlowTable::idle(Instant now) {
 }
 
 Instant UdpFlowTable::next_deadline() const {
-  return std::min(due(unanswered_, limits::udp_idle_unanswered),
-                  due(answered_, limits::udp_idle_answered));
+  return std::min(due(unanswered_, limits::udp_idle_unanswered), due(answered_, limits::udp_idle_answered));
 }
 
 }  // namespace nh

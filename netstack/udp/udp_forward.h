@@ -52,9 +52,9 @@ struct UdpForwardSetup {
   AddressPlan plan;
   std::size_t max_flows = limits::udp_forward_flows;
   std::size_t max_stand_ins = limits::udp_stand_ins;
-  StandIns* stand_ins = nullptr;     ///< null: services on the guest's loopback cannot be reached
-  FlowIds* ids = nullptr;            ///< null: ids of its own
-  FlowObserver* observer = nullptr;  ///< null: nobody listens
+  StandIns* stand_ins = nullptr;        ///< null: services on the guest's loopback cannot be reached
+  FlowIds* ids = nullptr;               ///< null: ids of its own
+  FlowObserver* observer = nullptr;     ///< null: nobody listens
   std::function<void()> on_goals = {};  ///< goals() has changed, perhaps
 };
 
@@ -111,10 +111,9 @@ class UdpForward {
     std::uint64_t flows_failed = 0;        ///< flows that got no stand-in
     std::uint64_t dropped_table_full = 0;  ///< datagrams of clients that found no place
     std::uint64_t dropped_waiting = 0;     ///< datagrams that there was no place for while their stand-in was opened
-    std::uint64_t dropped_receive =
-        0;  ///< datagrams that cannot be carried on: source port 0, larger than limits::datagram
-    std::uint64_t dropped_send = 0;       ///< datagrams that the host's kernel did not take
-    std::uint64_t errors_told = 0;        ///< ICMP errors to the guest about its answers
+    std::uint64_t dropped_receive = 0;  ///< datagrams that cannot be carried on: source port 0, larger than limits::datagram
+    std::uint64_t dropped_send = 0;     ///< datagrams that the host's kernel did not take
+    std::uint64_t errors_told = 0;      ///< ICMP errors to the guest about its answers
     std::uint64_t errors_suppressed = 0;  ///< more than limits::icmp_errors_per_second
   };
   /// Of all listeners since the start, removed ones too.

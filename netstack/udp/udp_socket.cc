@@ -123,8 +123,7 @@ ReceivedDatagram UdpSocket::datagram(const UdpBatch& batch, std::size_t index) c
   datagram.remote = *remote;
   datagram.scope = remote->address.is_link_local() ? scope_of(batch.names_[index]) : 0;
   datagram.local = bound_.address;
-  datagram.payload =
-      Bytes(batch.payloads_.get() + index * UdpBatch::payload_size, batch.messages_[index].msg_len);
+  datagram.payload = Bytes(batch.payloads_.get() + index * UdpBatch::payload_size, batch.messages_[index].msg_len);
   msghdr header = batch.messages_[index].msg_hdr;
   for (cmsghdr* control = CMSG_FIRSTHDR(&header); control != nullptr; control = CMSG_NXTHDR(&header, control)) {
     if (control->cmsg_level == IPPROTO_IP && control->cmsg_type == IP_PKTINFO) {

@@ -133,10 +133,8 @@ void run(const AgentSetup& setup, UniqueFd socket, pid_t helper) noexcept {
   if (server && ended) server->reset();
   if (!ended) {
     Error error = std::move(ended).error();
-    const Failure failure{.code = error.code,
-                          .sys_errno = error.sys_errno,
-                          .what = std::move(error.what),
-                          .field = std::move(error.field)};
+    const Failure failure{
+        .code = error.code, .sys_errno = error.sys_errno, .what = std::move(error.what), .field = std::move(error.field)};
     if (!send_message(socket.get(), encode(FromAgent(failure)))) _exit(1);  // nobody is there to hear it
   }
   _exit(ended ? 0 : 1);

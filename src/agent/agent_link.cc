@@ -63,8 +63,7 @@ AgentLink::AgentLink(UniqueFd socket, pid_t pid, int signal_fd)
 Result<std::unique_ptr<AgentLink>> AgentLink::start(const AgentSetup& setup, Attached& ret_attached) {
   NH_BUG_IF(setup.target == nullptr || !setup.target->netns);
   std::array<int, 2> ends{};
-  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0)
-    return sys_error("making the agent's socket");
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends.data()) != 0) return sys_error("making the agent's socket");
   UniqueFd ours(ends[0]), theirs(ends[1]);
   const pid_t helper = getpid();
   const pid_t child = fork();
@@ -111,8 +110,7 @@ Result<agent::FromAgent> AgentLink::next_message(FdRule rule, UniqueFd& ret_fd) 
   const MonotonicClock clock;
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(start_deadline_ - clock.now()).count();
-    if (left <= 0)
-      return Error{.code = Code::timeout, .sys_errno = 0, .what = "the guest agent did not attach in time"};
+    if (left <= 0) return Error{.code = Code::timeout, .sys_errno = 0, .what = "the guest agent did not attach in time"};
     std::array<pollfd, 2> fds{
         {{.fd = socket_.get(), .events = POLLIN, .revents = 0}, {.fd = signal_fd_, .events = POLLIN, .revents = 0}}};
     const int ready = poll(fds.data(), fds.size(), static_cast<int>(left));
@@ -170,8 +168,7 @@ bool AgentLink::take(agent::FromAgent content, std::vector<UniqueFd> fds) {
     if (listener_ != nullptr) listener_->on_answer(*answer, fds.empty() ? UniqueFd() : std::move(fds.front()));
   } else {
     if (std::holds_alternative<agent::LinkGone>(content))
-      lose(Error{
-          .code = Code::gone, .sys_errno = 0, .what = "the TAP was deleted, or taken to another network namespace"});
+      lose(Error{.code = Code::gone, .sys_errno = 0, .what = "the TAP was deleted, or taken to another network namespace"});
     else if (auto* failure = std::get_if<agent::Failure>(&content))
       lose(error_of(std::move(*failure)).in("the guest agent ended"));
     else

@@ -95,8 +95,8 @@ class GuestSide {
   Proof v4_, v6_;
   std::string last_trouble_;
   Instant repair_at_ = Instant::max(), repaired_ = Instant::min(), retry_at_ = Instant::min(), look_at_ = Instant::max();
-  Instant prove_at_ = Instant::max();  ///< what is not proved yet, again
-  Instant tell_at_ = Instant::max();  ///< what is known then is told, steered or not
+  Instant prove_at_ = Instant::max();      ///< what is not proved yet, again
+  Instant tell_at_ = Instant::max();       ///< what is known then is told, steered or not
   std::optional<ListenerList> listeners_;  ///< as last told
   std::set<std::uint64_t> own_sockets_;    ///< cookies of those that are no program's
   MonotonicClock clock_;

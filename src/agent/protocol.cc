@@ -414,7 +414,8 @@ Result<FromAgent> decode_from_agent(Bytes bytes) {
       state.state = read_state(in);
       return whole<State, FromAgent>(in, std::move(state));
     }
-    case Type::link_gone: return whole<LinkGone, FromAgent>(in, LinkGone{});
+    case Type::link_gone:
+      return whole<LinkGone, FromAgent>(in, LinkGone{});
     case Type::steering: {
       auto steering = read_steering(in);
       return whole<Steering, FromAgent>(in, std::move(steering));
@@ -435,7 +436,8 @@ Result<FromAgent> decode_from_agent(Bytes bytes) {
       auto ports = read_ports(in);
       return whole<Ports, FromAgent>(in, std::move(ports));
     }
-    default: break;
+    default:
+      break;
   }
   return invalid("the agent sent a message of unknown type");
 }
@@ -477,7 +479,8 @@ Result<ToAgent> decode_to_agent(Bytes bytes) {
       const FollowPorts follow{.on = in.flag()};
       return whole<FollowPorts, ToAgent>(in, follow);
     }
-    default: break;
+    default:
+      break;
   }
   return invalid("the helper sent a message of unknown type");
 }

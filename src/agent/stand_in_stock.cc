@@ -211,7 +211,8 @@ void AgentStandIns::on_agent_lost(const Error& error) {
 
 std::uint64_t AgentStandIns::open(const Endpoint& appears, const Endpoint& guest, Port port, Done done) {
   NH_BUG_IF(appears.address.family() != guest.address.family());
-  return begin({.what = What::stream, .appears = appears, .guest = guest, .done = std::move(done), .deadline = {}, .port = port});
+  return begin(
+      {.what = What::stream, .appears = appears, .guest = guest, .done = std::move(done), .deadline = {}, .port = port});
 }
 
 std::uint64_t AgentStandIns::listen(Kind kind, const Endpoint& at, Done done) {
@@ -282,15 +283,15 @@ std::optional<Result<UniqueFd>> AgentStandIns::attempt_stream(Waiting& waiting, 
     const std::uint16_t port = waiting.appears.port;
     const auto range = port == 0 ? std::nullopt : port_range();
     // A range that cannot be read is taken for all ports: it is the guest's own connects that an explicit bind would hurt.
-    const bool in_range = port != 0 && !waiting.bound_explicitly && (!range || (range->first <= port && port <= range->last));
+    const bool in_range =
+        port != 0 && !waiting.bound_explicitly && (!range || (range->first <= port && port <= range->last));
     if (in_range) {
       const std::uint32_t just_this = port | static_cast<std::uint32_t>(port) << 16;
       if (setsockopt(fd.get(), SOL_IP, ip_local_port_range, &just_this, sizeof just_this) != 0) other_way(waiting);
     }
     const bool explicitly = waiting.appears.port != 0 && (!in_range || waiting.bound_explicitly);
     auto done = bind_to(fd.get(), waiting.appears.address, explicitly ? port : 0);
-    if (!done && explicitly &&
-        (done.error().sys_errno == EADDRINUSE || done.error().sys_errno == EACCES)) {
+    if (!done && explicitly && (done.error().sys_errno == EADDRINUSE || done.error().sys_errno == EACCES)) {
       waiting.bound_by_agent = true;
       ask(waiting, ticket);
       return std::nullopt;

@@ -142,13 +142,13 @@ class AgentStandIns final : public StandIns, private AgentListener {
   agent::Steer wish_;
   std::function<void()> on_checked_;
   std::array<std::vector<UniqueFd>, 2> stock_;
-  std::array<std::deque<std::uint32_t>, 2> batches_;  ///< asked for, with their counts
+  std::array<std::deque<std::uint32_t>, 2> batches_;        ///< asked for, with their counts
   std::map<std::uint64_t, Waiting> waiting_;                ///< by ticket, so in their order
   std::unordered_map<std::uint32_t, std::uint64_t> asked_;  ///< seq to ticket; 0: Localnet
   std::uint64_t next_ticket_ = 1;
   std::uint32_t next_seq_ = 1;
   enum class Loopback : std::uint8_t { closed, asked, open } loopback_ = Loopback::closed;
-  bool ports_are_kept_ = true;  ///< the kernel has IP_LOCAL_PORT_RANGE
+  bool ports_are_kept_ = true;    ///< the kernel has IP_LOCAL_PORT_RANGE
   bool ports_are_known_ = false;  ///< whether it has was asked
   UniqueFd nftables_, port_range_fd_;
   std::optional<PortRange> port_range_;

@@ -27,7 +27,9 @@ bool prefix_equal(Bytes a, Bytes b, unsigned bits) {
   return ((a[whole] ^ b[whole]) & mask) == 0;
 }
 
-unsigned width(Family family) { return family == Family::v4 ? 32 : 128; }
+unsigned width(Family family) {
+  return family == Family::v4 ? 32 : 128;
+}
 
 }  // namespace
 
@@ -61,16 +63,25 @@ Address Address::loopback(Family family) {
 
 std::uint32_t Address::v4_value() const {
   NH_BUG_IF(!is_v4());
-  return (std::uint32_t{bytes_[12]} << 24) | (std::uint32_t{bytes_[13]} << 16) | (std::uint32_t{bytes_[14]} << 8) | bytes_[15];
+  return (std::uint32_t{bytes_[12]} << 24) | (std::uint32_t{bytes_[13]} << 16) | (std::uint32_t{bytes_[14]} << 8) |
+         bytes_[15];
 }
 
-bool Address::is_unspecified() const { return *this == any(family_); }
-bool Address::is_loopback() const { return is_v4() ? bytes_[12] == 127 : *this == loopback(Family::v6); }
-bool Address::is_multicast() const { return is_v4() ? (bytes_[12] & 0xf0) == 0xe0 : bytes_[0] == 0xff; }
+bool Address::is_unspecified() const {
+  return *this == any(family_);
+}
+bool Address::is_loopback() const {
+  return is_v4() ? bytes_[12] == 127 : *this == loopback(Family::v6);
+}
+bool Address::is_multicast() const {
+  return is_v4() ? (bytes_[12] & 0xf0) == 0xe0 : bytes_[0] == 0xff;
+}
 bool Address::is_link_local() const {
   return is_v4() ? bytes_[12] == 169 && bytes_[13] == 254 : bytes_[0] == 0xfe && (bytes_[1] & 0xc0) == 0x80;
 }
-bool Address::is_broadcast() const { return is_v4() && v4_value() == INADDR_BROADCAST; }
+bool Address::is_broadcast() const {
+  return is_v4() && v4_value() == INADDR_BROADCAST;
+}
 
 bool Address::is_v4_mapped() const {
   return is_v6() && std::all_of(bytes_.begin(), bytes_.begin() + 10, [](auto b) { return b == 0; }) && bytes_[10] == 0xff &&
@@ -133,12 +144,16 @@ Address Cidr::last() const {
   return Address::from_bytes(Bytes(raw).first(from.size()));
 }
 
-std::string Cidr::text() const { return network_.text() + "/" + std::to_string(prefix_); }
+std::string Cidr::text() const {
+  return network_.text() + "/" + std::to_string(prefix_);
+}
 
 Result<MacAddress> MacAddress::parse(std::string_view text, std::string_view name) {
   constexpr std::size_t text_size = 17;
   MacAddress mac;
-  const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1; };
+  const auto digit = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : (c | 32) >= 'a' && (c | 32) <= 'f' ? (c | 32) - 'a' + 10 : -1;
+  };
   bool good = text.size() == text_size;
   for (std::size_t i = 0; good && i < 6; ++i) {
     const int high = digit(text[3 * i]);
@@ -146,7 +161,8 @@ Result<MacAddress> MacAddress::parse(std::string_view text, std::string_view nam
     good = high >= 0 && low >= 0 && (i == 5 || text[3 * i + 2] == ':');
     mac.bytes[i] = static_cast<std::uint8_t>(high * 16 + low);
   }
-  if (!good || mac.is_multicast() || mac == MacAddress{}) return invalid(name, "a unicast address like 02:00:00:00:00:01", text);
+  if (!good || mac.is_multicast() || mac == MacAddress{})
+    return invalid(name, "a unicast address like 02:00:00:00:00:01", text);
   return mac;
 }
 

@@ -47,12 +47,12 @@ class Address {
   /// The IPv4 address in host byte order; on an IPv6 address our bug.
   std::uint32_t v4_value() const;
 
-  bool is_unspecified() const;  ///< 0.0.0.0 or ::
-  bool is_loopback() const;     ///< 127.0.0.0/8 or ::1
-  bool is_multicast() const;    ///< 224.0.0.0/4 or ff00::/8
-  bool is_link_local() const;   ///< 169.254.0.0/16 or fe80::/10
-  bool is_broadcast() const;    ///< 255.255.255.255
-  bool is_v4_mapped() const;    ///< IPv6 ::ffff:0:0/96
+  bool is_unspecified() const;    ///< 0.0.0.0 or ::
+  bool is_loopback() const;       ///< 127.0.0.0/8 or ::1
+  bool is_multicast() const;      ///< 224.0.0.0/4 or ff00::/8
+  bool is_link_local() const;     ///< 169.254.0.0/16 or fe80::/10
+  bool is_broadcast() const;      ///< 255.255.255.255
+  bool is_v4_mapped() const;      ///< IPv6 ::ffff:0:0/96
   bool is_v4_compatible() const;  ///< IPv6 ::/96 other than :: and ::1
 
   std::string text() const;

@@ -32,10 +32,14 @@ State& state() {
 
 std::string_view level_name(Level level) {
   switch (level) {
-    case Level::error: return "error";
-    case Level::warning: return "warning";
-    case Level::info: return "info";
-    case Level::debug: return "debug";
+    case Level::error:
+      return "error";
+    case Level::warning:
+      return "warning";
+    case Level::info:
+      return "info";
+    case Level::debug:
+      return "debug";
   }
   return "error";
 }
@@ -113,16 +117,28 @@ Result<Level> parse_level(std::string_view text) {
                .field = "log-level"};
 }
 
-void set_up(const Setup& setup) { state().setup = setup; }
+void set_up(const Setup& setup) {
+  state().setup = setup;
+}
 void plain(std::string_view message) {
   if (state().setup.json) return info(message);
   if (enabled(Level::info)) write_line(std::string(message) + "\n");
 }
-bool enabled(Level level) { return level <= state().setup.level; }
-void error(std::string_view message) { emit(Level::error, message); }
-void warning(std::string_view message) { emit(Level::warning, message); }
-void info(std::string_view message) { emit(Level::info, message); }
-void debug(std::string_view message) { emit(Level::debug, message); }
+bool enabled(Level level) {
+  return level <= state().setup.level;
+}
+void error(std::string_view message) {
+  emit(Level::error, message);
+}
+void warning(std::string_view message) {
+  emit(Level::warning, message);
+}
+void info(std::string_view message) {
+  emit(Level::info, message);
+}
+void debug(std::string_view message) {
+  emit(Level::debug, message);
+}
 
 void rate_limited(Level level, std::string_view key, std::string_view message) {
   if (!enabled(level)) return;
@@ -138,6 +154,8 @@ void rate_limited(Level level, std::string_view key, std::string_view message) {
   emit(level, text);
 }
 
-std::uint64_t lost_lines() { return state().lost; }
+std::uint64_t lost_lines() {
+  return state().lost;
+}
 
 }  // namespace nh::log

@@ -24,7 +24,7 @@ Result<Level> parse_level(std::string_view text);
 struct Setup {
   Level level = Level::info;
   bool json = false;
-  int fd = 2;                             ///< not owned
+  int fd = 2;                                 ///< not owned
   std::string_view program = "netns-helper";  ///< must outlive the process's logging
 };
 void set_up(const Setup& setup);

@@ -86,24 +86,24 @@ class [[nodiscard]] Result {
 [[noreturn]] void bug(const char* file, int line, const char* condition);
 
 /// Our own bug: message and abort. Never for anything that input or the environment can cause.
-#define NH_BUG_IF(condition) \
-  do {                       \
-    if (condition) [[unlikely]] ::nh::bug(__FILE__, __LINE__, #condition); \
+#define NH_BUG_IF(condition)                     \
+  do {                                           \
+    if (condition) [[unlikely]]                  \
+      ::nh::bug(__FILE__, __LINE__, #condition); \
   } while (false)
 
 /// Leaves the function with the error of `expression` if it failed.
-#define NH_TRY(expression)                                                  \
-  do {                                                                      \
-    if (auto nh_try_result = (expression); !nh_try_result)                  \
-      return std::move(nh_try_result).error();                              \
+#define NH_TRY(expression)                                                                          \
+  do {                                                                                              \
+    if (auto nh_try_result = (expression); !nh_try_result) return std::move(nh_try_result).error(); \
   } while (false)
 
 #define NH_CONCAT_(a, b) a##b
 #define NH_CONCAT(a, b) NH_CONCAT_(a, b)
 /// `NH_LET(fd, open_it());` declares `auto fd` with the value, or leaves the function with the error.
-#define NH_LET(name, expression)                                                          \
-  auto NH_CONCAT(name, _result) = (expression);                                           \
-  if (!NH_CONCAT(name, _result)) return std::move(NH_CONCAT(name, _result)).error();      \
+#define NH_LET(name, expression)                                                     \
+  auto NH_CONCAT(name, _result) = (expression);                                      \
+  if (!NH_CONCAT(name, _result)) return std::move(NH_CONCAT(name, _result)).error(); \
   auto name = std::move(NH_CONCAT(name, _result)).value()
 
 template <class T>

@@ -41,14 +41,12 @@ Result<Confinement> confine_helper(const HelperConfinement& wanted) {
     NH_LET(entered, stage("sandbox", enter_user_namespace()));
     own_user_namespace = entered.entered;
     note(done, entered.note);
-    NH_TRY(stage("sandbox",
-                 enter_empty_root(RootContent::resolver_configuration, wanted.directories)));
+    NH_TRY(stage("sandbox", enter_empty_root(RootContent::resolver_configuration, wanted.directories)));
     constexpr std::array<unsigned, 1> kept{CAP_NET_BIND_SERVICE};
     NH_TRY(stage("sandbox", keep_capabilities(kept, {})));
   }
   const char* option = wanted.sandbox ? "sandbox" : "seccomp";
-  NH_TRY(
-      stage(option, settle_process_state({.dumpable = wanted.inspectable && own_user_namespace})));
+  NH_TRY(stage(option, settle_process_state({.dumpable = wanted.inspectable && own_user_namespace})));
   if (wanted.sandbox) {
     NH_LET(text, stage("sandbox", enter_landlock_scope(LandlockScope::abstract_sockets)));
     note(done, text);
@@ -56,8 +54,7 @@ Result<Confinement> confine_helper(const HelperConfinement& wanted) {
   if (wanted.start_threads) wanted.start_threads();
   NH_TRY(stage(option, refuse_new_tasks()));
   if (wanted.seccomp)
-    NH_TRY(stage("seccomp",
-                 install_filter(helper_syscalls({.own_pid = getpid(), .agent = wanted.agent}))));
+    NH_TRY(stage("seccomp", install_filter(helper_syscalls({.own_pid = getpid(), .agent = wanted.agent}))));
   return done;
 }
 
@@ -81,12 +78,9 @@ Result<Confinement> confine_agent(const AgentConfinement& wanted) {
   NH_TRY(stage(option, refuse_new_tasks()));
   // Where there are no scopes, the helper's notes say so.
   if (wanted.sandbox)
-    if (auto scoped =
-            stage("sandbox", enter_landlock_scope(LandlockScope::abstract_sockets_and_signals));
-        !scoped)
+    if (auto scoped = stage("sandbox", enter_landlock_scope(LandlockScope::abstract_sockets_and_signals)); !scoped)
       return std::move(scoped).error();
-  if (wanted.seccomp)
-    NH_TRY(stage("seccomp", install_filter(agent_syscalls({.own_pid = getpid(), .agent = 0}))));
+  if (wanted.seccomp) NH_TRY(stage("seccomp", install_filter(agent_syscalls({.own_pid = getpid(), .agent = 0}))));
   return done;
 }
 

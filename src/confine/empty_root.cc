@@ -36,8 +36,7 @@ struct Tree {
 };
 
 Result<UniqueFd> clone_tree(const std::string& path, std::uint64_t attributes) {
-  UniqueFd tree(
-      open_tree(AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
+  UniqueFd tree(open_tree(AT_FDCWD, path.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE));
   if (!tree) return sys_error("cloning the mount of " + path);
   mount_attr attr{};
   attr.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC | attributes;
@@ -55,19 +54,14 @@ Result<> replace_directory(const KeptDirectory& kept) {
   const int fd = kept.fd;
   char path[PATH_MAX] = {};
   const std::string link = "/proc/self/fd/" + std::to_string(fd);
-  if (readlink(link.c_str(), path, sizeof path - 1) < 0)
-    return sys_error("finding the path of a directory that is kept");
+  if (readlink(link.c_str(), path, sizeof path - 1) < 0) return sys_error("finding the path of a directory that is kept");
   NH_LET(tree, clone_tree(path, kept.writable ? 0 : MOUNT_ATTR_RDONLY));
   struct stat before {
   }, now{};
-  if (fstat(fd, &before) != 0 || fstat(tree.get(), &now) != 0)
-    return sys_error(std::string("looking at ") + path);
+  if (fstat(fd, &before) != 0 || fstat(tree.get(), &now) != 0) return sys_error(std::string("looking at ") + path);
   if (before.st_dev != now.st_dev || before.st_ino != now.st_ino)
-    return Error{.code = Code::missing,
-                 .sys_errno = 0,
-                 .what = std::string(path) + " is another directory by now"};
-  if (dup3(tree.get(), fd, O_CLOEXEC) < 0)
-    return sys_error(std::string("replacing the descriptor of ") + path);
+    return Error{.code = Code::missing, .sys_errno = 0, .what = std::string(path) + " is another directory by now"};
+  if (dup3(tree.get(), fd, O_CLOEXEC) < 0) return sys_error(std::string("replacing the descriptor of ") + path);
   return Ok{};
 }
 
@@ -110,8 +104,7 @@ Result<std::vector<Tree>> resolver_trees(const Elsewhere& elsewhere) {
   }
   if (!elsewhere.place.empty() && elsewhere.leads_to.empty()) {
     NH_LET(tree, clone_tree(elsewhere.place, MOUNT_ATTR_RDONLY));
-    trees.push_back(
-        {.fd = std::move(tree), .place = elsewhere.place.substr(1), .directory = false});
+    trees.push_back({.fd = std::move(tree), .place = elsewhere.place.substr(1), .directory = false});
   }
   return trees;
 }
@@ -134,13 +127,12 @@ Result<> furnish(const std::vector<Tree>& trees, const Elsewhere& elsewhere) {
   }
   if (!elsewhere.leads_to.empty()) {
     make_parents(elsewhere.place.substr(1));
-    if (!failed)
-      std::filesystem::create_symlink(elsewhere.leads_to, elsewhere.place.substr(1), failed);
+    if (!failed) std::filesystem::create_symlink(elsewhere.leads_to, elsewhere.place.substr(1), failed);
     if (failed) return sys_error(failed.value(), "making the link " + elsewhere.place);
   }
   // Sockets of the user's session: a read-only mount does not keep anybody from connecting to them.
-  if (access("run/user", F_OK) == 0 && mount("tmpfs", "run/user", "tmpfs", tmpfs_flags | MS_RDONLY,
-                                             "mode=0755,size=4k,nr_inodes=1") != 0)
+  if (access("run/user", F_OK) == 0 &&
+      mount("tmpfs", "run/user", "tmpfs", tmpfs_flags | MS_RDONLY, "mode=0755,size=4k,nr_inodes=1") != 0)
     return sys_error("covering /run/user");
   return Ok{};
 }
@@ -153,8 +145,7 @@ Result<> switch_root() {
   } else {
     // The initial ramfs cannot be pivoted (pivot_root(2), EINVAL): cover it, and have no way below.
     if (errno != EINVAL) return sys_error("changing the root");
-    if (mount(".", "/", nullptr, MS_MOVE, nullptr) != 0)
-      return sys_error("moving the new root over the old one");
+    if (mount(".", "/", nullptr, MS_MOVE, nullptr) != 0) return sys_error("moving the new root over the old one");
     if (chroot(".") != 0) return sys_error("changing the root");
   }
   if (chdir("/") != 0) return sys_error("changing to the new root");
@@ -168,8 +159,7 @@ Result<> enter_empty_root(RootContent content, std::span<const KeptDirectory> di
   // come apart, and a descriptor of `directories` would have the path "/".
   const UniqueFd before(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
   if (!before) return sys_error("opening our mount namespace");
-  if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) != 0)
-    return sys_error("making a mount namespace");
+  if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) != 0) return sys_error("making a mount namespace");
   if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)
     return sys_error("keeping mounts to ourselves (is our root a chroot?)");
   for (const KeptDirectory& kept : directories)
@@ -181,8 +171,7 @@ Result<> enter_empty_root(RootContent content, std::span<const KeptDirectory> di
     NH_LET(found, resolver_trees(elsewhere));
     trees = std::move(found);
   }
-  if (mount("tmpfs", workshop, "tmpfs", tmpfs_flags, tmpfs_options) != 0)
-    return sys_error("mounting the new root");
+  if (mount("tmpfs", workshop, "tmpfs", tmpfs_flags, tmpfs_options) != 0) return sys_error("mounting the new root");
   if (chdir(workshop) != 0) return sys_error("changing to the new root");
   if (content == RootContent::resolver_configuration) NH_TRY(furnish(trees, elsewhere));
   NH_TRY(switch_root());

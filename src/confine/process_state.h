@@ -7,8 +7,7 @@
 namespace nh {
 
 struct ProcessState {
-  bool dumpable =
-      false;  ///< may who started us look into us? (ptrace(2), "Ptrace access mode checking")
+  bool dumpable = false;  ///< may who started us look into us? (ptrace(2), "Ptrace access mode checking")
 };
 
 /// Should: set no_new_privs (nothing that is executed can gain a privilege); let no memory become

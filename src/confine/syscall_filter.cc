@@ -22,16 +22,12 @@ Result<> add(const Filter& filter, const SyscallRule& rule) {
   if (number < 0) return Ok{};
   std::vector<scmp_arg_cmp> arguments;
   for (const SyscallArgument& argument : rule.arguments)
-    arguments.push_back({.arg = argument.index,
-                         .op = SCMP_CMP_MASKED_EQ,
-                         .datum_a = argument.mask,
-                         .datum_b = argument.value});
-  const std::uint32_t action =
-      rule.error == 0 ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(static_cast<std::uint32_t>(rule.error));
-  const int added = seccomp_rule_add_array(
-      filter.get(), action, number, static_cast<unsigned>(arguments.size()), arguments.data());
-  if (added != 0)
-    return sys_error(-added, std::string("adding ") + rule.name + " to the system call filter");
+    arguments.push_back(
+        {.arg = argument.index, .op = SCMP_CMP_MASKED_EQ, .datum_a = argument.mask, .datum_b = argument.value});
+  const std::uint32_t action = rule.error == 0 ? SCMP_ACT_ALLOW : SCMP_ACT_ERRNO(static_cast<std::uint32_t>(rule.error));
+  const int added =
+      seccomp_rule_add_array(filter.get(), action, number, static_cast<unsigned>(arguments.size()), arguments.data());
+  if (added != 0) return sys_error(-added, std::string("adding ") + rule.name + " to the system call filter");
   return Ok{};
 }
 
@@ -41,9 +37,7 @@ Result<> install_filter(std::span<const SyscallRule> rules) {
   // The native architecture is in it from the beginning, and no other.
   const Filter filter(seccomp_init(SCMP_ACT_KILL_PROCESS));
   if (!filter) return Error{.code = Code::failed, .what = "making a system call filter"};
-  if (const int set =
-          seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS);
-      set != 0)
+  if (const int set = seccomp_attr_set(filter.get(), SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_KILL_PROCESS); set != 0)
     return sys_error(-set, "refusing other architectures");
   if (const int set = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_TSYNC, 1); set != 0)
     return sys_error(-set, "filtering every thread");
@@ -55,8 +49,7 @@ Result<> install_filter(std::span<const SyscallRule> rules) {
 
 std::string seccomp_library_version() {
   const scmp_version* version = seccomp_version();
-  return std::to_string(version->major) + "." + std::to_string(version->minor) + "." +
-         std::to_string(version->micro);
+  return std::to_string(version->major) + "." + std::to_string(version->minor) + "." + std::to_string(version->micro);
 }
 
 }  // namespace nh

@@ -15,9 +15,8 @@
 namespace nh {
 namespace {
 
-constexpr std::uint64_t all = UINT32_MAX;  // of an int: the kernel looks at these bits alone
-constexpr std::uint64_t socket_type =
-    0xf;  // SOCK_TYPE_MASK of linux/net.h; the rest are SOCK_CLOEXEC and SOCK_NONBLOCK
+constexpr std::uint64_t all = UINT32_MAX;   // of an int: the kernel looks at these bits alone
+constexpr std::uint64_t socket_type = 0xf;  // SOCK_TYPE_MASK of linux/net.h; the rest are SOCK_CLOEXEC and SOCK_NONBLOCK
 
 using Rules = std::vector<SyscallRule>;
 
@@ -39,8 +38,7 @@ void runtime(Rules& rules, const SyscallSubjects& subjects) {
   allow(rules, {"getrandom"});
   // where the vDSO cannot answer (a clock source that user space does not reach)
   allow(rules, {"clock_gettime", "clock_gettime64", "gettimeofday", "time"});
-  allow(rules,
-        {"futex", "futex_time64", "sched_yield", "restart_syscall", "rt_sigreturn", "sigreturn"});
+  allow(rules, {"futex", "futex_time64", "sched_yield", "restart_syscall", "rt_sigreturn", "sigreturn"});
   allow(rules, {"exit", "exit_group"});
   // abort(): of ourselves only
   allow(rules, {"rt_sigprocmask", "rt_sigaction", "getpid", "gettid"});
@@ -48,8 +46,7 @@ void runtime(Rules& rules, const SyscallSubjects& subjects) {
   rules.push_back({.name = "tgkill", .arguments = {{.index = 0, .mask = all, .value = own}}});
   // libraries fall back to the older call on ENOSYS, and on nothing else
   answer(rules, ENOSYS,
-         {"clone3", "openat2", "statx", "faccessat2", "rseq", "set_robust_list", "membarrier",
-          "epoll_pwait2"});
+         {"clone3", "openat2", "statx", "faccessat2", "rseq", "set_robust_list", "membarrier", "epoll_pwait2"});
 #ifdef NETNS_HELPER_SANITIZED
   // the sanitizers' own: shadow memory, reports with stack traces, the leak check at the end
   allow(rules, {"mmap",
@@ -96,13 +93,11 @@ void runtime(Rules& rules, const SyscallSubjects& subjects) {
 // What both do with descriptors that are open; the status flags `kept_status` can be set, and never taken away.
 void descriptors(Rules& rules, std::uint64_t kept_status) {
   allow(rules, {"read", "readv", "write", "writev", "close", "poll", "ppoll", "ppoll_time64"});
-  allow(rules,
-        {"sendto", "sendmsg", "recvfrom", "recvmsg", "getsockname", "getsockopt", "setsockopt"});
+  allow(rules, {"sendto", "sendmsg", "recvfrom", "recvmsg", "getsockname", "getsockopt", "setsockopt"});
   for (const char* name : {"fcntl", "fcntl64"}) {
     for (const int command : {F_GETFL, F_GETFD, F_SETFD, F_DUPFD_CLOEXEC})
       rules.push_back(
-          {.name = name,
-           .arguments = {{.index = 1, .mask = all, .value = static_cast<std::uint64_t>(command)}}});
+          {.name = name, .arguments = {{.index = 1, .mask = all, .value = static_cast<std::uint64_t>(command)}}});
     SyscallRule status{.name = name, .arguments = {{.index = 1, .mask = all, .value = F_SETFL}}};
     if (kept_status != 0) status.arguments.push_back({.index = 2, .mask = kept_status, .value = kept_status});
     rules.push_back(std::move(status));
@@ -110,11 +105,9 @@ void descriptors(Rules& rules, std::uint64_t kept_status) {
 }
 
 void allow_socket(Rules& rules, int family, int type) {
-  rules.push_back(
-      {.name = "socket",
-       .arguments = {
-           {.index = 0, .mask = all, .value = static_cast<std::uint64_t>(family)},
-           {.index = 1, .mask = socket_type, .value = static_cast<std::uint64_t>(type)}}});
+  rules.push_back({.name = "socket",
+                   .arguments = {{.index = 0, .mask = all, .value = static_cast<std::uint64_t>(family)},
+                                 {.index = 1, .mask = socket_type, .value = static_cast<std::uint64_t>(type)}}});
 }
 
 void allow_ioctl(Rules& rules, std::initializer_list<unsigned long> requests) {
@@ -130,17 +123,15 @@ void host_sockets(Rules& rules) {
   // libslirp tries a raw socket where ping sockets are refused (net.ipv4.ping_group_range), and
   // then does without
   for (const int family : {AF_INET, AF_INET6})
-    rules.push_back(
-        {.name = "socket",
-         .error = EPERM,
-         .arguments = {{.index = 0, .mask = all, .value = static_cast<std::uint64_t>(family)},
-                       {.index = 1, .mask = socket_type, .value = SOCK_RAW}}});
+    rules.push_back({.name = "socket",
+                     .error = EPERM,
+                     .arguments = {{.index = 0, .mask = all, .value = static_cast<std::uint64_t>(family)},
+                                   {.index = 1, .mask = socket_type, .value = SOCK_RAW}}});
   // a TCP connection of the guest's to the DNS forwarder
   rules.push_back({.name = "socketpair",
                    .arguments = {{.index = 0, .mask = all, .value = static_cast<std::uint64_t>(AF_UNIX)},
                                  {.index = 1, .mask = socket_type, .value = static_cast<std::uint64_t>(SOCK_STREAM)}}});
-  allow(rules, {"bind", "connect", "listen", "accept", "accept4", "getpeername", "shutdown",
-                "sendmmsg", "recvmmsg"});
+  allow(rules, {"bind", "connect", "listen", "accept", "accept4", "getpeername", "shutdown", "sendmmsg", "recvmmsg"});
   // how much waits to be read, to be sent, and for a window; non-blocking, where the urgent mark is; an interface by its
   // name, for a scoped name server
   allow_ioctl(rules, {FIONREAD, SIOCOUTQ, SIOCOUTQNSD, FIONBIO, SIOCATMARK, SIOCGIFINDEX});
@@ -158,20 +149,15 @@ void main_loop(Rules& rules) {
 // resolv.conf, by the DNS forwarder and by libslirp; the path of a target. To read, from a path,
 // and from nothing else: a directory's descriptor opens no door.
 void resolver_configuration(Rules& rules) {
-  constexpr std::uint64_t forbidden =
-      O_ACCMODE | O_CREAT | O_TRUNC | O_PATH | (O_TMPFILE & ~O_DIRECTORY) | O_DIRECTORY;
+  constexpr std::uint64_t forbidden = O_ACCMODE | O_CREAT | O_TRUNC | O_PATH | (O_TMPFILE & ~O_DIRECTORY) | O_DIRECTORY;
   const auto cwd = static_cast<std::uint64_t>(static_cast<std::uint32_t>(AT_FDCWD));
-  rules.push_back({.name = "openat",
-                   .arguments = {{.index = 0, .mask = all, .value = cwd},
-                                 {.index = 2, .mask = forbidden, .value = O_RDONLY}}});
   rules.push_back(
-      {.name = "open", .arguments = {{.index = 1, .mask = forbidden, .value = O_RDONLY}}});
-  allow(rules,
-        {"stat", "stat64", "fstat", "fstat64", "newfstatat", "fstatat64", "lseek", "_llseek"});
+      {.name = "openat",
+       .arguments = {{.index = 0, .mask = all, .value = cwd}, {.index = 2, .mask = forbidden, .value = O_RDONLY}}});
+  rules.push_back({.name = "open", .arguments = {{.index = 1, .mask = forbidden, .value = O_RDONLY}}});
+  allow(rules, {"stat", "stat64", "fstat", "fstat64", "newfstatat", "fstatat64", "lseek", "_llseek"});
   // GLib asks whether standard error is a terminal
-  rules.push_back({.name = "ioctl",
-                   .error = ENOTTY,
-                   .arguments = {{.index = 1, .mask = all, .value = TCGETS}}});
+  rules.push_back({.name = "ioctl", .error = ENOTTY, .arguments = {{.index = 1, .mask = all, .value = TCGETS}}});
 }
 
 // The guest's range of local ports, read again and again from one descriptor.
@@ -188,11 +174,9 @@ void control_socket(Rules& rules) {
 void agent_end(Rules& rules, const SyscallSubjects& subjects) {
   allow(rules, {"wait4", "waitpid", "waitid"});
   if (subjects.agent > 0)
-    rules.push_back(
-        {.name = "kill",
-         .arguments = {
-             {.index = 0, .mask = all, .value = static_cast<std::uint64_t>(subjects.agent)},
-             {.index = 1, .mask = all, .value = SIGKILL}}});
+    rules.push_back({.name = "kill",
+                     .arguments = {{.index = 0, .mask = all, .value = static_cast<std::uint64_t>(subjects.agent)},
+                                   {.index = 1, .mask = all, .value = SIGKILL}}});
 }
 
 }  // namespace

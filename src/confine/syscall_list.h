@@ -24,9 +24,8 @@ struct SyscallArgument {
 
 struct SyscallRule {
   const char* name;
-  int error = 0;  ///< 0: allowed; else the errno that is the answer
-  std::vector<SyscallArgument> arguments =
-      {};  ///< all must hold; several rules of one name are alternatives
+  int error = 0;                                ///< 0: allowed; else the errno that is the answer
+  std::vector<SyscallArgument> arguments = {};  ///< all must hold; several rules of one name are alternatives
 };
 
 struct SyscallSubjects {

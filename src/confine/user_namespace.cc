@@ -30,9 +30,7 @@ Result<> write_map(const char* path, const std::string& text) {
 }
 
 Result<> map_own_ids(uid_t uid, gid_t gid) {
-  const auto same = [](unsigned id) {
-    return std::to_string(id) + " " + std::to_string(id) + " 1\n";
-  };
+  const auto same = [](unsigned id) { return std::to_string(id) + " " + std::to_string(id) + " 1\n"; };
   NH_TRY(write_map("/proc/self/uid_map", same(uid)));
   // An ordinary user may map its gid only once nobody in there can drop groups any more
   // (user_namespaces(7)).
@@ -50,11 +48,9 @@ Result<EnteredUserNamespace> enter_user_namespace() {
   const gid_t gid = getegid();
   const bool low_ports = may_bind_low_ports();
   if (unshare(CLONE_NEWUSER) != 0) {
-    Error error = sys_error(
-        "making a user namespace (user.max_user_namespaces or a security module may forbid it)");
+    Error error = sys_error("making a user namespace (user.max_user_namespaces or a security module may forbid it)");
     if (!admin) return error;
-    return EnteredUserNamespace{.entered = false,
-                                .note = "no user namespace of its own: " + error.message()};
+    return EnteredUserNamespace{.entered = false, .note = "no user namespace of its own: " + error.message()};
   }
   // The maps of a process that is not dumpable belong to root. The guest cannot use this moment:
   // since the line above we are in a user namespace over which it has no capability, and without

@@ -36,13 +36,10 @@ const Command* find_command(const Json& request) {
 
 Refusal no_command(const Json& request) {
   const auto execute = request.find("execute");
-  if (execute == request.end())
-    return {.words = "no execute found", .rule = "is missing", .field = "execute"};
-  if (!execute->is_string())
-    return {.words = "no execute found", .rule = "must be a string", .field = "execute"};
+  if (execute == request.end()) return {.words = "no execute found", .rule = "is missing", .field = "execute"};
+  if (!execute->is_string()) return {.words = "no execute found", .rule = "must be a string", .field = "execute"};
   return {.words = "unknown execute",
-          .rule = "there are only " + command_names() + ", not \"" +
-                  shown(execute->get_ref<const std::string&>()) + "\"",
+          .rule = "there are only " + command_names() + ", not \"" + shown(execute->get_ref<const std::string&>()) + "\"",
           .field = "execute"};
 }
 
@@ -53,9 +50,7 @@ Outcome run(const CommandContext& context, const Json& request) {
   if (command == nullptr) return no_command(request);
   if (native) {
     if (auto known = check_members(request, request_members); !known)
-      return Refusal{.words = "bad " + known.error().field,
-                     .rule = known.error().what,
-                     .field = known.error().field};
+      return Refusal{.words = "bad " + known.error().field, .rule = known.error().what, .field = known.error().field};
   }
   const auto given = request.find("arguments");
   static const Json none = Json::object();
@@ -79,14 +74,12 @@ struct Voice {
 
 Reply speak(const Voice& voice, Json reply, bool refused) {
   if (voice.id != nullptr) reply["id"] = *voice.id;
-  return Reply{
-      .text = text_of(reply) + (voice.terse ? "" : "\n"), .last = voice.terse, .refused = refused};
+  return Reply{.text = text_of(reply) + (voice.terse ? "" : "\n"), .last = voice.terse, .refused = refused};
 }
 
 Reply speak(const Voice& voice, const Refusal& refusal) {
   std::string desc = "bad request: " + refusal.words;
-  if (voice.dialect == Dialect::slirp4netns)
-    return speak(voice, Json{{"error", {{"desc", std::move(desc)}}}}, true);
+  if (voice.dialect == Dialect::slirp4netns) return speak(voice, Json{{"error", {{"desc", std::move(desc)}}}}, true);
   if (!refusal.rule.empty()) desc += ": " + refusal.rule;
   Json error = voice.terse ? Json{{"desc", desc}, {"code", std::string(code_name(refusal.code))}}
                            : Json{{"code", std::string(code_name(refusal.code))}, {"desc", desc}};
@@ -118,18 +111,16 @@ Reply Commands::answer(std::string_view text, bool lone) const {
   auto parsed = parse_checked(text);
   if (!parsed) {
     Error error = std::move(parsed).error();
-    return speak_last(dialect_, {.words = "cannot parse JSON",
-                                 .rule = std::move(error.what),
-                                 .field = std::move(error.field)});
+    return speak_last(dialect_,
+                      {.words = "cannot parse JSON", .rule = std::move(error.what), .field = std::move(error.field)});
   }
   const Json& request = *parsed;
   const auto id = request.find("id");
   const bool has_id = dialect_ == Dialect::native && id != request.end();
   const Command* command = find_command(request);
   const bool like_slirp4netns = lone && !has_id && command != nullptr && command->of_slirp4netns;
-  const Voice voice{.dialect = dialect_,
-                    .terse = dialect_ == Dialect::slirp4netns || like_slirp4netns,
-                    .id = has_id ? &*id : nullptr};
+  const Voice voice{
+      .dialect = dialect_, .terse = dialect_ == Dialect::slirp4netns || like_slirp4netns, .id = has_id ? &*id : nullptr};
 
   Outcome outcome = run(CommandContext{backend_, dialect_}, request);
   if (const auto* refusal = std::get_if<Refusal>(&outcome)) return speak(voice, *refusal);
@@ -147,10 +138,8 @@ Reply Commands::not_an_object(std::string_view bytes) const {
   // slirp4netns looks at the size of what it has read before it looks at the bytes.
   if (dialect_ == Dialect::slirp4netns && bytes.size() > max_request()) return too_large();
   if (auto parsed = parse_checked(bytes))
-    return speak_last(dialect_,
-                      {.words = "json_object() failed", .rule = "a request must be a JSON object"});
-  return speak_last(dialect_,
-                    {.words = "cannot parse JSON", .rule = "a request must begin with '{'"});
+    return speak_last(dialect_, {.words = "json_object() failed", .rule = "a request must be a JSON object"});
+  return speak_last(dialect_, {.words = "cannot parse JSON", .rule = "a request must begin with '{'"});
 }
 
 Reply Commands::too_large() const {
@@ -161,13 +150,11 @@ Reply Commands::too_large() const {
 
 Reply Commands::unfinished(bool timed_out) const {
   if (!timed_out)
-    return speak_last(dialect_, {.words = "cannot parse JSON",
-                                 .rule = "the request ends before its object does"});
-  return speak_last(dialect_,
-                    {.code = Code::timeout,
-                     .words = "cannot parse JSON",
-                     .rule = "the request was not complete within " +
-                             std::to_string(limits::control_request_time.count()) + " s"});
+    return speak_last(dialect_, {.words = "cannot parse JSON", .rule = "the request ends before its object does"});
+  return speak_last(dialect_, {.code = Code::timeout,
+                               .words = "cannot parse JSON",
+                               .rule = "the request was not complete within " +
+                                       std::to_string(limits::control_request_time.count()) + " s"});
 }
 
 std::optional<Reply> Commands::no_request() const {
@@ -176,8 +163,7 @@ std::optional<Reply> Commands::no_request() const {
 }
 
 std::size_t Commands::max_request() const {
-  return dialect_ == Dialect::native ? limits::control_request
-                                     : limits::control_request_slirp4netns;
+  return dialect_ == Dialect::native ? limits::control_request : limits::control_request_slirp4netns;
 }
 
 }  // namespace nh

@@ -33,9 +33,9 @@ namespace nh {
 enum class Dialect : std::uint8_t { native, slirp4netns };
 
 struct Reply {
-  std::string text;      ///< all bytes of the answer, its newline included if it has one
-  bool last = false;     ///< the connection ends after it
-  bool refused = false;  ///< it is an error
+  std::string text;                          ///< all bytes of the answer, its newline included if it has one
+  bool last = false;                         ///< the connection ends after it
+  bool refused = false;                      ///< it is an error
   std::optional<EventKinds> subscribe = {};  ///< the connection gets these events from here on; none: none
 };
 

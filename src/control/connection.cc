@@ -12,8 +12,7 @@
 
 namespace nh {
 
-Connection::Connection(UniqueFd fd, const Commands& commands, ControlCounters& counters,
-                       Instant now)
+Connection::Connection(UniqueFd fd, const Commands& commands, ControlCounters& counters, Instant now)
     : fd_(std::move(fd)),
       commands_(commands),
       counters_(counters),
@@ -84,8 +83,7 @@ void Connection::receive(Instant now) {
   }
   const bool began = framing_.state() == JsonFraming::State::empty;
   framing_.feed({bytes.data(), static_cast<std::size_t>(size)});
-  if (began && framing_.state() != JsonFraming::State::empty)
-    deadline_ = now + limits::control_request_time;
+  if (began && framing_.state() != JsonFraming::State::empty) deadline_ = now + limits::control_request_time;
 }
 
 void Connection::proceed(Instant now) {
@@ -126,8 +124,7 @@ void Connection::send_waiting(Instant now) {
     output_ = std::exchange(events_, {});
     sent_ = 0;
   }
-  const ssize_t size =
-      send(fd_.get(), output_.data() + sent_, output_.size() - sent_, MSG_DONTWAIT | MSG_NOSIGNAL);
+  const ssize_t size = send(fd_.get(), output_.data() + sent_, output_.size() - sent_, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (size < 0) {
     if (errno != EAGAIN && errno != EINTR) hang_up();
     return;

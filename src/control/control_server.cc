@@ -11,11 +11,9 @@
 
 namespace nh {
 
-Result<std::unique_ptr<ControlServer>> ControlServer::open(Loop& loop, Setup setup,
-                                                           const Clock& clock) {
+Result<std::unique_ptr<ControlServer>> ControlServer::open(Loop& loop, Setup setup, const Clock& clock) {
   NH_LET(socket, ControlSocket::open(setup.path, setup.replace_file));
-  return std::unique_ptr<ControlServer>(
-      new ControlServer(loop, std::move(setup), std::move(socket), clock));
+  return std::unique_ptr<ControlServer>(new ControlServer(loop, std::move(setup), std::move(socket), clock));
 }
 
 ControlServer::ControlServer(Loop& loop, Setup setup, ControlSocket socket, const Clock& clock)
@@ -68,22 +66,19 @@ void ControlServer::admit(UniqueFd fd) {
   const auto uid = peer_uid(fd.get());
   if (!uid || !peer_allowed(*uid, geteuid())) {
     ++counters_.refused_uid;
-    log::rate_limited(
-        log::Level::warning, "control_uid",
-        uid ? "control client of uid " + std::to_string(*uid) + " refused" : uid.error().message());
+    log::rate_limited(log::Level::warning, "control_uid",
+                      uid ? "control client of uid " + std::to_string(*uid) + " refused" : uid.error().message());
     return;
   }
   if (clients_.size() >= limits::control_clients) {
     ++counters_.refused_full;
-    log::rate_limited(log::Level::warning, "control_full",
-                      "control client refused: too many at once");
+    log::rate_limited(log::Level::warning, "control_full", "control client refused: too many at once");
     return;
   }
   ++counters_.accepted;
   clients_.emplace_front(Connection(std::move(fd), commands_, counters_, clock_.now()));
   const auto client = clients_.begin();
-  client->watch =
-      loop_.watch(client->connection.fd(), POLLIN, [this, client](IoEvents) { on_client(client); });
+  client->watch = loop_.watch(client->connection.fd(), POLLIN, [this, client](IoEvents) { on_client(client); });
 }
 
 void ControlServer::on_client(Clients::iterator client) {

@@ -6,10 +6,7 @@ namespace {
 
 Json json_of(const std::optional<HelperInfo::Net>& net) {
   if (!net) return nullptr;
-  Json json{{"network", net->network},
-            {"gateway", net->gateway},
-            {"dns", nullptr},
-            {"guest", net->guest}};
+  Json json{{"network", net->network}, {"gateway", net->gateway}, {"dns", nullptr}, {"guest", net->guest}};
   if (!net->dns.empty()) json["dns"] = net->dns;
   return json;
 }
@@ -44,11 +41,7 @@ Json json_of(const HelperInfo& info) {
       {"pid", info.pid},
       {"agent_pid", info.agent_pid != 0 ? Json(info.agent_pid) : Json(nullptr)},
       {"target", {{"kind", info.target.kind}, {"text", info.target.text}}},
-      {"tap",
-       {{"name", info.tap.name},
-        {"mac", info.tap.mac},
-        {"mtu", info.tap.mtu},
-        {"offload", info.tap.offload}}},
+      {"tap", {{"name", info.tap.name}, {"mac", info.tap.mac}, {"mtu", info.tap.mtu}, {"offload", info.tap.offload}}},
       {"addresses", {{"ipv4", json_of(info.ipv4)}, {"ipv6", json_of(info.ipv6)}}},
       {"tap_addresses", Json(info.tap_addresses)},
       {"mtu", info.mtu},

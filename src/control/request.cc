@@ -31,8 +31,7 @@ Result<Transport> parse_proto(const Json& arguments) {
 }
 
 /// nullopt: absent or empty.
-Result<std::optional<Address>> parse_address(const Json& arguments, const std::string& name,
-                                             Dialect dialect) {
+Result<std::optional<Address>> parse_address(const Json& arguments, const std::string& name, Dialect dialect) {
   const Json* member = find(arguments, name);
   const bool nothing = member == nullptr || (member->is_null() && dialect == Dialect::slirp4netns);
   if (nothing) return std::optional<Address>();

@@ -5,9 +5,9 @@
 
 #include <span>
 
-#include "src/rules/rule_spec.h"
 #include "src/control/commands.h"
 #include "src/json/json_checked.h"
+#include "src/rules/rule_spec.h"
 
 namespace nh {
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "src/json/json_checked.h"
 #include "src/control/rules.h"
+#include "src/json/json_checked.h"
 
 namespace nh {
 

@@ -2,9 +2,9 @@
 // The JSON form of Stats; its members are described in netns-helper-control.7.
 #pragma once
 
-#include "src/json/json_checked.h"
 #include "src/control/rules.h"
 #include "src/control/stats.h"
+#include "src/json/json_checked.h"
 
 namespace nh {
 

@@ -32,7 +32,9 @@ void TcpRelayPath::change(std::uint64_t number, std::uint64_t rule, const Goal& 
   forward_.assign(number, rule, tcp_goal(goal));
 }
 
-bool TcpRelayPath::paused(std::uint64_t) const { return forward_.paused(); }
+bool TcpRelayPath::paused(std::uint64_t) const {
+  return forward_.paused();
+}
 
 RuleCounters TcpRelayPath::of_rule(std::uint64_t rule) const {
   const RelayCounters counters = relays_.of(rule);

@@ -27,7 +27,9 @@ ForwardEngine::ForwardEngine(Setup setup)
       events_(setup_.loop->clock()),
       fds_(FdBudget::capacity_for(setup_.nofile, setup_.general_fds + udp_fds(setup_.nofile) +
                                                      (setup_.agent == nullptr ? 0 : 2 * full_stock(setup_.nofile)))),
-      stand_ins_(setup_.agent == nullptr ? nullptr : std::make_unique<AgentStandIns>(*setup_.loop, *setup_.agent, full_stock(setup_.nofile))),
+      stand_ins_(setup_.agent == nullptr
+                     ? nullptr
+                     : std::make_unique<AgentStandIns>(*setup_.loop, *setup_.agent, full_stock(setup_.nofile))),
       relays_(RelaySetup{.epoll = setup_.epoll,
                          .clock = &setup_.loop->clock(),
                          .fds = &fds_,
@@ -43,7 +45,10 @@ ForwardEngine::ForwardEngine(Setup setup)
                            .stand_ins = stand_ins_.get(),
                            .ids = &ids_,
                            .observer = this,
-                           .on_goals = [this] { if (setup_.on_udp_goals) setup_.on_udp_goals(udp_.goals()); }}),
+                           .on_goals =
+                               [this] {
+                                 if (setup_.on_udp_goals) setup_.on_udp_goals(udp_.goals());
+                               }}),
       udp_reverse_(UdpReverseSetup{.epoll = setup_.epoll,
                                    .clock = &setup_.loop->clock(),
                                    .ids = &ids_,
@@ -107,7 +112,8 @@ Result<> ForwardEngine::start_threads() {
 void ForwardEngine::prepare_guest() {
   if (!stand_ins_ || std::exchange(prepared_, true)) return;
   if (setup_.use_relays)
-    stand_ins_->start(OutboundTcp::proof_address(setup_.plan, Family::v4), OutboundTcp::proof_address(setup_.plan, Family::v6));
+    stand_ins_->start(OutboundTcp::proof_address(setup_.plan, Family::v4),
+                      OutboundTcp::proof_address(setup_.plan, Family::v6));
   else
     stand_ins_->turn_off("--kernel-path=off");
 }
@@ -155,8 +161,8 @@ void ForwardEngine::on_path_change() {
 void ForwardEngine::on_fd_limit(bool reached) {
   if (!reached) return;
   log::rate_limited(log::Level::warning, "relay fds",
-                    "no file descriptor is left for relays: new clients wait until one is (" + std::to_string(fds_.capacity()) +
-                        " of RLIMIT_NOFILE are for them)");
+                    "no file descriptor is left for relays: new clients wait until one is (" +
+                        std::to_string(fds_.capacity()) + " of RLIMIT_NOFILE are for them)");
   publish(LimitReached{.limit = "relay_fds", .value = fds_.capacity()});
 }
 
@@ -178,7 +184,8 @@ void ForwardEngine::add_to(HelperInfo& info) const {
   numbers.emplace_back("relays.visits", relays.visits);
   const std::vector<std::size_t> threads = relays_.thread_flows();
   numbers.emplace_back("relays.threads", threads.size());
-  for (std::size_t i = 0; i < threads.size(); ++i) numbers.emplace_back("relays.thread_flows." + std::to_string(i), threads[i]);
+  for (std::size_t i = 0; i < threads.size(); ++i)
+    numbers.emplace_back("relays.thread_flows." + std::to_string(i), threads[i]);
   if (tcp_) {
     numbers.emplace_back("relays.accepted", tcp_->counters().accepted);
     numbers.emplace_back("relays.aborted", tcp_->counters().aborted);

@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "netstack/relay/flow.h"
-#include "netstack/udp/udp_forward.h"
 #include "netstack/slirp/slirp_stack.h"
+#include "netstack/udp/udp_forward.h"
 #include "src/base/unique_fd.h"
 #include "src/control/rules.h"
 

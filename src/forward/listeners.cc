@@ -29,8 +29,8 @@ bool Listeners::relays_work() const {
 bool Listeners::relays_carry(const Open& open) const {
   if (!relays_work()) return false;
   // What libslirp cannot do is left to them.
-  if (setup_.stand_ins->state() == StandIns::State::preparing || open.plan.side != Side::host || !open.plan.interface.empty() ||
-      open.plan.goal.is_loopback())
+  if (setup_.stand_ins->state() == StandIns::State::preparing || open.plan.side != Side::host ||
+      !open.plan.interface.empty() || open.plan.goal.is_loopback())
     return true;
   const Goal& goal = open.plan.goal;
   // [::] has clients of both families; those whose own is not served are led to the other (TcpForward).

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "netstack/plan/address_plan.h"
-#include "src/rules/rule_spec.h"
 #include "src/forward/forward_paths.h"
+#include "src/rules/rule_spec.h"
 
 namespace nh {
 

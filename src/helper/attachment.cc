@@ -23,12 +23,17 @@ Result<Target> open_process(const Options& options) {
 
 Result<Target> open_target(const Options& options, const Clock& clock, int signal_fd) {
   switch (options.attach) {
-    case TargetKind::pid: return open_process(options);
+    case TargetKind::pid:
+      return open_process(options);
     case TargetKind::netns_path:
-    case TargetKind::netns_fd: return open_netns_target(options.target, options.userns);
-    case TargetKind::tap_fd: return open_tap_fd_target(options.target, options.userns);
-    case TargetKind::tap_socket: return open_tap_socket_target(options.target, clock, signal_fd, options.userns);
-    case TargetKind::frame_socket: return open_frame_socket_target(options.target, signal_fd);
+    case TargetKind::netns_fd:
+      return open_netns_target(options.target, options.userns);
+    case TargetKind::tap_fd:
+      return open_tap_fd_target(options.target, options.userns);
+    case TargetKind::tap_socket:
+      return open_tap_socket_target(options.target, clock, signal_fd, options.userns);
+    case TargetKind::frame_socket:
+      return open_frame_socket_target(options.target, signal_fd);
   }
   NH_BUG_IF(true);
 }
@@ -86,13 +91,18 @@ Result<Attachment> Attachment::begin(const Options& options, const AddressPlan& 
     NH_LET(info, adopt_tap(target.tap.get()));
     attachment.info = info;
     attachment.tap = std::move(target.tap);
-    attachment.notes.emplace_back("the kernel does not let us into the TAP's network namespace: nothing is configured there");
+    attachment.notes.emplace_back(
+        "the kernel does not let us into the TAP's network namespace: nothing is configured there");
     attachment.target = std::move(target);
     return attachment;
   }
 
-  AgentSetup setup{.target = &target, .tap_name = options.tap_name, .plan = std::nullopt, .signal_fd = signal_fd,
-                   .sandbox = options.sandbox, .seccomp = options.seccomp};
+  AgentSetup setup{.target = &target,
+                   .tap_name = options.tap_name,
+                   .plan = std::nullopt,
+                   .signal_fd = signal_fd,
+                   .sandbox = options.sandbox,
+                   .seccomp = options.seccomp};
   if (options.configure) setup.plan = interface_plan(options, plan);
   Attached attached;
   NH_LET(agent, AgentLink::start(setup, attached));
@@ -126,12 +136,18 @@ Result<> Attachment::finish(const Options& options) {
 
 std::string target_kind_name(TargetKind kind) {
   switch (kind) {
-    case TargetKind::pid: return "pid";
-    case TargetKind::netns_path: return "netns-path";
-    case TargetKind::netns_fd: return "netns-fd";
-    case TargetKind::tap_fd: return "tap-fd";
-    case TargetKind::tap_socket: return "tap-socket";
-    case TargetKind::frame_socket: return "frame-socket";
+    case TargetKind::pid:
+      return "pid";
+    case TargetKind::netns_path:
+      return "netns-path";
+    case TargetKind::netns_fd:
+      return "netns-fd";
+    case TargetKind::tap_fd:
+      return "tap-fd";
+    case TargetKind::tap_socket:
+      return "tap-socket";
+    case TargetKind::frame_socket:
+      return "frame-socket";
   }
   NH_BUG_IF(true);
 }

@@ -29,8 +29,7 @@ Result<std::string> read_object(int fd, const Clock& clock, int signal_fd) {
   JsonFraming framing(limits::bwrap_info);
   const auto feed = [&framing](std::string_view bytes) {
     framing.feed(bytes);
-    return framing.state() != JsonFraming::State::empty &&
-           framing.state() != JsonFraming::State::incomplete;
+    return framing.state() != JsonFraming::State::empty && framing.state() != JsonFraming::State::incomplete;
   };
   NH_LET(text, read_bounded({.fd = fd,
                              .subject = "bwrap's info",
@@ -41,8 +40,7 @@ Result<std::string> read_object(int fd, const Clock& clock, int signal_fd) {
                             clock));
   if (framing.state() == JsonFraming::State::complete) return std::string(framing.object());
   if (text.empty())
-    return Error{.code = Code::gone,
-                 .what = "end of file: bwrap has ended, or its --info-fd is another one"};
+    return Error{.code = Code::gone, .what = "end of file: bwrap has ended, or its --info-fd is another one"};
   return text;  // the parser tells what is wrong with it
 }
 
@@ -51,8 +49,7 @@ Result<std::string> read_object(int fd, const Clock& clock, int signal_fd) {
 Result<pid_t> parse_bwrap_info(std::string_view json) {
   NH_LET(info, parse_checked(json));
   if (!info.is_object()) return Error{.code = Code::invalid, .what = "not a JSON object"};
-  if (!info.contains("child-pid"))
-    return Error{.code = Code::invalid, .what = "is missing", .field = "child-pid"};
+  if (!info.contains("child-pid")) return Error{.code = Code::invalid, .what = "is missing", .field = "child-pid"};
   NH_LET(pid, integer_of(info["child-pid"], 1, INT_MAX, "child-pid"));
   return static_cast<pid_t>(pid);
 }
@@ -91,8 +88,7 @@ BwrapSandbox::~BwrapSandbox() {
 
 Result<> BwrapSandbox::let_go_on() {
   if (!block_fd_) return Ok{};
-  if (write(block_fd_.get(), "1", 1) != 1)
-    return of_option(sys_error("nobody waits for the byte"), "block-fd");
+  if (write(block_fd_.get(), "1", 1) != 1) return of_option(sys_error("nobody waits for the byte"), "block-fd");
   block_fd_.reset();
   return Ok{};
 }

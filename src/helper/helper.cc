@@ -31,11 +31,14 @@ void log_rule(const RuleEntry& rule) {
   constexpr std::size_t lines = 16;  // of a range; control commands list the rest
   std::size_t said = 0;
   for (const ListenerEntry& listener : rule.listeners) {
-    if (said++ == lines) return log::info("forwarding " + rule.spec.text() + ": " + std::to_string(rule.listeners.size()) + " ports in all");
+    if (said++ == lines)
+      return log::info("forwarding " + rule.spec.text() + ": " + std::to_string(rule.listeners.size()) + " ports in all");
     const std::string host = listener.host_path.empty() ? listener.host.text() : listener.host_path;
     const bool reverse = rule.spec.kind == RuleSpec::Kind::reverse;
-    log::info("forwarding " + std::string(transport_name(listener.transport)) + " " + (reverse ? listener.guest.text() + " of the guest" : host) + " to " +
-              (reverse ? host + " of the host" : listener.guest.text()) + (listener.reason.empty() || reverse ? "" : " by libslirp: " + listener.reason));
+    log::info("forwarding " + std::string(transport_name(listener.transport)) + " " +
+              (reverse ? listener.guest.text() + " of the guest" : host) + " to " +
+              (reverse ? host + " of the host" : listener.guest.text()) +
+              (listener.reason.empty() || reverse ? "" : " by libslirp: " + listener.reason));
   }
 }
 
@@ -113,32 +116,37 @@ Result<> Helper::build_stations() {
 
   const FlowLimits limits = FlowLimits::for_descriptors(nofile_);
   const std::size_t general_fds = limits.tcp + limits.udp + limits.icmp;
-  forwards_.emplace(ForwardEngine::Setup{.loop = &loop_,
-                                         .epoll = &*flows_,
-                                         .sink = &*output_,
-                                         .neighbours = &*neighbours_,
-                                         .slirp = slirp_.get(),
-                                         .agent = attachment_.agent.get(),
-                                         .plan = plan,
-                                         .nofile = nofile_,
-                                         .general_fds = general_fds,
-                                         .to_loopback = options_.forward_to_loopback,
-                                         .use_relays = options_.kernel_path != KernelPath::off,
-                                         .relay_threads = options_.relay_threads,
-                                         .inherited = options_.listeners,
-                                         .on_udp_goals = [this](std::vector<Address> goals) { bridge_->set_goals(std::move(goals)); },
-                                         .on_note = [this](const std::string& note) { forwards_note_ = note; },
-                                         .on_stand_ins = [this] { if (outbound_) outbound_->follow(); }});
+  forwards_.emplace(
+      ForwardEngine::Setup{.loop = &loop_,
+                           .epoll = &*flows_,
+                           .sink = &*output_,
+                           .neighbours = &*neighbours_,
+                           .slirp = slirp_.get(),
+                           .agent = attachment_.agent.get(),
+                           .plan = plan,
+                           .nofile = nofile_,
+                           .general_fds = general_fds,
+                           .to_loopback = options_.forward_to_loopback,
+                           .use_relays = options_.kernel_path != KernelPath::off,
+                           .relay_threads = options_.relay_threads,
+                           .inherited = options_.listeners,
+                           .on_udp_goals = [this](std::vector<Address> goals) { bridge_->set_goals(std::move(goals)); },
+                           .on_note = [this](const std::string& note) { forwards_note_ = note; },
+                           .on_stand_ins =
+                               [this] {
+                                 if (outbound_) outbound_->follow();
+                               }});
   std::optional<DnsRedirect> redirect;
   if (options_.use_dns) {
-    NH_LET(dns, DnsForwarder::create(DnsSetup{.epoll = &*flows_,
-                                              .clock = &loop_.clock(),
-                                              .sink = &*output_,
-                                              .plan = plan,
-                                              .fixed = options_.dns,
-                                              .outbound4 = outbound_v4,
-                                              .outbound6 = outbound_v6,
-                                              .is_own_flow = [this](const Endpoint& peer) { return slirp_->owns_flow(peer); }}));
+    NH_LET(dns,
+           DnsForwarder::create(DnsSetup{.epoll = &*flows_,
+                                         .clock = &loop_.clock(),
+                                         .sink = &*output_,
+                                         .plan = plan,
+                                         .fixed = options_.dns,
+                                         .outbound4 = outbound_v4,
+                                         .outbound6 = outbound_v6,
+                                         .is_own_flow = [this](const Endpoint& peer) { return slirp_->owns_flow(peer); }}));
     dns_ = std::move(dns);
     redirect.emplace(plan, dns_->tcp_listener(Family::v4), dns_->tcp_listener(Family::v6));
     output_->set_dns_redirect(*redirect);
@@ -199,7 +207,8 @@ Result<> Helper::finish_attachment() {
     set_guest_state(attachment_.state);
     attachment_.agent->on_note([](const std::string& note) { log::rate_limited(log::Level::info, "agent note", note); });
     attachment_.agent->serve(
-        loop_, [this](const TapState& state) { on_guest_state(state); }, [this](const Error& error) { on_agent_lost(error); });
+        loop_, [this](const TapState& state) { on_guest_state(state); },
+        [this](const Error& error) { on_agent_lost(error); });
   }
   return Ok{};
 }
@@ -303,7 +312,8 @@ Result<> Helper::confine() {
                            .directories = {{.fd = attachment_.target.path_directory.get()}},
                            .agent = attachment_.agent ? attachment_.agent->pid() : 0,
                            .start_threads = [this] { start_threads(); }};
-  for (const int directory : forwards_->rules().directory_fds()) wanted.directories.push_back({.fd = directory, .writable = true});
+  for (const int directory : forwards_->rules().directory_fds())
+    wanted.directories.push_back({.fd = directory, .writable = true});
   if (control_) wanted.directories.push_back({.fd = control_->directory_fd(), .writable = true});
   NH_LET(confined, confine_helper(wanted));
   confinement_ = std::move(confined);
@@ -343,6 +353,8 @@ void Helper::on_agent_lost(const Error& error) {
   bridge_->agent_lost();
 }
 
-int Helper::run() { return loop_.run(); }
+int Helper::run() {
+  return loop_.run();
+}
 
 }  // namespace nh

@@ -21,8 +21,8 @@
 #include "src/confine/confine.h"
 #include "src/control/control_server.h"
 #include "src/control/info.h"
-#include "src/helper/attachment.h"
 #include "src/forward/forward_engine.h"
+#include "src/helper/attachment.h"
 #include "src/helper/options.h"
 #include "src/helper/outbound_engine.h"
 

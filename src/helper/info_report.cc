@@ -80,7 +80,8 @@ HelperInfo Helper::info() const {
   for (const auto& entry : attachment_.state.addresses)
     info.tap_addresses.push_back(entry.address.text() + "/" + std::to_string(entry.prefix));
   info.mtu = plan.mtu;
-  for (const NameServer& server : dns_ ? dns_->resolvers() : std::vector<NameServer>()) info.resolvers.push_back(server.address.text());
+  for (const NameServer& server : dns_ ? dns_->resolvers() : std::vector<NameServer>())
+    info.resolvers.push_back(server.address.text());
   info.notes = notes_;
   if (!forwards_note_.empty()) info.notes.push_back(forwards_note_);
   info.confinement = {.sandbox = confinement_.sandbox, .seccomp = confinement_.seccomp, .notes = confinement_.notes};
@@ -94,7 +95,8 @@ HelperInfo Helper::info() const {
                  {"dns_queries", limits::dns_queries},
                  {"control_clients", limits::control_clients}};
 
-  info.counters = {{"flows.tcp", slirp_->tcp_flows()}, {"flows.udp", slirp_->udp_flows()}, {"flows.icmp", slirp_->icmp_flows()}};
+  info.counters = {
+      {"flows.tcp", slirp_->tcp_flows()}, {"flows.udp", slirp_->udp_flows()}, {"flows.icmp", slirp_->icmp_flows()}};
   add_bridge(info.counters, bridge_->counters(), output_->counters());
   add_guard(info.counters, *guard_);
   forwards_->add_to(info);

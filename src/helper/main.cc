@@ -8,10 +8,10 @@
 #include <cstdio>
 #include <string_view>
 
-#include "src/oci/hook.h"
 #include "src/helper/options.h"
-#include "src/helper/serve.h"
 #include "src/helper/personalities/slirp4netns_options.h"
+#include "src/helper/serve.h"
+#include "src/oci/hook.h"
 
 namespace {
 
@@ -43,7 +43,9 @@ int as_slirp4netns(int argc, char** argv) {
   return nh::serve(line.options);
 }
 
-std::string_view base_name(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+std::string_view base_name(std::string_view path) {
+  return path.substr(path.rfind('/') + 1);
+}
 
 }  // namespace
 

@@ -21,11 +21,13 @@ constexpr std::uint64_t mtu_min = 68, mtu_max = 65521;
 // The texts as CLI11 collects them; each becomes a type below.
 struct Raw {
   std::string pid, netns, userns, tap_fd, tap_socket, tap_name = "tap0";
-  std::string mtu, mac, cidr, cidr6, outbound, outbound6, kernel_path, api_socket, relay_threads, busy_poll, log_level;  // empty: not given
+  std::string mtu, mac, cidr, cidr6, outbound, outbound6, kernel_path, api_socket, relay_threads, busy_poll,
+      log_level;  // empty: not given
   std::string ready_fd, exit_fd, sync_fd, bwrap_info_fd, block_fd;
   std::vector<std::string> dns, forwards;
   bool no_configure = false, leave_lo = false, no_ipv6 = false, no_dns = false;
-  bool allow_host_loopback = false, allow_link_local = false, forward_to_loopback = false, sandbox = false, seccomp = false, log_json = false, version = false;
+  bool allow_host_loopback = false, allow_link_local = false, forward_to_loopback = false, sandbox = false, seccomp = false,
+       log_json = false, version = false;
 };
 
 void declare(CLI::App& app, Raw& raw) {
@@ -37,7 +39,9 @@ void declare(CLI::App& app, Raw& raw) {
   const auto flag = [&](const char* name, bool& value, const char* help) { app.add_flag(name, value, help)->group(group); };
   // An empty value is a mistake of the caller (an unset variable), not the same as no option. A repeatable option takes one
   // value each time, or it would swallow TAPNAME.
-  const auto not_empty = [](const std::string& value) { return value.empty() ? std::string("must not be empty") : std::string(); };
+  const auto not_empty = [](const std::string& value) {
+    return value.empty() ? std::string("must not be empty") : std::string();
+  };
   const auto option = [&](const char* name, auto& value, const char* help, const char* type) {
     app.add_option(name, value, help)->group(group)->type_name(type)->check(not_empty)->allow_extra_args(false);
   };
@@ -66,10 +70,12 @@ void declare(CLI::App& app, Raw& raw) {
   flag("--allow-link-local", raw.allow_link_local, "Let 169.254.0.0/16 and fe80::/10 through");
   option("--outbound-addr", raw.outbound, "IPv4 source of outgoing connections", "ADDR|IF");
   option("--outbound-addr6", raw.outbound6, "IPv6 source of outgoing connections", "ADDR|IF");
-  option("--kernel-path", raw.kernel_path, "auto, off, or require: TCP by relays where possible, never, or always (auto)", "WAY");
+  option("--kernel-path", raw.kernel_path, "auto, off, or require: TCP by relays where possible, never, or always (auto)",
+         "WAY");
 
   group = "Forward";
-  option("--forward", raw.forwards, "[HOST:]PORTS[:[GUEST:]PORTS][/tcp|/udp|/both], unix:, fd:, auto or reverse:; repeatable", "RULE");
+  option("--forward", raw.forwards,
+         "[HOST:]PORTS[:[GUEST:]PORTS][/tcp|/udp|/both], unix:, fd:, auto or reverse:; repeatable", "RULE");
   flag("--forward-to-loopback", raw.forward_to_loopback, "Rules without a guest address lead to the guest's loopback");
   option("--api-socket", raw.api_socket, "Control socket", "PATH");
 
@@ -85,7 +91,8 @@ void declare(CLI::App& app, Raw& raw) {
   option("--ready-fd", raw.ready_fd, "Gets one byte when the network is usable", "FD");
   option("--exit-fd", raw.exit_fd, "EOF or any event on it ends the helper", "FD");
   option("--sync-fd", raw.sync_fd, "EOF on it ends the helper", "FD");
-  option("--block-fd", raw.block_fd, "Gets one byte when the network is usable; if it never is, the guest's process is killed", "FD");
+  option("--block-fd", raw.block_fd,
+         "Gets one byte when the network is usable; if it never is, the guest's process is killed", "FD");
   option("--log-level", raw.log_level, "error, warning, info or debug (info)", "LEVEL");
   flag("--log-json", raw.log_json, "Log JSON lines");
 }
@@ -202,7 +209,8 @@ Result<> fill_life(const Raw& raw, Options& options) {
   options.forward_to_loopback = raw.forward_to_loopback;
   options.api_socket = raw.api_socket;
   if (!raw.relay_threads.empty()) {
-    NH_LET(threads, of_option("relay-threads", parse_unsigned(raw.relay_threads, 0, limits::relay_threads, "number of threads")));
+    NH_LET(threads,
+           of_option("relay-threads", parse_unsigned(raw.relay_threads, 0, limits::relay_threads, "number of threads")));
     options.relay_threads = static_cast<unsigned>(threads);
   }
   if (!raw.busy_poll.empty()) {
@@ -242,9 +250,8 @@ Result<> fill_life(const Raw& raw, Options& options) {
 }  // namespace
 
 std::vector<int> named_descriptors(const Options& options) {
-  std::vector<int> named{options.ready_fd,     options.exit_fd,       options.sync_fd,
-                         options.block_fd,     options.bwrap_info_fd, options.target_pidfd,
-                         options.held_fd};
+  std::vector<int> named{options.ready_fd,      options.exit_fd,      options.sync_fd, options.block_fd,
+                         options.bwrap_info_fd, options.target_pidfd, options.held_fd};
   for (const ListenFd& listener : options.listeners) named.push_back(listener.fd);
   const bool process = options.attach == TargetKind::pid;
   // PATH|FD: digits alone are a descriptor.

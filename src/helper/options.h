@@ -8,11 +8,11 @@
 #include <string>
 #include <vector>
 
-#include "src/rules/rule_spec.h"
 #include "src/base/address.h"
 #include "src/base/log.h"
 #include "src/linux/listen_fds.h"
 #include "src/linux/target.h"
+#include "src/rules/rule_spec.h"
 
 namespace nh {
 
@@ -34,10 +34,10 @@ enum class KernelPath : std::uint8_t { automatic, off, require };
 struct Options {
   Personality personality = Personality::native;
   TargetKind attach = TargetKind::pid;  ///< netns_path stands for --netns, path or fd
-  std::string target;                   ///< the value of --pid, --netns, --tap-fd or --tap-socket; the path of a frame_socket
-  int target_pidfd = -1;                ///< kind pid: the process, held already; target is its number
-  int bwrap_info_fd = -1;               ///< kind pid: target is still to be read from here
-  std::string userns;                   ///< --userns; empty: the owner of the network namespace
+  std::string target;      ///< the value of --pid, --netns, --tap-fd or --tap-socket; the path of a frame_socket
+  int target_pidfd = -1;   ///< kind pid: the process, held already; target is its number
+  int bwrap_info_fd = -1;  ///< kind pid: target is still to be read from here
+  std::string userns;      ///< --userns; empty: the owner of the network namespace
   std::string tap_name = "tap0";
 
   bool configure = true;
@@ -55,13 +55,13 @@ struct Options {
   bool allow_link_local = false;
   std::string outbound_v4, outbound_v6;  ///< an address or an interface's name; empty: the kernel chooses
   KernelPath kernel_path = KernelPath::automatic;
-  bool outbound_may_come = false;        ///< the host need not have that address at the start
+  bool outbound_may_come = false;  ///< the host need not have that address at the start
 
   std::vector<RuleSpec> forwards;
   bool forward_to_loopback = false;  ///< rules without a guest address lead to the guest's loopback
   unsigned relay_threads = default_relay_threads;
   std::chrono::microseconds busy_poll = default_busy_poll;
-  std::vector<ListenFd> listeners;   ///< inherited, for rules of the kind fd:NAME
+  std::vector<ListenFd> listeners;  ///< inherited, for rules of the kind fd:NAME
   std::string api_socket;
 
   bool sandbox = false;  ///< empty root, no capability: confine/confine.h

@@ -14,7 +14,9 @@
 namespace nh {
 namespace {
 
-std::string family_name(Family family) { return family == Family::v4 ? "IPv4" : "IPv6"; }
+std::string family_name(Family family) {
+  return family == Family::v4 ? "IPv4" : "IPv6";
+}
 
 // An address that nobody can bind would make every connection fail later, and each with an obscure error.
 Result<> check_bindable(const Address& address, const std::string& option) {
@@ -28,13 +30,15 @@ Result<> check_bindable(const Address& address, const std::string& option) {
 
 }  // namespace
 
-Result<std::optional<Address>> outbound_address(const std::string& text, Family family, const std::string& option, bool may_come) {
+Result<std::optional<Address>> outbound_address(const std::string& text, Family family, const std::string& option,
+                                                bool may_come) {
   if (text.empty()) return std::optional<Address>();
   if (auto address = Address::parse(text)) {
     if (address->family() != family)
-      return Error{.code = Code::invalid,
-                   .what = "--" + option + " must be an " + family_name(family) + " address or an interface, not \"" + text + "\"",
-                   .field = option};
+      return Error{
+          .code = Code::invalid,
+          .what = "--" + option + " must be an " + family_name(family) + " address or an interface, not \"" + text + "\"",
+          .field = option};
     if (!may_come) NH_TRY(check_bindable(*address, option));
     return std::optional<Address>(*address);
   }

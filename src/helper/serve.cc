@@ -41,7 +41,8 @@ void take_listeners(Options& options) {
   std::vector<ListenFd> inherited = take_listen_fds();
   if (options.personality != Personality::native) return;
   const std::vector<int> named = named_descriptors(options);
-  std::erase_if(inherited, [&](const ListenFd& one) { return std::find(named.begin(), named.end(), one.fd) != named.end(); });
+  std::erase_if(inherited,
+                [&](const ListenFd& one) { return std::find(named.begin(), named.end(), one.fd) != named.end(); });
   options.listeners = std::move(inherited);
 }
 
@@ -72,14 +73,11 @@ int end_as_slirp4netns(const Ending& ending) {
 
 int serve(const Options& options) {
   const bool native = options.personality == Personality::native;
-  log::set_up({.level = options.log_level,
-               .json = options.log_json,
-               .program = native ? "netns-helper" : "slirp4netns"});
+  log::set_up({.level = options.log_level, .json = options.log_json, .program = native ? "netns-helper" : "slirp4netns"});
   auto ending = run(options);
   if (ending) return native ? ending->code : end_as_slirp4netns(*ending);
   log::error(ending.error().message());
-  const bool rule_broken =
-      native && ending.error().code == Code::invalid && !ending.error().field.empty();
+  const bool rule_broken = native && ending.error().code == Code::invalid && !ending.error().field.empty();
   return rule_broken ? exit_usage : exit_failure;
 }
 

@@ -15,9 +15,7 @@ class CheckedBuilder final : public nlohmann::json_sax<Json> {
   bool boolean(bool value) override { return put(value) != nullptr; }
   bool number_integer(number_integer_t value) override { return put(value) != nullptr; }
   bool number_unsigned(number_unsigned_t value) override { return put(value) != nullptr; }
-  bool number_float(number_float_t value, const string_t&) override {
-    return put(value) != nullptr;
-  }
+  bool number_float(number_float_t value, const string_t&) override { return put(value) != nullptr; }
   bool string(string_t& value) override { return put(std::move(value)) != nullptr; }
   bool binary(binary_t&) override { return fail("binary values are not JSON"); }
   bool start_object(std::size_t) override { return open(Json::object()); }
@@ -36,8 +34,7 @@ class CheckedBuilder final : public nlohmann::json_sax<Json> {
     return true;
   }
 
-  bool parse_error(std::size_t position, const std::string&,
-                   const nlohmann::json::exception& cause) override {
+  bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& cause) override {
     // "[json.exception.parse_error.101] parse error at line 1, column 9: syntax error while parsing
     // value - invalid literal; last read: ...": the middle is what helps; the rest repeats the
     // client's bytes.
@@ -71,8 +68,7 @@ class CheckedBuilder final : public nlohmann::json_sax<Json> {
   }
 
   bool open(Json container) {
-    if (open_.size() == bounds_.depth)
-      return fail("more than " + std::to_string(bounds_.depth) + " levels deep");
+    if (open_.size() == bounds_.depth) return fail("more than " + std::to_string(bounds_.depth) + " levels deep");
     Json* const place = put(std::move(container));
     if (place != nullptr) open_.push_back(place);
     return place != nullptr;
@@ -98,9 +94,7 @@ class CheckedBuilder final : public nlohmann::json_sax<Json> {
 };
 
 Error wrong(std::string_view name, const std::string& rule, const Json& value) {
-  return Error{.code = Code::invalid,
-               .what = "must be " + rule + ", not " + kind_of(value),
-               .field = std::string(name)};
+  return Error{.code = Code::invalid, .what = "must be " + rule + ", not " + kind_of(value), .field = std::string(name)};
 }
 
 }  // namespace
@@ -128,13 +122,11 @@ Result<Json> parse_checked(std::string_view text, JsonBounds bounds) {
   return builder.take_document();
 }
 
-Result<std::uint64_t> integer_of(const Json& value, std::uint64_t min, std::uint64_t max,
-                                 std::string_view name) {
+Result<std::uint64_t> integer_of(const Json& value, std::uint64_t min, std::uint64_t max, std::string_view name) {
   // A number of 0 or more is number_unsigned; "-0" is left out on purpose.
   const std::uint64_t number = value.is_number_unsigned() ? value.get<std::uint64_t>() : 0;
   if (!value.is_number_unsigned() || number < min || number > max)
-    return wrong(name, "an integer from " + std::to_string(min) + " to " + std::to_string(max),
-                 value);
+    return wrong(name, "an integer from " + std::to_string(min) + " to " + std::to_string(max), value);
   return number;
 }
 

@@ -31,8 +31,7 @@ Result<Json> parse_checked(std::string_view text, JsonBounds bounds = {});
 
 /// A JSON integer (no fraction, exponent or quotes) within bounds. Error invalid with `field` =
 /// name; the rule is `what`.
-Result<std::uint64_t> integer_of(const Json& value, std::uint64_t min, std::uint64_t max,
-                                 std::string_view name);
+Result<std::uint64_t> integer_of(const Json& value, std::uint64_t min, std::uint64_t max, std::string_view name);
 /// What a value is, for a message: "null", "an object", ..., a number itself.
 std::string kind_of(const Json& value);
 /// A JSON string. Error invalid with `field` = name.

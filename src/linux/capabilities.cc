@@ -26,7 +26,8 @@ bool is_set(const Caps& caps, unsigned capability, cap_flag_t flag) {
 Result<> lower_bounds(std::span<const unsigned> bounds) {
   // -1 beyond the last one that the kernel knows (capabilities(7)).
   for (cap_value_t capability = 0; cap_get_bound(capability) >= 0; ++capability)
-    if (std::find(bounds.begin(), bounds.end(), static_cast<unsigned>(capability)) == bounds.end() && cap_drop_bound(capability) != 0)
+    if (std::find(bounds.begin(), bounds.end(), static_cast<unsigned>(capability)) == bounds.end() &&
+        cap_drop_bound(capability) != 0)
       return sys_error("lowering the capability bounding set");
   return Ok{};
 }

@@ -80,9 +80,8 @@ Result<ReceivedFds> receive_fds(int socket, MutableBytes buffer, std::size_t mos
   while (size < 0 && errno == EINTR);
   if (size < 0) return sys_error("receiving a message");
 
-  ReceivedFds received{.size = static_cast<std::size_t>(size),
-                       .fds = take_fds(message),
-                       .lost = (message.msg_flags & MSG_CTRUNC) != 0};
+  ReceivedFds received{
+      .size = static_cast<std::size_t>(size), .fds = take_fds(message), .lost = (message.msg_flags & MSG_CTRUNC) != 0};
   if ((message.msg_flags & MSG_TRUNC) != 0)
     return refused("the message is longer than " + std::to_string(buffer.size()) + " bytes");
   if (received.fds.size() > most && !received.lost)

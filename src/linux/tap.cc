@@ -108,8 +108,7 @@ Result<> check_interface_name(std::string_view name) {
   const auto bad_byte = [](char c) {
     return static_cast<unsigned char>(c) <= ' ' || c == '/' || c == ':' || c == '%' || c == 0x7f;
   };
-  bool good =
-      !name.empty() && name.size() < IFNAMSIZ && name != "." && name != ".." && name != "all" && name != "default";
+  bool good = !name.empty() && name.size() < IFNAMSIZ && name != "." && name != ".." && name != "all" && name != "default";
   for (const char c : name) good = good && !bad_byte(c);
   if (good) return Ok{};
   return invalid(

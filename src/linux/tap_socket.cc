@@ -102,8 +102,7 @@ Result<UniqueFd> take_inherited(std::string_view text, const Wait& wait) {
 
 Result<UniqueFd> receive_tap(std::string_view text, const Clock& clock, int signal_fd, Duration wait_time) {
   const Wait wait{.clock = clock, .deadline = clock.now() + wait_time, .signal_fd = signal_fd};
-  if (!text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos)
-    return take_inherited(text, wait);
+  if (!text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos) return take_inherited(text, wait);
 
   const std::string path(text);
   sockaddr_un address{};

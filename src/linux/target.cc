@@ -49,11 +49,11 @@ Result<UniqueFd> userns_to_join(int netns, UsernsText userns) {
 Result<> refuse_own_netns(int netns, std::string_view subject, std::string_view field) {
   NH_LET(own, is_own_namespace(netns, NamespaceType::net));
   if (!own) return Ok{};
-  return Error{.code = Code::invalid,
-               .sys_errno = 0,
-               .what = std::string(subject) +
-                       " is our own network namespace; it needs one of its own (for example: unshare -Urn)",
-               .field = std::string(field)};
+  return Error{
+      .code = Code::invalid,
+      .sys_errno = 0,
+      .what = std::string(subject) + " is our own network namespace; it needs one of its own (for example: unshare -Urn)",
+      .field = std::string(field)};
 }
 
 /// Gives a target whose TAP is there the namespaces that go with it, as far as they can be found out.
@@ -75,8 +75,8 @@ bool Target::path_gone() const {
   struct stat now {
   }, held{};
   const auto slash = text.rfind('/');
-  const int looked_up = path_directory ? fstatat(path_directory.get(), text.substr(slash + 1).c_str(), &now, 0)
-                                       : stat(text.c_str(), &now);
+  const int looked_up =
+      path_directory ? fstatat(path_directory.get(), text.substr(slash + 1).c_str(), &now, 0) : stat(text.c_str(), &now);
   if (looked_up != 0) return errno == ENOENT || errno == ENOTDIR || errno == ESRCH;
   return fstat(netns.get(), &held) == 0 && (now.st_dev != held.st_dev || now.st_ino != held.st_ino);
 }
@@ -172,7 +172,8 @@ Result<Target> open_tap_socket_target(std::string_view text, const Clock& clock,
 Result<Target> open_frame_socket_target(const std::string& path, int signal_fd) {
   log::info("Waiting for connection to " + path);
   const auto wait = [signal_fd](int fd, short events) -> Result<> {
-    std::array<pollfd, 2> fds{{{.fd = fd, .events = events, .revents = 0}, {.fd = signal_fd, .events = POLLIN, .revents = 0}}};
+    std::array<pollfd, 2> fds{
+        {{.fd = fd, .events = events, .revents = 0}, {.fd = signal_fd, .events = POLLIN, .revents = 0}}};
     while (poll(fds.data(), fds.size(), -1) < 0)
       if (errno != EINTR) return sys_error("waiting");
     if (fds[1].revents != 0) return Error{.code = Code::interrupted, .what = "stopped while waiting for a client"};

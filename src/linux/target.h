@@ -32,7 +32,7 @@ struct Target {
   UniqueFd userns;   ///< to be joined before netns; empty: none needs to be (we are in the owner, or cannot enter it)
   UniqueFd tap;      ///< kinds tap_fd and tap_socket
   UniqueFd path_directory = {};  ///< after hold_path()
-  UniqueFd frames;   ///< kind frame_socket: a connected SOCK_SEQPACKET, each packet one Ethernet frame
+  UniqueFd frames;               ///< kind frame_socket: a connected SOCK_SEQPACKET, each packet one Ethernet frame
 
   /// kind netns_path: from now on the path is looked up from its directory, which is held: it survives a change of our root
   /// (path_directory gives the descriptor). Nothing for every other kind.

@@ -19,10 +19,9 @@ namespace {
 sockaddr_un address_in(const UniqueFd& directory, const std::string& name) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  const int size = std::snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s",
-                                 directory.get(), name.c_str());
-  if (size < 0 || static_cast<std::size_t>(size) >= sizeof address.sun_path)
-    address.sun_path[0] = '\0';
+  const int size =
+      std::snprintf(address.sun_path, sizeof address.sun_path, "/proc/self/fd/%d/%s", directory.get(), name.c_str());
+  if (size < 0 || static_cast<std::size_t>(size) >= sizeof address.sun_path) address.sun_path[0] = '\0';
   return address;
 }
 
@@ -39,8 +38,7 @@ Result<UniqueFd> new_socket() {
 /// What lies at a name; nullopt: nothing.
 Result<std::optional<struct stat>> look(const UniqueFd& directory, const std::string& name) {
   struct stat found {};
-  if (fstatat(directory.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0)
-    return std::optional(found);
+  if (fstatat(directory.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) return std::optional(found);
   if (errno == ENOENT) return std::optional<struct stat>();
   return sys_error("looking at what is there");
 }
@@ -49,45 +47,37 @@ Result<std::optional<struct stat>> look(const UniqueFd& directory, const std::st
 Result<> check_stale(const UniqueFd& directory, const std::string& name) {
   NH_LET(probe, new_socket());
   const sockaddr_un address = address_in(directory, name);
-  if (address.sun_path[0] == '\0')
-    return Error{.code = Code::invalid, .what = "the file name is too long"};
+  if (address.sun_path[0] == '\0') return Error{.code = Code::invalid, .what = "the file name is too long"};
   if (connect(probe.get(), generic(address), sizeof address) == 0 || errno == EAGAIN)
-    return Error{.code = Code::in_use,
-                 .what = "another process listens there; stop it or choose another path"};
+    return Error{.code = Code::in_use, .what = "another process listens there; stop it or choose another path"};
   if (errno == ECONNREFUSED) return Ok{};
   if (errno == EPROTOTYPE)
-    return Error{.code = Code::in_use,
-                 .sys_errno = errno,
-                 .what = "another process uses a socket of another type there"};
+    return Error{.code = Code::in_use, .sys_errno = errno, .what = "another process uses a socket of another type there"};
   return sys_error("asking whether somebody listens there");
 }
 
 /// Puts `temporary` in the place of `name`, where `stale` lay if anything did. Nothing else is ever
 /// removed.
-Result<> put_in_place(int directory, const char* temporary, const char* name,
-                      const std::optional<struct stat>& stale) {
+Result<> put_in_place(int directory, const char* temporary, const char* name, const std::optional<struct stat>& stale) {
   if (!stale) {
     if (renameat2(directory, temporary, directory, name, RENAME_NOREPLACE) == 0) return Ok{};
     if (errno != EINVAL) return sys_error("renaming the socket to its place");
     // This file system knows no flags; link(2) refuses to replace, too.
-    if (linkat(directory, temporary, directory, name, 0) != 0)
-      return sys_error("linking the socket to its place");
+    if (linkat(directory, temporary, directory, name, 0) != 0) return sys_error("linking the socket to its place");
     unlinkat(directory, temporary, 0);
     return Ok{};
   }
   if (renameat2(directory, temporary, directory, name, RENAME_EXCHANGE) != 0) {
     if (errno != EINVAL) return sys_error("exchanging the stale socket");
-    if (renameat(directory, temporary, directory, name) != 0)
-      return sys_error("replacing the stale socket");
+    if (renameat(directory, temporary, directory, name) != 0) return sys_error("replacing the stale socket");
     return Ok{};
   }
   struct stat out {};
-  const bool as_seen = fstatat(directory, temporary, &out, AT_SYMLINK_NOFOLLOW) == 0 &&
-                       out.st_ino == stale->st_ino && out.st_dev == stale->st_dev;
+  const bool as_seen = fstatat(directory, temporary, &out, AT_SYMLINK_NOFOLLOW) == 0 && out.st_ino == stale->st_ino &&
+                       out.st_dev == stale->st_dev;
   if (!as_seen) {
     // Somebody else took the path since we looked: give it back.
-    if (renameat2(directory, temporary, directory, name, RENAME_EXCHANGE) != 0)
-      return sys_error("giving the path back");
+    if (renameat2(directory, temporary, directory, name, RENAME_EXCHANGE) != 0) return sys_error("giving the path back");
     return Error{.code = Code::in_use, .what = "another process took the path at this moment"};
   }
   unlinkat(directory, temporary, 0);
@@ -112,8 +102,7 @@ Result<UnixListener> UnixListener::open(const std::string& path, int backlog, bo
   if (!found) return std::move(found).error();
   if (*found) {
     if (S_ISSOCK((*found)->st_mode)) {
-      if (auto stale = check_stale(made.directory_, made.name_); !stale)
-        return std::move(stale).error();
+      if (auto stale = check_stale(made.directory_, made.name_); !stale) return std::move(stale).error();
     } else if (!replace_file || S_ISDIR((*found)->st_mode)) {
       return Error{.code = Code::invalid, .what = "a file that is not a socket is there"};
     }
@@ -125,12 +114,10 @@ Result<UnixListener> UnixListener::open(const std::string& path, int backlog, bo
   const sockaddr_un address = address_in(made.directory_, temporary);
   // The mode of the socket becomes the mode of the file (unix(7); net/unix/af_unix.c,
   // unix_bind_bsd), less the umask.
-  if (fchmod(listener->get(), S_IRUSR | S_IWUSR) != 0)
-    return sys_error("setting its mode");
+  if (fchmod(listener->get(), S_IRUSR | S_IWUSR) != 0) return sys_error("setting its mode");
   unlinkat(made.directory_.get(), temporary.c_str(),
            0);  // left by a killed process that had our pid
-  if (bind(listener->get(), generic(address), sizeof address) != 0)
-    return sys_error("binding");
+  if (bind(listener->get(), generic(address), sizeof address) != 0) return sys_error("binding");
   struct stat own {};
   Result<> placed = Ok{};
   if (listen(listener->get(), backlog) != 0) {
@@ -169,8 +156,8 @@ UnixListener::~UnixListener() {
 void UnixListener::remove() {
   if (!listener_) return;
   struct stat found {};
-  if (fstatat(directory_.get(), name_.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0 &&
-      found.st_ino == inode_ && found.st_dev == device_)
+  if (fstatat(directory_.get(), name_.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0 && found.st_ino == inode_ &&
+      found.st_dev == device_)
     unlinkat(directory_.get(), name_.c_str(), 0);
   listener_.reset();
 }

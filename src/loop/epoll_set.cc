@@ -92,7 +92,9 @@ void EpollSet::forget(int fd) {
   state_->entries[index].handler = nullptr;
 }
 
-void EpollSet::at_end_of_batch(std::function<void()> callback) { state_->end_of_batch = std::move(callback); }
+void EpollSet::at_end_of_batch(std::function<void()> callback) {
+  state_->end_of_batch = std::move(callback);
+}
 
 bool EpollSet::dispatch(int wait_ms) {
   std::array<epoll_event, Loop::batch> events;

@@ -45,7 +45,9 @@ gboolean watch_dispatch(GSource* source, GSourceFunc, gpointer) noexcept {
   return G_SOURCE_CONTINUE;
 }
 
-void watch_finalize(GSource* source) noexcept { delete reinterpret_cast<WatchSource*>(source)->state; }
+void watch_finalize(GSource* source) noexcept {
+  delete reinterpret_cast<WatchSource*>(source)->state;
+}
 
 GSourceFuncs watch_functions = {watch_prepare, watch_ready, watch_dispatch, watch_finalize, nullptr, nullptr};
 
@@ -62,7 +64,7 @@ constexpr gint64 longest_wait = 3600 * gint64{1000000};
 
 struct TimerState {
   std::function<void()> callback;
-  gint64 deadline = -1;  // microseconds of g_get_monotonic_time; -1: not armed
+  gint64 deadline = -1;                // microseconds of g_get_monotonic_time; -1: not armed
   std::function<Instant()> next = {};  // asked for the deadline before each wait, if there is one
   std::vector<TimerState*>* all = nullptr;
 
@@ -109,9 +111,13 @@ GSourceFuncs timer_functions = {timer_prepare, timer_ready, timer_dispatch, time
 
 // No callback of ours runs the loop. But a source that may not recurse is taken out of the poll set around each dispatch, and
 // GLib wakes itself up for both changes: two writes, a read and a useless poll(2) in every turn (seen with strace).
-void may_recurse(GSource* source) { g_source_set_can_recurse(source, TRUE); }
+void may_recurse(GSource* source) {
+  g_source_set_can_recurse(source, TRUE);
+}
 
-GIOCondition condition(IoEvents events) { return static_cast<GIOCondition>(static_cast<unsigned short>(events)); }
+GIOCondition condition(IoEvents events) {
+  return static_cast<GIOCondition>(static_cast<unsigned short>(events));
+}
 
 }  // namespace
 
@@ -146,7 +152,9 @@ void Watch::set_events(IoEvents events) {
   }
 }
 
-void Watch::reset() { source_.reset(); }
+void Watch::reset() {
+  source_.reset();
+}
 
 void Timer::arm(Duration delay) {
   NH_BUG_IF(!source_);
@@ -170,8 +178,12 @@ Result<> Loop::can_be_made() {
   return Ok{};
 }
 
-Loop::Loop() : context_(g_main_context_new()) { g_main_context_set_poll_func(context_, poll_function); }
-Loop::~Loop() { g_main_context_unref(context_); }
+Loop::Loop() : context_(g_main_context_new()) {
+  g_main_context_set_poll_func(context_, poll_function);
+}
+Loop::~Loop() {
+  g_main_context_unref(context_);
+}
 
 bool Loop::wait_in(int epoll_fd, std::function<void(std::span<const epoll_event>)> ready) {
   if (epoll_fd < 0) {

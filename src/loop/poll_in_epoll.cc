@@ -29,7 +29,8 @@ void PollInEpoll::synchronise(std::span<const pollfd> fds) {
   all_in_epoll_ = true;
   for (const pollfd& entry : fds) {
     epoll_event event{};
-    event.events = static_cast<std::uint16_t>(entry.events);  // POLLIN and so on have the values of EPOLLIN and so on (epoll(7))
+    event.events =
+        static_cast<std::uint16_t>(entry.events);  // POLLIN and so on have the values of EPOLLIN and so on (epoll(7))
     event.data.u64 = array_mark | static_cast<std::uint32_t>(entry.fd);
     const bool taken = epoll_ctl(epoll_, EPOLL_CTL_ADD, entry.fd, &event) == 0 ||
                        (errno == EEXIST && epoll_ctl(epoll_, EPOLL_CTL_MOD, entry.fd, &event) == 0);

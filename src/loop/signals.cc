@@ -10,7 +10,8 @@ namespace nh {
 
 Result<UniqueFd> take_signals(std::initializer_list<int> signals) {
   for (int number = 1; number < SIGRTMIN; ++number)
-    if (number != SIGKILL && number != SIGSTOP) std::signal(number, number == SIGPIPE || number == SIGXFSZ ? SIG_IGN : SIG_DFL);
+    if (number != SIGKILL && number != SIGSTOP)
+      std::signal(number, number == SIGPIPE || number == SIGXFSZ ? SIG_IGN : SIG_DFL);
   sigset_t set;
   sigemptyset(&set);
   if (sigprocmask(SIG_SETMASK, &set, nullptr) != 0) return sys_error("unblocking signals");

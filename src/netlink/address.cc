@@ -44,8 +44,7 @@ int on_address(nl_msg* message, void* context) noexcept {
   const auto& collector = *static_cast<Collector*>(context);
   nlmsghdr* header = nlmsg_hdr(message);
   std::array<nlattr*, IFA_MAX + 1> attributes{};
-  if (header->nlmsg_type != RTM_NEWADDR ||
-      nlmsg_parse(header, sizeof(ifaddrmsg), attributes.data(), IFA_MAX, nullptr) < 0)
+  if (header->nlmsg_type != RTM_NEWADDR || nlmsg_parse(header, sizeof(ifaddrmsg), attributes.data(), IFA_MAX, nullptr) < 0)
     return NL_OK;
   const auto* info = static_cast<const ifaddrmsg*>(nlmsg_data(header));
   if (static_cast<int>(info->ifa_index) != collector.ifindex) return NL_OK;
@@ -102,9 +101,9 @@ Result<> add_address(NlSocket& netlink, int ifindex, const InterfaceAddress& add
   if (result == -NLE_EXIST) {
     netlink.take_errno();
     NH_LET(present, list_addresses(netlink, ifindex, SIZE_MAX));
-    const bool tentative =
-        std::any_of(present.addresses.begin(), present.addresses.end(),
-                    [&](const InterfaceAddress& a) { return a.address == address.address && a.tentative; });
+    const bool tentative = std::any_of(present.addresses.begin(), present.addresses.end(), [&](const InterfaceAddress& a) {
+      return a.address == address.address && a.tentative;
+    });
     if (!tentative) return Ok{};
     NH_TRY(remove_address(netlink, ifindex, address));
     result = rtnl_addr_add(netlink.get(), object.get(), 0);

@@ -28,15 +28,15 @@ int on_event(nl_msg* message, void* context) noexcept {
   switch (header->nlmsg_type) {
     case RTM_NEWLINK:
     case RTM_DELLINK:
-      if (nlmsg_valid_hdr(header, sizeof(ifinfomsg)))
-        ifindex = static_cast<const ifinfomsg*>(nlmsg_data(header))->ifi_index;
+      if (nlmsg_valid_hdr(header, sizeof(ifinfomsg))) ifindex = static_cast<const ifinfomsg*>(nlmsg_data(header))->ifi_index;
       break;
     case RTM_NEWADDR:
     case RTM_DELADDR:
       if (nlmsg_valid_hdr(header, sizeof(ifaddrmsg)))
         ifindex = static_cast<int>(static_cast<const ifaddrmsg*>(nlmsg_data(header))->ifa_index);
       break;
-    default: break;
+    default:
+      break;
   }
   if (ifindex == interest.ifindex) interest.touched = true;
   return NL_OK;
@@ -55,8 +55,8 @@ Result<AddressMonitor> AddressMonitor::open(int ifindex) {
   const std::string step = "following the interface's addresses";
   nl_socket_disable_seq_check(events.get());
   NH_TRY(events.check(nl_socket_set_nonblocking(events.get()), step));
-  NH_TRY(events.check(
-      nl_socket_add_memberships(events.get(), RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, 0), step));
+  NH_TRY(events.check(nl_socket_add_memberships(events.get(), RTNLGRP_LINK, RTNLGRP_IPV4_IFADDR, RTNLGRP_IPV6_IFADDR, 0),
+                      step));
   return AddressMonitor(ifindex, std::move(events), std::move(queries));
 }
 

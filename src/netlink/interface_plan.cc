@@ -59,8 +59,7 @@ class Steps {
     const InterfaceAddress loopback{.address = Address::loopback(Family::v4), .prefix = 8};
     NH_LET(before, list_addresses(netlink_, ifindex, SIZE_MAX));
     if (std::find(before.addresses.begin(), before.addresses.end(), loopback) == before.addresses.end())
-      undo_.add(
-          [this_netlink = &netlink_, ifindex, loopback] { return remove_address(*this_netlink, ifindex, loopback); });
+      undo_.add([this_netlink = &netlink_, ifindex, loopback] { return remove_address(*this_netlink, ifindex, loopback); });
     return set_link_up(netlink_, lo.get(), undo_);
   }
 
@@ -80,8 +79,7 @@ class Steps {
     }
     const bool v6 = plan_.v6 && prepare_v6(link.get());
     outcome_.ipv6_left_out = plan_.v6 && !v6;
-    if (plan_.v4)
-      NH_TRY(add_address(netlink_, ifindex_, {.address = plan_.v4->address, .prefix = plan_.v4->prefix}, undo_));
+    if (plan_.v4) NH_TRY(add_address(netlink_, ifindex_, {.address = plan_.v4->address, .prefix = plan_.v4->prefix}, undo_));
     if (v6)
       NH_TRY(bring_up_with_v6(link.get()));
     else
@@ -120,8 +118,7 @@ class Steps {
     for (const char* setting : {"accept_ra", "autoconf"})
       if (const auto set = set_ipv6_setting(plan_.name, setting, "0", undo_); !set && !outcome_.ra_guard_needed) {
         outcome_.ra_guard_needed = true;
-        outcome_.warnings.push_back("router advertisements cannot be switched off in the guest: " +
-                                    set.error().message());
+        outcome_.warnings.push_back("router advertisements cannot be switched off in the guest: " + set.error().message());
       }
     return true;
   }

@@ -12,7 +12,6 @@
 namespace nh {
 
 /// Sets one to `value` if it is not that already. An error if it can be neither read as such nor written.
-Result<> set_ipv6_setting(const std::string& interface, const std::string& setting, const std::string& value,
-                          UndoLog& undo);
+Result<> set_ipv6_setting(const std::string& interface, const std::string& setting, const std::string& value, UndoLog& undo);
 
 }  // namespace nh

@@ -77,8 +77,7 @@ Result<> set_link_queue_length(NlSocket& netlink, rtnl_link* link, unsigned pack
     return change(netlink, ifindex, "restoring the queue length",
                   [former](rtnl_link* l) { rtnl_link_set_txqlen(l, former); });
   });
-  return change(netlink, ifindex, "setting the queue length",
-                [packets](rtnl_link* l) { rtnl_link_set_txqlen(l, packets); });
+  return change(netlink, ifindex, "setting the queue length", [packets](rtnl_link* l) { rtnl_link_set_txqlen(l, packets); });
 }
 
 namespace {

@@ -63,8 +63,7 @@ Result<> add_neighbour(NlSocket& netlink, int ifindex, const Address& address, c
   NH_TRY(netlink.check(result, step));
   undo.add([&netlink, ifindex, address, former]() -> Result<> {
     const std::string undo_step = "restoring the neighbour " + address.text();
-    if (former)
-      return netlink.check(rtnl_neigh_add(netlink.get(), former.get(), NLM_F_CREATE | NLM_F_REPLACE), undo_step);
+    if (former) return netlink.check(rtnl_neigh_add(netlink.get(), former.get(), NLM_F_CREATE | NLM_F_REPLACE), undo_step);
     NH_LET(gone, object_for(ifindex, address, nullptr));
     return netlink.check(rtnl_neigh_delete(netlink.get(), gone.get(), 0), undo_step);
   });
@@ -84,8 +83,8 @@ Result<> keep_neighbours(NlSocket& netlink, int ifindex, UndoLog& undo) {
   }
   undo.add([&netlink, kept = std::move(kept)]() -> Result<> {
     for (const auto& entry : kept)
-      NH_TRY(netlink.check(rtnl_neigh_add(netlink.get(), entry.get(), NLM_F_CREATE | NLM_F_REPLACE),
-                           "restoring a neighbour"));
+      NH_TRY(
+          netlink.check(rtnl_neigh_add(netlink.get(), entry.get(), NLM_F_CREATE | NLM_F_REPLACE), "restoring a neighbour"));
     return Ok{};
   });
   return Ok{};

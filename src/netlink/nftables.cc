@@ -269,9 +269,10 @@ void Batch::add_chain(const std::string& name, Hook hook) {
     std::uint32_t hook;
     int priority;
   };
-  constexpr static std::array<Kind, 3> kinds{{{"filter", "filter chain at prerouting", NF_INET_PRE_ROUTING, NF_IP_PRI_MANGLE},
-                                              {"route", "route chain at output", NF_INET_LOCAL_OUT, NF_IP_PRI_MANGLE},
-                                              {"nat", "nat chain at postrouting", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 1}}};
+  constexpr static std::array<Kind, 3> kinds{
+      {{"filter", "filter chain at prerouting", NF_INET_PRE_ROUTING, NF_IP_PRI_MANGLE},
+       {"route", "route chain at output", NF_INET_LOCAL_OUT, NF_IP_PRI_MANGLE},
+       {"nat", "nat chain at postrouting", NF_INET_POST_ROUTING, NF_IP_PRI_NAT_SRC - 1}}};
   const Kind& kind = kinds[static_cast<std::size_t>(hook)];
   add(NFT_MSG_NEWCHAIN, NLM_F_CREATE, kind.words, [this, &name, &kind](nl_msg* m) {
     nla_put_string(m, NFTA_CHAIN_TABLE, table_.c_str());

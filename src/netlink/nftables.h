@@ -32,8 +32,8 @@ class Expressions {
   void load_connection_mark();
   void load_input_interface();   ///< its index
   void load_output_interface();  ///< its index
-  void load_transport();        ///< one byte: IPPROTO_TCP
-  void load_tcp_flags();        ///< one byte
+  void load_transport();         ///< one byte: IPPROTO_TCP
+  void load_tcp_flags();         ///< one byte
   void load_source(Family family);
   /// 1: the packet belongs to a socket with IP_TRANSPARENT.
   void load_socket_transparent();

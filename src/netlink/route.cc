@@ -70,16 +70,16 @@ Result<> wait_until_local(NlSocket& netlink, const Address& address) {
     if (result >= 0 && route && rtnl_route_get_type(route.get()) == RTN_LOCAL) return Ok{};
     ppoll(nullptr, 0, &pause, nullptr);
   } while (clock.now() < give_up);
-  return Error{.code = Code::timeout,
-               .sys_errno = 0,
-               .what = "the kernel does not deliver to address " + address.text() + " yet"};
+  return Error{
+      .code = Code::timeout, .sys_errno = 0, .what = "the kernel does not deliver to address " + address.text() + " yet"};
 }
 
 Result<int> interface_towards(NlSocket& netlink, const Address& address) {
   const NlAddr destination = nl_address(address);
   if (!destination) return sys_error(ENOMEM, "looking up a route");
   rtnl_route* found = nullptr;
-  NH_TRY(netlink.check(rtnl_route_lookup(netlink.get(), destination.get(), &found), "looking up the route to " + address.text()));
+  NH_TRY(netlink.check(rtnl_route_lookup(netlink.get(), destination.get(), &found),
+                       "looking up the route to " + address.text()));
   const RtRoute route(found);
   rtnl_nexthop* const hop = route ? rtnl_route_nexthop_n(route.get(), 0) : nullptr;
   if (hop == nullptr) return Error{.code = Code::missing, .sys_errno = 0, .what = "there is no route to " + address.text()};

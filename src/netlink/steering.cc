@@ -305,7 +305,8 @@ Result<> Steering::set_up_family(Family family) {
 }
 
 void Steering::undo(Family family) {
-  if (const auto rule = rule_object(family, table_, bits_.to_stand_in, priorities_[index(family)])) remove_rule(*route_, rule->get());
+  if (const auto rule = rule_object(family, table_, bits_.to_stand_in, priorities_[index(family)]))
+    remove_rule(*route_, rule->get());
   remove_route(*route_, family, table_);
   nft::Batch batch(family, nft_name(table_));
   batch.delete_table();

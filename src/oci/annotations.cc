@@ -52,18 +52,15 @@ Error refused(const std::string& key, std::string rule, Code code = Code::invali
 // "forward.web" is a second forward.
 const Row* row_of(std::string_view name) {
   for (const Row& row : table)
-    if (name == row.option ||
-        (row.kind == Kind::list && name.starts_with(row.option) && name[row.option.size()] == '.'))
+    if (name == row.option || (row.kind == Kind::list && name.starts_with(row.option) && name[row.option.size()] == '.'))
       return &row;
   return nullptr;
 }
 
-Result<> add_words(const Row& row, const std::string& key, std::string_view value,
-                   std::vector<std::string>& words) {
+Result<> add_words(const Row& row, const std::string& key, std::string_view value, std::vector<std::string>& words) {
   const std::string option = "--" + std::string(row.option);
   if (row.kind == Kind::flag) {
-    if (value != "true" && value != "false")
-      return refused(key, "must be true or false, not " + shown(value));
+    if (value != "true" && value != "false") return refused(key, "must be true or false, not " + shown(value));
     if (value == "true") words.push_back(option);
     return Ok{};
   }
@@ -93,16 +90,15 @@ Result<AnnotationReach> parse_annotation_reach(std::string_view text) {
   return Error{.code = Code::invalid, .what = "must be none, guest or all, not " + shown(text)};
 }
 
-Result<std::vector<std::string>> words_of_annotations(
-    const std::map<std::string, std::string>& annotations, AnnotationReach reach) {
+Result<std::vector<std::string>> words_of_annotations(const std::map<std::string, std::string>& annotations,
+                                                      AnnotationReach reach) {
   std::vector<std::string> words;
   std::string tap_name;
   for (const auto& [key, value] : annotations) {
     if (!key.starts_with(prefix)) continue;
     const Row* const row = row_of(std::string_view(key).substr(prefix.size()));
     if (row == nullptr) return refused(key, "there is no such option");
-    if (row->reach > reach)
-      return refused(key, "the hook's --annotations does not allow it", Code::denied);
+    if (row->reach > reach) return refused(key, "the hook's --annotations does not allow it", Code::denied);
     if (value.empty()) return refused(key, "must not be empty");
     if (value.find('\0') != value.npos) return refused(key, "must not contain NUL");
     if (row->kind == Kind::name)

@@ -21,8 +21,8 @@ namespace nh {
 enum class AnnotationReach : std::uint8_t {
   none,   ///< any that is an option is refused
   guest,  ///< those that change nothing but the guest's own network
-  all  ///< also those that open something of the host: its ports, loopback, resolvers, addresses,
-       ///< files
+  all     ///< also those that open something of the host: its ports, loopback, resolvers, addresses,
+          ///< files
 };
 
 /// "none", "guest", "all".
@@ -30,7 +30,7 @@ Result<AnnotationReach> parse_annotation_reach(std::string_view text);
 
 /// One word an option, "--mtu=9000"; "--", TAPNAME come last if the interface is named. invalid,
 /// denied: `what` names the key. Keys of others, and org.netns-helper itself, are left out.
-Result<std::vector<std::string>> words_of_annotations(
-    const std::map<std::string, std::string>& annotations, AnnotationReach reach);
+Result<std::vector<std::string>> words_of_annotations(const std::map<std::string, std::string>& annotations,
+                                                      AnnotationReach reach);
 
 }  // namespace nh

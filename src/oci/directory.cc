@@ -56,8 +56,7 @@ std::vector<Base> bases() {
   const char* const runtime = secure_getenv("XDG_RUNTIME_DIR");
   if (runtime != nullptr && runtime[0] == '/') found.push_back({runtime, "netns-helper"});
   // Not root's own, which goes when root logs out.
-  if (const std::uint64_t uid = user_id(); uid != 0)
-    found.push_back({"/run/user/" + std::to_string(uid), "netns-helper"});
+  if (const std::uint64_t uid = user_id(); uid != 0) found.push_back({"/run/user/" + std::to_string(uid), "netns-helper"});
   if (geteuid() == 0) found.push_back({"/run", "netns-helper"});
   found.push_back({"/tmp", "netns-helper-" + std::to_string(user_id())});
   return found;
@@ -105,22 +104,17 @@ std::vector<std::string> entries_of(int directory) {
 }  // namespace
 
 OciDirectory::OciDirectory(UniqueFd base, UniqueFd fd, std::string base_path, std::string name)
-    : base_(std::move(base)),
-      fd_(std::move(fd)),
-      name_(std::move(name)),
-      path_(std::move(base_path) + "/" + name_) {}
+    : base_(std::move(base)), fd_(std::move(fd)), name_(std::move(name)), path_(std::move(base_path) + "/" + name_) {}
 
 std::string OciDirectory::name_of(const std::string& id, const std::string& bundle) {
   constexpr std::size_t readable = 20, digits = 16;
   const std::string both = id + '\0' + bundle;
   const std::unique_ptr<char, void (*)(void*)> digest(
-      g_compute_checksum_for_data(G_CHECKSUM_SHA256,
-                                  reinterpret_cast<const unsigned char*>(both.data()), both.size()),
+      g_compute_checksum_for_data(G_CHECKSUM_SHA256, reinterpret_cast<const unsigned char*>(both.data()), both.size()),
       g_free);
   std::string name;
   for (const char c : id.substr(0, readable)) {
-    const bool plain =
-        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
     name += plain ? c : '_';
   }
   return name + "-" + std::string(digest.get(), digits);
@@ -139,8 +133,8 @@ bool OciDirectory::is_linked() const {
   return fstat(fd_.get(), &status) == 0 && status.st_nlink > 0;
 }
 
-Result<std::optional<OciDirectory>> OciDirectory::make_in(const std::string& base_path,
-                                                          UniqueFd base, const std::string& name) {
+Result<std::optional<OciDirectory>> OciDirectory::make_in(const std::string& base_path, UniqueFd base,
+                                                          const std::string& name) {
   NH_LET(fd, open_own(base.get(), name.c_str(), base_path + "/" + name, true));
   OciDirectory made(std::move(base), std::move(fd), base_path, name);
   NH_LET(locked, made.lock());
@@ -149,8 +143,7 @@ Result<std::optional<OciDirectory>> OciDirectory::make_in(const std::string& bas
   return std::optional(std::move(made));
 }
 
-Result<OciDirectory> OciDirectory::make(const std::string& id, const std::string& bundle,
-                                        const Clock& clock) {
+Result<OciDirectory> OciDirectory::make(const std::string& id, const std::string& bundle, const Clock& clock) {
   const std::string name = name_of(id, bundle);
   const Instant deadline = clock.now() + limits::oci_lock_wait;
   Error nowhere{.code = Code::missing, .what = "there is no place for the container's files"};
@@ -163,8 +156,7 @@ Result<OciDirectory> OciDirectory::make(const std::string& id, const std::string
     for (const std::string& other : entries_of(base->fd.get())) {
       auto fd = open_own(base->fd.get(), other.c_str(), base->path + "/" + other, false);
       if (other == name || !fd) continue;
-      OciDirectory left(UniqueFd(fcntl(base->fd.get(), F_DUPFD_CLOEXEC, 3)), std::move(*fd),
-                        base->path, other);
+      OciDirectory left(UniqueFd(fcntl(base->fd.get(), F_DUPFD_CLOEXEC, 3)), std::move(*fd), base->path, other);
       if (auto locked = left.lock(); locked && *locked) static_cast<void>(left.remove().ok());
     }
     while (true) {
@@ -173,8 +165,7 @@ Result<OciDirectory> OciDirectory::make(const std::string& id, const std::string
       NH_LET(made, make_in(base->path, std::move(copy), name));
       if (made) return std::move(*made);
       if (clock.now() >= deadline)
-        return Error{.code = Code::in_use,
-                     .what = "a helper already serves this container: " + base->path + "/" + name};
+        return Error{.code = Code::in_use, .what = "a helper already serves this container: " + base->path + "/" + name};
       rest();
     }
   }
@@ -217,8 +208,7 @@ Result<> OciDirectory::end_holder(const Clock& clock) {
     NH_LET(free, lock());
     if (free) return Ok{};
     const bool late = clock.now() >= kill_at;
-    if (clock.now() >= give_up_at)
-      return Error{.code = Code::timeout, .what = "the helper does not end: " + path("pid")};
+    if (clock.now() >= give_up_at) return Error{.code = Code::timeout, .what = "the helper does not end: " + path("pid")};
     // A helper that is just being started has not written its number yet.
     const auto pid = read_number("pid");
     if (pid && (!asked || (late && !killed))) {
@@ -241,15 +231,13 @@ std::optional<pid_t> OciDirectory::read_number(const char* file) const {
   std::array<char, 16> text;
   const ssize_t size = fd ? read(fd.get(), text.data(), text.size()) : -1;
   if (size < 2 || text[static_cast<std::size_t>(size) - 1] != '\n') return std::nullopt;
-  auto number = parse_unsigned(std::string_view(text.data(), static_cast<std::size_t>(size) - 1), 1,
-                               INT_MAX, file);
+  auto number = parse_unsigned(std::string_view(text.data(), static_cast<std::size_t>(size) - 1), 1, INT_MAX, file);
   if (!number) return std::nullopt;
   return static_cast<pid_t>(*number);
 }
 
 Result<> OciDirectory::write_number(const char* file, pid_t number) const {
-  const UniqueFd fd(
-      openat(fd_.get(), file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
+  const UniqueFd fd(openat(fd_.get(), file, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600));
   const std::string text = std::to_string(number) + "\n";
   if (!fd || write(fd.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size()))
     return sys_error("writing " + path(file));
@@ -257,16 +245,14 @@ Result<> OciDirectory::write_number(const char* file, pid_t number) const {
 }
 
 Result<UniqueFd> OciDirectory::open_log() const {
-  UniqueFd fd(openat(fd_.get(), "log",
-                     O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
+  UniqueFd fd(openat(fd_.get(), "log", O_RDWR | O_CREAT | O_TRUNC | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd) return sys_error("making " + path("log"));
   return fd;
 }
 
 Result<> OciDirectory::remove() {
   for (const char* file : files) unlinkat(fd_.get(), file, 0);
-  if (unlinkat(base_.get(), name_.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT)
-    return sys_error("removing " + path_);
+  if (unlinkat(base_.get(), name_.c_str(), AT_REMOVEDIR) != 0 && errno != ENOENT) return sys_error("removing " + path_);
   return Ok{};
 }
 

@@ -30,8 +30,7 @@ class OciDirectory {
  public:
   /// Makes it and locks it. in_use: a living helper has it and does not let go of it within
   /// limits::oci_lock_wait.
-  static Result<OciDirectory> make(const std::string& id, const std::string& bundle,
-                                   const Clock& clock);
+  static Result<OciDirectory> make(const std::string& id, const std::string& bundle, const Clock& clock);
   /// Ends the helper that holds it, if one does, and removes it, wherever it may be. Nothing to do
   /// is no error. timeout: it is held and does not say by whom.
   static Result<> clean(const std::string& id, const std::string& bundle, const Clock& clock);
@@ -55,8 +54,7 @@ class OciDirectory {
  private:
   OciDirectory(UniqueFd base, UniqueFd fd, std::string base_path, std::string name);
   static std::vector<OciDirectory> find(const std::string& name);
-  static Result<std::optional<OciDirectory>> make_in(const std::string& base_path, UniqueFd base,
-                                                     const std::string& name);
+  static Result<std::optional<OciDirectory>> make_in(const std::string& base_path, UniqueFd base, const std::string& name);
   Result<bool> lock() const;
   bool is_linked() const;
   std::optional<pid_t> read_number(const char* file) const;

@@ -19,13 +19,13 @@
 
 #include "src/base/limits.h"
 #include "src/base/log.h"
+#include "src/helper/options.h"
+#include "src/helper/serve.h"
 #include "src/linux/bounded_read.h"
+#include "src/linux/pidfd.h"
 #include "src/oci/annotations.h"
 #include "src/oci/directory.h"
 #include "src/oci/state.h"
-#include "src/helper/options.h"
-#include "src/helper/serve.h"
-#include "src/linux/pidfd.h"
 
 namespace nh {
 namespace {
@@ -42,24 +42,21 @@ Result<Options> parse(const Words& words) {
   std::vector<const char*> argv{"netns-helper"};
   for (const std::string& word : words) argv.push_back(word.c_str());
   NH_LET(line, parse_command_line(static_cast<int>(argv.size()), argv.data()));
-  if (line.print)
-    return Error{.code = Code::invalid, .what = "--help and --version are not for a container"};
+  if (line.print) return Error{.code = Code::invalid, .what = "--help and --version are not for a container"};
   return std::move(line.options);
 }
 
 Result<std::string> read_file(const std::string& path, std::size_t size, const Clock& clock) {
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!fd) return sys_error("opening " + path);
-  return read_bounded(
-      {.fd = fd.get(), .subject = path, .size = size, .wait = limits::oci_state_wait}, clock);
+  return read_bounded({.fd = fd.get(), .subject = path, .size = size, .wait = limits::oci_state_wait}, clock);
 }
 
 /// "--pid=N", or "--netns=PATH" where the kernel does not let us look into the process.
 Result<std::string> target_word(const ContainerState& state, const Clock& clock) {
   const std::string own = "/proc/" + std::to_string(*state.pid) + "/ns/net";
   const UniqueFd fd(open(own.c_str(), O_RDONLY | O_CLOEXEC));
-  if (fd || (errno != EACCES && errno != EPERM))
-    return "--pid=" + std::to_string(*state.pid);  // other errors: its business
+  if (fd || (errno != EACCES && errno != EPERM)) return "--pid=" + std::to_string(*state.pid);  // other errors: its business
   const int err = errno;
   Error denied = sys_error(err, "opening " + own);
   denied.what +=
@@ -98,8 +95,8 @@ Result<> refuse_descriptors(const Options& options) {
 }
 
 /// What the helper is to do, from the hook's command line and the container's annotations.
-Result<Options> options_for(const ContainerState& state, const Words& hook_words,
-                            AnnotationReach reach, const Clock& clock) {
+Result<Options> options_for(const ContainerState& state, const Words& hook_words, AnnotationReach reach,
+                            const Clock& clock) {
   NH_LET(target, target_word(state, clock));
   Words words{target};
   words.insert(words.end(), hook_words.begin(), hook_words.end());
@@ -128,9 +125,8 @@ int be_the_helper(Options options, const OciDirectory& directory, int log_fd) {
   setsid();
   const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   const rlimit log_size{.rlim_cur = limits::oci_log, .rlim_max = limits::oci_log};
-  if (chdir("/") != 0 || null < 0 || dup2(null, STDIN_FILENO) < 0 ||
-      dup2(null, STDOUT_FILENO) < 0 || dup2(log_fd, STDERR_FILENO) < 0 ||
-      setrlimit(RLIMIT_FSIZE, &log_size) != 0) {
+  if (chdir("/") != 0 || null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
+      dup2(log_fd, STDERR_FILENO) < 0 || setrlimit(RLIMIT_FSIZE, &log_size) != 0) {
     log::error(sys_error("leaving the runtime").message());
     return exit_failure;
   }
@@ -147,8 +143,7 @@ Result<> wait_for_ready(int ready_fd, int pidfd) {
   std::array<pollfd, 1> fds{{{.fd = ready_fd, .events = POLLIN, .revents = 0}}};
   int ready = 0;
   do {
-    ready = poll(fds.data(), fds.size(),
-                 std::chrono::duration_cast<std::chrono::milliseconds>(limits::oci_start).count());
+    ready = poll(fds.data(), fds.size(), std::chrono::duration_cast<std::chrono::milliseconds>(limits::oci_start).count());
   } while (ready < 0 && errno == EINTR);
   if (ready == 0) {
     NH_TRY(signal_process(pidfd, SIGKILL));
@@ -157,13 +152,11 @@ Result<> wait_for_ready(int ready_fd, int pidfd) {
   char byte = 0;
   if (read(ready_fd, &byte, 1) == 1) return Ok{};
   // It ends by itself; its log is complete then.
-  static_cast<void>(wait_for_end(
-      pidfd, std::chrono::duration_cast<std::chrono::milliseconds>(limits::oci_stop).count()));
+  static_cast<void>(wait_for_end(pidfd, std::chrono::duration_cast<std::chrono::milliseconds>(limits::oci_stop).count()));
   return Error{.code = Code::failed, .what = "the network could not be made"};
 }
 
-Result<int> attach(const ContainerState& state, const Words& hook_words, AnnotationReach reach,
-                   const Clock& clock) {
+Result<int> attach(const ContainerState& state, const Words& hook_words, AnnotationReach reach, const Clock& clock) {
   NH_LET(container, open_pidfd(*state.pid));
   // Both prestart and createRuntime may name us.
   if (OciDirectory::serves(state.id, state.bundle, *state.pid)) return exit_asked;
@@ -172,8 +165,7 @@ Result<int> attach(const ContainerState& state, const Words& hook_words, Annotat
   NH_TRY(directory.write_number("container-pid", *state.pid));
   NH_LET(log_fd, directory.open_log());
   const std::string control = directory.path("control");
-  if (options.api_socket.empty() && control.size() < sizeof(sockaddr_un::sun_path))
-    options.api_socket = control;
+  if (options.api_socket.empty() && control.size() < sizeof(sockaddr_un::sun_path)) options.api_socket = control;
   (options.attach == TargetKind::pid ? options.target_pidfd : options.exit_fd) = container.get();
 
   std::array<int, 2> ends{};
@@ -207,8 +199,7 @@ Result<int> run(const Words& hook_words, AnnotationReach reach) {
   auto state = parse_container_state(text);
   if (!state) {
     const std::string member = state.error().field.empty() ? "" : state.error().field + " ";
-    return Error{.code = Code::invalid,
-                 .what = "the container's state: " + member + state.error().message()};
+    return Error{.code = Code::invalid, .what = "the container's state: " + member + state.error().message()};
   }
   if (state->stopped) {
     NH_TRY(OciDirectory::clean(state->id, state->bundle, clock));
@@ -231,8 +222,7 @@ int oci_hook_main(int argc, char** argv) {
   AnnotationReach reach = AnnotationReach::all;
   constexpr std::string_view annotations = "--annotations=";
   if (!words.empty() && words.front().starts_with(annotations)) {
-    const auto parsed =
-        parse_annotation_reach(std::string_view(words.front()).substr(annotations.size()));
+    const auto parsed = parse_annotation_reach(std::string_view(words.front()).substr(annotations.size()));
     if (!parsed) {
       log::error("oci-hook: --annotations: " + parsed.error().message());
       return exit_usage;

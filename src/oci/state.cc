@@ -28,8 +28,7 @@ Result<std::string> text_member(const Json& object, std::string_view name) {
 Result<std::map<std::string, std::string>> annotations_of(const Json& state) {
   std::map<std::string, std::string> annotations;
   const auto found = state.find("annotations");
-  if (found == state.end() || found->is_null())
-    return annotations;  // Go writes null for an empty map
+  if (found == state.end() || found->is_null()) return annotations;  // Go writes null for an empty map
   if (!found->is_object()) return rule("annotations", "must be an object");
   for (const auto& [key, value] : found->items()) {
     NH_LET(text, string_of(value, "annotations." + shown(key)));
@@ -68,12 +67,9 @@ Result<ContainerState> parse_container_state(std::string_view json) {
 Result<std::optional<std::string>> network_namespace_path(std::string_view config) {
   NH_LET(object, parse_checked(config, bounds));
   const auto pointer = Json::json_pointer("/linux/namespaces");
-  if (!object.is_object() || !object.contains(pointer) || !object[pointer].is_array())
-    return std::optional<std::string>();
+  if (!object.is_object() || !object.contains(pointer) || !object[pointer].is_array()) return std::optional<std::string>();
   for (const Json& entry : object[pointer]) {
-    if (!entry.is_object() || !entry.contains("type") || entry["type"] != "network" ||
-        !entry.contains("path"))
-      continue;
+    if (!entry.is_object() || !entry.contains("type") || entry["type"] != "network" || !entry.contains("path")) continue;
     NH_LET(path, text_member(entry, "path"));
     if (path.front() != '/') return rule("path", "of the network namespace must be absolute");
     return std::optional(path);

@@ -14,8 +14,8 @@
 #include <string_view>
 #include <vector>
 
-#include "src/base/transport.h"
 #include "src/base/address.h"
+#include "src/base/transport.h"
 
 namespace nh {
 
@@ -34,8 +34,8 @@ struct RuleFields {
   std::optional<std::string> host_unix;       ///< absolute path of a Unix stream socket, instead of address and port
   std::optional<std::string> host_fd;         ///< name or index of an inherited listener, instead of address and port
   std::optional<std::string> guest_addr;
-  std::optional<std::string> guest_port;      ///< as many ports as host_port has, or one for a single one; default: the same
-  std::optional<std::string> exclude;         ///< automatic only: ports and ranges that are never forwarded
+  std::optional<std::string> guest_port;  ///< as many ports as host_port has, or one for a single one; default: the same
+  std::optional<std::string> exclude;     ///< automatic only: ports and ranges that are never forwarded
 };
 
 struct RuleSpec {
@@ -45,13 +45,13 @@ struct RuleSpec {
   Kind kind = Kind::forward;
   bool tcp = true, udp = false;  ///< at least one
   HostSide host_side = HostSide::ports;
-  std::optional<Address> host_address;    ///< nullopt: 127.0.0.1, or every address of host_interface
+  std::optional<Address> host_address;  ///< nullopt: 127.0.0.1, or every address of host_interface
   std::string host_interface;
-  std::vector<PortRange> host_ports;      ///< in the order given, none overlaps another; {0,0}: the kernel chooses
-  std::string host_path;                  ///< unix_path, and reverse's goal if it is not empty
-  std::string host_name;                  ///< inherited: name or index
-  std::optional<Address> guest_address;   ///< nullopt: the guest's own of the family; reverse: 127.0.0.1
-  std::vector<PortRange> guest_ports;     ///< as many ports as host_ports has; empty with automatic
+  std::vector<PortRange> host_ports;     ///< in the order given, none overlaps another; {0,0}: the kernel chooses
+  std::string host_path;                 ///< unix_path, and reverse's goal if it is not empty
+  std::string host_name;                 ///< inherited: name or index
+  std::optional<Address> guest_address;  ///< nullopt: the guest's own of the family; reverse: 127.0.0.1
+  std::vector<PortRange> guest_ports;    ///< as many ports as host_ports has; empty with automatic
   std::vector<PortRange> excluded;
 
   /// Errors are Code::invalid; `field` is the member of RuleFields.

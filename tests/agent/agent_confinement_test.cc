@@ -83,8 +83,7 @@ TEST_CASE("(inside) the agent's descriptors and namespaces", "[.inside]") {
     DIR* directory = opendir(proc_of(pid, "fd").c_str());
     EXPECT(directory != nullptr);
     while (const dirent* entry = readdir(directory))
-      if (entry->d_name[0] != '.')
-        fds[std::atoi(entry->d_name)] = link_of(proc_of(pid, std::string("fd/") + entry->d_name));
+      if (entry->d_name[0] != '.') fds[std::atoi(entry->d_name)] = link_of(proc_of(pid, std::string("fd/") + entry->d_name));
     closedir(directory);
     EXPECT(fds[0] == "/dev/null");
     EXPECT(fds[1] == "/dev/null");
@@ -93,9 +92,8 @@ TEST_CASE("(inside) the agent's descriptors and namespaces", "[.inside]") {
     EXPECT(fds.size() == 11);
     EXPECT(std::count_if(std::next(fds.begin(), 3), fds.end(),
                          [](const auto& fd) { return fd.second.starts_with("socket:"); }) == 7);
-    EXPECT(std::any_of(std::next(fds.begin(), 3), fds.end(), [](const auto& fd) {
-      return fd.second == "/proc/sys/net/ipv4/ip_local_port_range";
-    }));
+    EXPECT(std::any_of(std::next(fds.begin(), 3), fds.end(),
+                       [](const auto& fd) { return fd.second == "/proc/sys/net/ipv4/ip_local_port_range"; }));
     EXPECT(link_of(proc_of(pid, "cwd")) == "/");
     EXPECT(link_of(proc_of(pid, "ns/net")) == link_of(proc_of(lab.guest.pid(), "ns/net")));
     EXPECT(link_of(proc_of(pid, "ns/user")) == link_of(proc_of(lab.guest.pid(), "ns/user")));

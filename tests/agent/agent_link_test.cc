@@ -38,8 +38,7 @@ TEST_CASE("the agent attaches, configures and reports, for an ordinary namespace
           Guest guest;
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
           Attached attached;
-          const auto link =
-              EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+          const auto link = EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           EXPECT(attached.info.name == "tap0");
           EXPECT(attached.info.vnet_hdr);
           EXPECT(attached.info.offload);
@@ -96,8 +95,7 @@ TEST_CASE("a guest in a user namespace nested in the owner of its network namesp
           EXPECT(wrong);
           EXPECT(!same_namespace(target.userns.get(), wrong.get()));
           Attached attached;
-          const auto link =
-              EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+          const auto link = EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           EXPECT(attached.state.up);
         }) == "");
 }
@@ -110,8 +108,7 @@ TEST_CASE("a namespace that our own user namespace owns needs no join of a user 
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
           EXPECT(!target.userns);
           Attached attached;
-          const auto link =
-              EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+          const auto link = EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           EXPECT(attached.state.up);
         }) == "");
 }
@@ -167,8 +164,7 @@ TEST_CASE("what fails in the agent is told with its step, undone, and leaves no 
           Attached attached;
           const auto failed = test::start_agent({.target = &target, .tap_name = "tap0", .plan = bad}, attached);
           EXPECT(!failed);
-          EXPECT(failed.error().what.find("configuring tap0: adding the default route via 192.0.2.1") !=
-                 std::string::npos);
+          EXPECT(failed.error().what.find("configuring tap0: adding the default route via 192.0.2.1") != std::string::npos);
           EXPECT(failed.error().sys_errno == ENETUNREACH);
           EXPECT(!attached.tap);
           EXPECT(waitpid(-1, nullptr, WNOHANG) == 0);  // the guest only
@@ -259,8 +255,7 @@ TEST_CASE("changes are reported, questions answered, the loss of the agent and o
           Guest guest;
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
           Attached attached;
-          const auto link =
-              EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+          const auto link = EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           Loop loop;
           std::vector<TapState> states;
           std::vector<Error> deaths;
@@ -300,8 +295,7 @@ TEST_CASE("a killed agent is noticed and told with its signal") {
           Guest guest;
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
           Attached attached;
-          const auto link =
-              EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
+          const auto link = EXPECT_OK(test::start_agent({.target = &target, .tap_name = "tap0", .plan = plan()}, attached));
           Loop loop;
           std::vector<Error> deaths;
           link->serve(

@@ -18,10 +18,8 @@ inline constexpr std::array<std::uint8_t, 1> one_byte{1};
 
 inline InterfacePlan plan() {
   InterfacePlan plan;
-  plan.v4 = {.address = Address::v4(0x0a000264),
-             .prefix = 24,
-             .gateway = Address::v4(0x0a000202),
-             .dns = Address::v4(0x0a000203)};
+  plan.v4 = {
+      .address = Address::v4(0x0a000264), .prefix = 24, .gateway = Address::v4(0x0a000202), .dns = Address::v4(0x0a000203)};
   plan.v6 = {.address = Address::parse("fd00::100").value(),
              .prefix = 64,
              .gateway = Address::parse("fd00::2").value(),

@@ -47,7 +47,8 @@ Ports full_ports() {
 std::vector<FromAgent> one_of_each() {
   return {Failure{.code = Code::denied, .sys_errno = 13, .what = "opening", .field = "tap-name"},
           TapOpened{.info = {.name = "tap0", .vnet_hdr = true, .offload = true, .mac = {{2, 0, 0, 0, 0, 1}}}},
-          Outcome{.ra_guard_needed = true, .ipv6_left_out = false, .warnings = {"one", "two"}}, full_state(),
+          Outcome{.ra_guard_needed = true, .ipv6_left_out = false, .warnings = {"one", "two"}},
+          full_state(),
           LinkGone{},
           Steering{.v4 = true, .v6 = false, .v4_reason = "", .v6_reason = "no IPv6", .v4_dials = true},
           Note{.text = "a note"},
@@ -72,17 +73,15 @@ std::vector<ToAgent> one_of_each_question() {
 }
 
 TEST_CASE("every message comes out as it went in") {
-  const auto failure =
-      round_trip(Failure{.code = Code::denied, .sys_errno = 13, .what = "opening", .field = "tap-name"});
-  CHECK((failure.code == Code::denied && failure.sys_errno == 13 && failure.what == "opening" &&
-         failure.field == "tap-name"));
+  const auto failure = round_trip(Failure{.code = Code::denied, .sys_errno = 13, .what = "opening", .field = "tap-name"});
+  CHECK(
+      (failure.code == Code::denied && failure.sys_errno == 13 && failure.what == "opening" && failure.field == "tap-name"));
   const auto opened =
       round_trip(TapOpened{.info = {.name = "tap0", .vnet_hdr = true, .offload = false, .mac = {{2, 0, 0, 0, 0, 1}}}});
   CHECK((opened.info.name == "tap0" && opened.info.vnet_hdr && !opened.info.offload &&
          opened.info.mac.text() == "02:00:00:00:00:01"));
   const auto outcome = round_trip(Outcome{.ra_guard_needed = true, .ipv6_left_out = true, .warnings = {"one", "two"}});
-  CHECK(
-      (outcome.ra_guard_needed && outcome.ipv6_left_out && outcome.warnings == std::vector<std::string>{"one", "two"}));
+  CHECK((outcome.ra_guard_needed && outcome.ipv6_left_out && outcome.warnings == std::vector<std::string>{"one", "two"}));
   const auto state = round_trip(full_state());
   CHECK(state.seq == 7);
   CHECK(state.state == full_state().state);
@@ -95,7 +94,8 @@ TEST_CASE("every message comes out as it went in") {
 TEST_CASE("what steering says comes out as it went in, and tells how many descriptors come with it") {
   const auto steering = round_trip(Steering{.v4 = false, .v6 = true, .v4_reason = "why", .v6_reason = ""});
   CHECK((!steering.v4 && steering.v6 && steering.v4_reason == "why" && steering.v6_reason.empty()));
-  const auto dials = round_trip(Steering{.v4 = true, .v6 = true, .v4_reason = "", .v6_reason = "", .v4_dials = true, .v6_dials_reason = "no"});
+  const auto dials = round_trip(
+      Steering{.v4 = true, .v6 = true, .v4_reason = "", .v6_reason = "", .v4_dials = true, .v6_dials_reason = "no"});
   CHECK((dials.v4_dials && !dials.v6_dials && dials.v4_dials_reason.empty() && dials.v6_dials_reason == "no"));
   CHECK(round_trip(Note{.text = "a note"}).text == "a note");
   const auto batch = round_trip(Batch{.family = Family::v6, .count = 3, .error = trouble()});
@@ -129,8 +129,8 @@ TEST_CASE("every question comes out as it went in, and not if it is shorter or l
 TEST_CASE("questions that cannot be meant are invalid") {
   CHECK(!decode_to_agent(encode(ToAgent(WantBatch{.family = Family::v4, .count = 0}))));
   CHECK(!decode_to_agent(encode(ToAgent(WantBatch{.family = Family::v4, .count = max_batch + 1}))));
-  CHECK(!decode_to_agent(encode(ToAgent(OpenUdp{
-      .seq = 1, .appears = {}, .guest = {.address = Address::loopback(Family::v6), .port = 1}}))));
+  CHECK(!decode_to_agent(
+      encode(ToAgent(OpenUdp{.seq = 1, .appears = {}, .guest = {.address = Address::loopback(Family::v6), .port = 1}}))));
 }
 
 TEST_CASE("what is too long is cut, and still decodes") {
@@ -172,19 +172,18 @@ TEST_CASE("values out of their range are invalid") {
   State state;
   state.state.addresses.push_back({.address = Address::v4(1), .prefix = 32});
   constexpr std::size_t mtu = 4 + 4 + 6, count = mtu + 4 + 2, address = count + 4;
-  CHECK(spoilt(state, mtu + 2, 1));       // above 65535
-  CHECK(spoilt(state, count + 1, 1));     // 257 addresses
-  CHECK(spoilt(state, address, 5));        // family
-  CHECK(spoilt(state, address + 17, 33));  // prefix
-  CHECK(spoilt(state, address + 16, 1));   // bytes after an IPv4 address
-  CHECK(spoilt(Batch{.count = 1}, 5, 33));                         // more than a batch
-  CHECK(spoilt(Answer{.seq = 1, .has_fd = true}, 9, 1));           // both a descriptor and an error
-  CHECK(spoilt(Ports{}, 6, 0xff));                                 // more ports than are followed
+  CHECK(spoilt(state, mtu + 2, 1));                       // above 65535
+  CHECK(spoilt(state, count + 1, 1));                     // 257 addresses
+  CHECK(spoilt(state, address, 5));                       // family
+  CHECK(spoilt(state, address + 17, 33));                 // prefix
+  CHECK(spoilt(state, address + 16, 1));                  // bytes after an IPv4 address
+  CHECK(spoilt(Batch{.count = 1}, 5, 33));                // more than a batch
+  CHECK(spoilt(Answer{.seq = 1, .has_fd = true}, 9, 1));  // both a descriptor and an error
+  CHECK(spoilt(Ports{}, 6, 0xff));                        // more ports than are followed
 }
 
 TEST_CASE("control characters of an untrusted agent do not reach the log") {
-  CHECK(round_trip(Failure{.code = Code::failed, .sys_errno = 0, .what = "a\nb\x1b[2J", .field = {}}).what ==
-        "a?b?[2J");
+  CHECK(round_trip(Failure{.code = Code::failed, .sys_errno = 0, .what = "a\nb\x1b[2J", .field = {}}).what == "a?b?[2J");
 }
 
 TEST_CASE("no bytes whatsoever crash the decoder") {
@@ -193,8 +192,7 @@ TEST_CASE("no bytes whatsoever crash the decoder") {
   const auto messages = one_of_each();
   for (int i = 0; i < 20000; ++i) {
     auto bytes = encode(messages[static_cast<std::size_t>(i) % messages.size()]);
-    for (int flips = 0; flips < 4; ++flips)
-      bytes[(static_cast<std::size_t>(next()) << 8 | next()) % bytes.size()] = next();
+    for (int flips = 0; flips < 4; ++flips) bytes[(static_cast<std::size_t>(next()) << 8 | next()) % bytes.size()] = next();
     (void)decode_from_agent(bytes).ok();
     (void)decode_to_agent(bytes).ok();
   }

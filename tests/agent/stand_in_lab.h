@@ -46,7 +46,8 @@ struct StandInLab {
 
   Result<UniqueFd> open(const Endpoint& appears, const Endpoint& to) {
     std::optional<Result<UniqueFd>> result;
-    stand_ins->open(appears, to, StandIns::Port::may_change, [&](Result<UniqueFd> made) { result.emplace(std::move(made)); });
+    stand_ins->open(appears, to, StandIns::Port::may_change,
+                    [&](Result<UniqueFd> made) { result.emplace(std::move(made)); });
     EXPECT(until(loop, [&] { return result.has_value(); }));
     return std::move(*result);
   }

@@ -185,15 +185,15 @@ TEST_CASE("more stand-ins at once than the stock has") {
           std::size_t failed = 0;
           // From before the steering is known.
           for (std::uint16_t i = 0; i < burst; ++i)
-            lab.stand_ins->open(at("198.51.100.7", static_cast<std::uint16_t>(40000 + i)), at("10.0.2.100", port), StandIns::Port::may_change,
-                                [&](Result<UniqueFd> made) {
+            lab.stand_ins->open(at("198.51.100.7", static_cast<std::uint16_t>(40000 + i)), at("10.0.2.100", port),
+                                StandIns::Port::may_change, [&](Result<UniqueFd> made) {
                                   if (made)
                                     open.push_back(std::move(*made));
                                   else
                                     ++failed;
                                 });
-          const auto cancelled =
-              lab.stand_ins->open(at("198.51.100.8", 1), at("10.0.2.100", port), StandIns::Port::may_change, [&](Result<UniqueFd>) { ++failed; });
+          const auto cancelled = lab.stand_ins->open(at("198.51.100.8", 1), at("10.0.2.100", port),
+                                                     StandIns::Port::may_change, [&](Result<UniqueFd>) { ++failed; });
           EXPECT(cancelled != 0);
           lab.stand_ins->cancel(cancelled);
           EXPECT(until(lab.loop, [&] { return open.size() + failed == burst; }));

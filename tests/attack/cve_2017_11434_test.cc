@@ -32,9 +32,7 @@ TEST_CASE("CVE-2017-11434: DHCP options that run off the end") {
 
 TEST_CASE("DHCPv6 options that run off the end") {
   BenchGuard bench;
-  const auto send = [](const Frame& message) {
-    return udp(at("fe80::64", 546), at("ff02::1:2", 547), message);
-  };
+  const auto send = [](const Frame& message) { return udp(at("fe80::64", 546), at("ff02::1:2", 547), message); };
   CHECK(bench.passes(send({11, 1, 2, 3})));
   CHECK(bench.passes(send({11, 1, 2, 3, 0, 6, 0, 2, 0, 23})));
   for (const Frame& message : std::vector<Frame>{{},

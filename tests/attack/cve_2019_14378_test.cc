@@ -45,17 +45,14 @@ TEST_CASE("CVE-2019-15890: an identification used again while its datagram is in
   BenchGuard bench;
   CHECK(bench.take(piece_of(datagram(1000), 0, 504, true)).action == GuardAction::hold);
   CHECK(bench.drops(piece_of(datagram(1000), 0, 504, true), DropReason::fragment_overlap));
-  for (const Frame& piece : fragments(datagram(1000), 504))
-    CHECK(bench.drops(piece, DropReason::fragment_overlap));
+  for (const Frame& piece : fragments(datagram(1000), 504)) CHECK(bench.drops(piece, DropReason::fragment_overlap));
 }
 
 TEST_CASE("TCP in fragments is dropped") {
   BenchGuard bench;
   const bool v4 = GENERATE(true, false);
-  const Frame segment = v4 ? tcp(guest, gateway, {}, Frame(100))
-                           : tcp(at("fd00::100", 1), at("fd00::2", 2), {}, Frame(100));
-  for (const Frame& piece : fragments(segment, 8))
-    CHECK(bench.drops(piece, DropReason::fragment_tcp));
+  const Frame segment = v4 ? tcp(guest, gateway, {}, Frame(100)) : tcp(at("fd00::100", 1), at("fd00::2", 2), {}, Frame(100));
+  for (const Frame& piece : fragments(segment, 8)) CHECK(bench.drops(piece, DropReason::fragment_tcp));
 }
 
 TEST_CASE("a storm of fragments leaves nothing behind and passes none") {
@@ -64,8 +61,7 @@ TEST_CASE("a storm of fragments leaves nothing behind and passes none") {
   for (std::uint32_t id = 1000; id < 1100; ++id) bench.take(piece_of(whole, 0, 8, true, id));
   for (std::uint32_t i = 0; i < 20000; ++i) {
     const std::size_t offset = i / 2 * 7919 % 170 * 8;
-    const GuardVerdict verdict =
-        bench.take(piece_of(whole, offset, 8 + i % 3 * 8, i % 5 != 0, i / 4 % 300));
+    const GuardVerdict verdict = bench.take(piece_of(whole, offset, 8 + i % 3 * 8, i % 5 != 0, i / 4 % 300));
     CHECK((verdict.action == GuardAction::drop || verdict.action == GuardAction::hold));
   }
   CHECK(bench.of(DropReason::fragment_overlap) > 0);

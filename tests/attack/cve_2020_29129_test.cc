@@ -9,8 +9,7 @@ using namespace nh::test;
 
 TEST_CASE("CVE-2020-29129: NC-SI frames of any length") {
   BenchGuard bench;
-  for (std::size_t size = 0; size <= 60; ++size)
-    CHECK(bench.drops(ethernet(0x88f8, Frame(size)), DropReason::ether_type));
+  for (std::size_t size = 0; size <= 60; ++size) CHECK(bench.drops(ethernet(0x88f8, Frame(size)), DropReason::ether_type));
 }
 
 TEST_CASE("CVE-2020-29130: truncated ARP") {
@@ -18,8 +17,7 @@ TEST_CASE("CVE-2020-29130: truncated ARP") {
   const Frame whole = arp(1, addr("10.0.2.100"), addr("10.0.2.2"));
   for (std::size_t size = 0; size < whole.size(); ++size) {
     const Frame cut(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(size));
-    CHECK(bench.drops(
-        cut, size < ethernet_header ? DropReason::frame_short : DropReason::arp_malformed));
+    CHECK(bench.drops(cut, size < ethernet_header ? DropReason::frame_short : DropReason::arp_malformed));
   }
   CHECK(bench.passes(whole));
 }
@@ -33,14 +31,12 @@ TEST_CASE("ARP about anything but Ethernet and IPv4") {
     CHECK(bench.drops(frame, DropReason::arp_malformed));
   }
   for (const int operation : {0, 3, 4, 8, 255})
-    CHECK(bench.drops(
-        arp(static_cast<std::uint16_t>(operation), addr("10.0.2.100"), addr("10.0.2.2")),
-        DropReason::arp_malformed));
+    CHECK(bench.drops(arp(static_cast<std::uint16_t>(operation), addr("10.0.2.100"), addr("10.0.2.2")),
+                      DropReason::arp_malformed));
 }
 
 TEST_CASE("other ether types") {
   BenchGuard bench;
   for (const int type : {0, 60, 0x8100, 0x88a8, 0x8863, 0x8864, 0x8847, 0x0842, 0xffff})
-    CHECK(
-        bench.drops(ethernet(static_cast<std::uint16_t>(type), Frame(60)), DropReason::ether_type));
+    CHECK(bench.drops(ethernet(static_cast<std::uint16_t>(type), Frame(60)), DropReason::ether_type));
 }

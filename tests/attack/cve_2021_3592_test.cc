@@ -32,6 +32,5 @@ TEST_CASE("CVE-2021-3592: what is no request, and hardware addresses that do not
   SECTION("an address of 255 bytes") {
     message[2] = 255;
   }
-  CHECK(bench.drops(udp(at("0.0.0.0", 68), at("255.255.255.255", 67), message),
-                    DropReason::dhcp_malformed));
+  CHECK(bench.drops(udp(at("0.0.0.0", 68), at("255.255.255.255", 67), message), DropReason::dhcp_malformed));
 }

@@ -30,9 +30,7 @@ TEST_CASE("CVE-2021-3593: UDP lengths that are not the datagram's") {
 TEST_CASE("CVE-2021-3594: a packet too short for a UDP header") {
   BenchGuard bench;
   for (std::size_t size = 0; size < 8; ++size) {
-    CHECK(bench.drops(ip(addr("10.0.2.100"), addr("192.0.2.1"), protocol::udp, Frame(size)),
-                      DropReason::udp_length));
-    CHECK(bench.drops(ip(addr("fd00::100"), addr("2001:db8::1"), protocol::udp, Frame(size)),
-                      DropReason::udp_length));
+    CHECK(bench.drops(ip(addr("10.0.2.100"), addr("192.0.2.1"), protocol::udp, Frame(size)), DropReason::udp_length));
+    CHECK(bench.drops(ip(addr("fd00::100"), addr("2001:db8::1"), protocol::udp, Frame(size)), DropReason::udp_length));
   }
 }

@@ -11,12 +11,9 @@ using namespace std::string_view_literals;
 
 TEST_CASE("CVE-2021-3595: no TFTP request reaches the gateway") {
   BenchGuard bench;
-  const std::vector<Frame> requests{{},
-                                    {0, 1},
-                                    text("\0\1../../etc/passwd\0octet\0"sv),
-                                    text("\0\1..\\..\\boot.ini\0octet\0"sv),
-                                    {0, 5, 0, 0},
-                                    Frame(512, 'x')};
+  const std::vector<Frame> requests{
+      {},           {0, 1},         text("\0\1../../etc/passwd\0octet\0"sv), text("\0\1..\\..\\boot.ini\0octet\0"sv),
+      {0, 5, 0, 0}, Frame(512, 'x')};
   for (const Frame& request : requests) {
     for (const char* server : {"10.0.2.2", "10.0.2.3", "255.255.255.255", "224.0.0.1"})
       CHECK(bench.drops(udp(at("10.0.2.100", 4000), at(server, 69), request), DropReason::tftp));

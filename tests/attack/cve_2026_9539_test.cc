@@ -27,12 +27,10 @@ void urgent_becomes_ordinary(const TcpFields& fields, const Frame& data) {
 }  // namespace
 
 TEST_CASE("CVE-2026-9539: the urgent pointer never reaches libslirp") {
-  for (const std::uint16_t pointer :
-       std::initializer_list<std::uint16_t>{0, 1, 4, 5, 1000, 0x7fff, 0x8000, 0xffff})
+  for (const std::uint16_t pointer : std::initializer_list<std::uint16_t>{0, 1, 4, 5, 1000, 0x7fff, 0x8000, 0xffff})
     for (const std::size_t size : {0u, 1u, 4u, 1400u})
-      urgent_becomes_ordinary(
-          {.sequence = 0xfffffff0, .flags = tcp_flag::ack | tcp_flag::urg, .urgent = pointer},
-          Frame(size, 'x'));
+      urgent_becomes_ordinary({.sequence = 0xfffffff0, .flags = tcp_flag::ack | tcp_flag::urg, .urgent = pointer},
+                              Frame(size, 'x'));
 }
 
 TEST_CASE("CVE-2026-9539: a pointer without the flag is taken away too") {
@@ -41,6 +39,5 @@ TEST_CASE("CVE-2026-9539: a pointer without the flag is taken away too") {
 
 TEST_CASE("CVE-2026-9539: urgent data on a SYN or FIN") {
   urgent_becomes_ordinary({.flags = tcp_flag::syn | tcp_flag::urg, .urgent = 9}, text("data"));
-  urgent_becomes_ordinary({.flags = tcp_flag::fin | tcp_flag::ack | tcp_flag::urg, .urgent = 9},
-                          text("data"));
+  urgent_becomes_ordinary({.flags = tcp_flag::fin | tcp_flag::ack | tcp_flag::urg, .urgent = 9}, text("data"));
 }

@@ -13,8 +13,7 @@ TEST_CASE("the DNS address leads to port 53 alone, in the frame's own words") {
   for (const char* dns : {"10.0.2.3", "fd00::3"}) {
     const Address to = addr(dns);
     const Address from = to.is_v4() ? addr("10.0.2.100") : addr("fd00::100");
-    for (const std::uint16_t port :
-         std::initializer_list<std::uint16_t>{1, 22, 52, 54, 80, 443, 853, 5353, 65535}) {
+    for (const std::uint16_t port : std::initializer_list<std::uint16_t>{1, 22, 52, 54, 80, 443, 853, 5353, 65535}) {
       Frame by_tcp = tcp({from, 4000}, {to, port}), by_udp = udp({from, 4000}, {to, port});
       CHECK(reachability.judge(parse_packet(by_tcp).packet) == Reach::refuse_virtual);
       CHECK(reachability.judge(parse_packet(by_udp).packet) == Reach::refuse_virtual);

@@ -22,8 +22,7 @@ Frame with_options(Frame frame, std::size_t options) {
   frame[17] = static_cast<std::uint8_t>(total);
   frame[24] = frame[25] = 0;
   std::uint32_t sum = 0;
-  for (std::size_t i = 14; i < 34 + options; i += 2)
-    sum += static_cast<std::uint32_t>(frame[i] << 8 | frame[i + 1]);
+  for (std::size_t i = 14; i < 34 + options; i += 2) sum += static_cast<std::uint32_t>(frame[i] << 8 | frame[i + 1]);
   sum = (sum & 0xffff) + (sum >> 16);
   sum = ~((sum & 0xffff) + (sum >> 16));
   frame[24] = static_cast<std::uint8_t>(sum >> 8);
@@ -37,8 +36,7 @@ TEST_CASE("IP options never pass") {
   BenchGuard bench;
   for (std::size_t options = 4; options <= 40; options += 4) {
     CHECK(bench.drops(with_options(udp(guest, far, text("x")), options), DropReason::ip_header));
-    CHECK(bench.drops(with_options(icmp(guest.address, far.address, 8, 0, Frame(8)), options),
-                      DropReason::ip_header));
+    CHECK(bench.drops(with_options(icmp(guest.address, far.address, 8, 0, Frame(8)), options), DropReason::ip_header));
     CHECK(bench.drops(with_options(tcp(guest, far), options), DropReason::ip_header));
   }
 }

@@ -11,10 +11,9 @@ using namespace nh::test;
 
 TEST_CASE("no frame reaches the metadata service or the host's loopback") {
   const Reachability reachability(plan(), {});
-  for (const char* to :
-       {"169.254.169.254", "169.254.0.1", "fe80::1", "fe80::a9fe:a9fe", "0.0.0.0", "127.0.0.1",
-        "127.0.0.53", "255.255.255.255", "10.0.2.255", "::", "::1", "::ffff:127.0.0.1",
-        "::ffff:169.254.169.254", "::ffff:0.0.0.0", "::169.254.169.254", "fd00::1"}) {
+  for (const char* to : {"169.254.169.254", "169.254.0.1", "fe80::1", "fe80::a9fe:a9fe", "0.0.0.0", "127.0.0.1",
+                         "127.0.0.53", "255.255.255.255", "10.0.2.255", "::", "::1", "::ffff:127.0.0.1",
+                         "::ffff:169.254.169.254", "::ffff:0.0.0.0", "::169.254.169.254", "fd00::1"}) {
     INFO(to);
     const Address target = addr(to);
     const Address from = target.is_v4() ? addr("10.0.2.100") : addr("fd00::100");

@@ -10,8 +10,8 @@ using namespace nh::test;
 
 TEST_CASE("spoofed sources do not pass") {
   BenchGuard bench;
-  for (const char* source : {"10.0.2.2", "10.0.2.3", "127.0.0.1", "0.0.0.0", "255.255.255.255",
-                             "224.0.0.1", "fd00::2", "::1", "::ffff:10.0.2.100", "ff02::1"}) {
+  for (const char* source : {"10.0.2.2", "10.0.2.3", "127.0.0.1", "0.0.0.0", "255.255.255.255", "224.0.0.1", "fd00::2",
+                             "::1", "::ffff:10.0.2.100", "ff02::1"}) {
     INFO(source);
     const Address from = addr(source);
     const Endpoint to = from.is_v4() ? at("192.0.2.1", 80) : at("2001:db8::1", 80);

@@ -23,8 +23,7 @@ namespace {
 HostPeers& private_host() {
   static HostPeers peers = [] {
     std::signal(SIGPIPE, SIG_IGN);
-    if (const auto entered = enter_private_network(true); !entered)
-      cannot_run(entered.error().message());
+    if (const auto entered = enter_private_network(true); !entered) cannot_run(entered.error().message());
     auto opened = HostPeers::open(default_seed, true);
     if (!opened) cannot_run(opened.error().message());
     return std::move(opened).value();
@@ -36,8 +35,7 @@ HostPeers& private_host() {
 class Connection final : public FrameSink {
  public:
   Connection(bool v4, std::uint32_t first)
-      : guest_(at(v4 ? "10.0.2.100" : "fd00::100", 40000)),
-        far_(at(v4 ? "10.0.2.2" : "fd00::2", 7777)) {
+      : guest_(at(v4 ? "10.0.2.100" : "fd00::100", 40000)), far_(at(v4 ? "10.0.2.2" : "fd00::2", 7777)) {
     SlirpSetup setup{.plan = plan(), .outbound_v4 = {}, .outbound_v6 = {}};
     setup.allow_host_loopback = true;
     slirp_ = SlirpStack::create(setup, loop_, epoll_, *this).value();
@@ -46,8 +44,7 @@ class Connection final : public FrameSink {
     } else {
       Frame rest{0x20, 0, 0, 0};
       rest.insert(rest.end(), guest_.address.bytes().begin(), guest_.address.bytes().end());
-      slirp_->input(
-          icmp(guest_.address, addr("ff02::1"), icmpv6_type::neighbour_advertisement, 0, rest));
+      slirp_->input(icmp(guest_.address, addr("ff02::1"), icmpv6_type::neighbour_advertisement, 0, rest));
     }
     send(first - 1, tcp_flag::syn, {});
     turns();
@@ -64,8 +61,7 @@ class Connection final : public FrameSink {
 
   void send(std::uint32_t sequence, std::uint8_t flags, const Frame& data) {
     const Frame frame =
-        tcp(guest_, far_,
-            {.sequence = sequence, .acknowledgement = next_, .flags = flags, .options = {}}, data);
+        tcp(guest_, far_, {.sequence = sequence, .acknowledgement = next_, .flags = flags, .options = {}}, data);
     slirp_->input(frame);
   }
   void turns() {

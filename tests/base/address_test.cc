@@ -10,13 +10,16 @@
 using namespace nh;
 
 namespace {
-Address addr(const char* text) { return Address::parse(text).value(); }
+Address addr(const char* text) {
+  return Address::parse(text).value();
+}
 }  // namespace
 
 TEST_CASE("addresses are parsed and printed", "[address]") {
   for (const char* text : {"0.0.0.0", "10.0.2.100", "255.255.255.255", "::", "::1", "fd00::2", "::ffff:1.2.3.4", "fe80::1"})
     CHECK(addr(text).text() == text);
-  for (const char* text : {"", "1.2.3", "1.2.3.4.5", "256.1.1.1", " 1.2.3.4", "1.2.3.4 ", "fd00::2%eth0", "[::1]", "fd00:::2", "localhost"}) {
+  for (const char* text :
+       {"", "1.2.3", "1.2.3.4.5", "256.1.1.1", " 1.2.3.4", "1.2.3.4 ", "fd00::2%eth0", "[::1]", "fd00:::2", "localhost"}) {
     const auto result = Address::parse(text, "dns");
     REQUIRE_FALSE(result.ok());
     CHECK(result.error().field == "dns");
@@ -66,7 +69,8 @@ TEST_CASE("networks", "[address]") {
   CHECK_FALSE(odd.contains(addr("10.0.4.0")));
   CHECK(Cidr::parse("fd00::/64").value().host(0x100).text() == "fd00::100");
   CHECK(Cidr::parse("0.0.0.0/0").value().contains(addr("8.8.8.8")));
-  for (const char* text : {"10.0.2.0", "10.0.2.1/24", "10.0.2.0/33", "fd00::1/64", "fd00::/129", "/24", "10.0.2.0/", "10.0.2.0/-1", "10.0.2.0/2 4"}) {
+  for (const char* text : {"10.0.2.0", "10.0.2.1/24", "10.0.2.0/33", "fd00::1/64", "fd00::/129", "/24", "10.0.2.0/",
+                           "10.0.2.0/-1", "10.0.2.0/2 4"}) {
     INFO(text);
     const auto result = Cidr::parse(text);
     REQUIRE_FALSE(result.ok());
@@ -77,7 +81,8 @@ TEST_CASE("networks", "[address]") {
 
 TEST_CASE("MAC addresses", "[address]") {
   CHECK(MacAddress::parse("02:00:5e:10:00:Ff").value().text() == "02:00:5e:10:00:ff");
-  for (const char* text : {"", "02:00:00:00:00", "02:00:00:00:00:01:", "02-00-00-00-00-01", "01:00:5e:00:00:01", "00:00:00:00:00:00", "0g:00:00:00:00:01"})
+  for (const char* text : {"", "02:00:00:00:00", "02:00:00:00:00:01:", "02-00-00-00-00-01", "01:00:5e:00:00:01",
+                           "00:00:00:00:00:00", "0g:00:00:00:00:01"})
     CHECK_FALSE(MacAddress::parse(text).ok());
 }
 
@@ -96,5 +101,6 @@ TEST_CASE("socket addresses there and back", "[address]") {
 TEST_CASE("an address of a prefix and a MAC, as in RFC 4291 appendix A", "[address]") {
   const MacAddress mac = MacAddress::parse("34:56:78:9a:bc:de").value();
   CHECK(eui64_address(Address::parse("fe80::2").value(), mac).text() == "fe80::3656:78ff:fe9a:bcde");
-  CHECK(eui64_address(Address::parse("fd00::100").value(), MacAddress::parse("02:00:00:00:00:07").value()).text() == "fd00::ff:fe00:7");
+  CHECK(eui64_address(Address::parse("fd00::100").value(), MacAddress::parse("02:00:00:00:00:07").value()).text() ==
+        "fd00::ff:fe00:7");
 }

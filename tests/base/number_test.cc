@@ -20,7 +20,8 @@ TEST_CASE("numbers are whole, decimal and within bounds", "[number]") {
 TEST_CASE("a port is 1 to 65535", "[number]") {
   CHECK(Port::parse("1").value().value() == 1);
   CHECK(Port::from(65535).value().value() == 65535);
-  for (const std::int64_t bad : {std::int64_t{0}, std::int64_t{-1}, std::int64_t{65536}, std::int64_t{70080}, INT64_MAX, INT64_MIN}) {
+  for (const std::int64_t bad :
+       {std::int64_t{0}, std::int64_t{-1}, std::int64_t{65536}, std::int64_t{70080}, INT64_MAX, INT64_MIN}) {
     const auto result = Port::from(bad, "host_port");
     REQUIRE_FALSE(result.ok());
     CHECK(result.error().field == "host_port");

@@ -25,7 +25,9 @@ Result<> check(int value) {
   NH_TRY(quarter(value));
   return Ok{};
 }
-bool is_open(int fd) { return fcntl(fd, F_GETFD) >= 0; }
+bool is_open(int fd) {
+  return fcntl(fd, F_GETFD) >= 0;
+}
 }  // namespace
 
 TEST_CASE("errors travel up with their field", "[result]") {

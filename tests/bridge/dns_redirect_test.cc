@@ -8,8 +8,12 @@ using namespace nh;
 using nh::test::TcpFrame;
 
 namespace {
-Address addr(const char* text) { return Address::parse(text).value(); }
-AddressPlan plan() { return AddressPlan::make(Cidr::parse("10.0.2.0/24").value(), Cidr::parse("fd00::/64").value(), 1500).value(); }
+Address addr(const char* text) {
+  return Address::parse(text).value();
+}
+AddressPlan plan() {
+  return AddressPlan::make(Cidr::parse("10.0.2.0/24").value(), Cidr::parse("fd00::/64").value(), 1500).value();
+}
 }  // namespace
 
 TEST_CASE("a segment to DNS goes to the listener and its answer comes back from DNS", "[dns]") {

@@ -22,7 +22,8 @@ std::vector<TcpFrame> split(const SegmentMerger::Pending& pending, bool v4) {
   std::vector<TcpFrame> segments;
   const Bytes f = pending.frame;
   const std::size_t tcp = headers - tcp_header;
-  std::uint32_t sequence = (std::uint32_t{f[tcp + 4]} << 24) | (std::uint32_t{f[tcp + 5]} << 16) | (std::uint32_t{f[tcp + 6]} << 8) | f[tcp + 7];
+  std::uint32_t sequence =
+      (std::uint32_t{f[tcp + 4]} << 24) | (std::uint32_t{f[tcp + 5]} << 16) | (std::uint32_t{f[tcp + 6]} << 8) | f[tcp + 7];
   for (std::size_t at = headers; at < f.size(); at += pending.offload.segment_size) {
     const Bytes part = f.subspan(at, std::min<std::size_t>(pending.offload.segment_size, f.size() - at));
     TcpFrame segment;
@@ -105,18 +106,54 @@ TEST_CASE("what is not the next segment of the same flow is not merged", "[merge
     CHECK(offer == Offer::flush_first);
     CHECK(merger.take().frame.size() == first.build().size());
   };
-  SECTION("a gap") { next.sequence += 1; refused(next); }
-  SECTION("a repeat") { next.sequence = first.sequence; refused(next); }
-  SECTION("another source port") { next.from.port = 81; refused(next); }
-  SECTION("another destination") { next.to.address = Address::parse("10.0.2.101").value(); refused(next); }
-  SECTION("another source") { next.from.address = Address::parse("198.51.100.8").value(); refused(next); }
-  SECTION("another acknowledgement") { next.acknowledgement += 1; refused(next); }
-  SECTION("another window") { next.window = 100; refused(next); }
-  SECTION("FIN") { next.flags |= tcp_flag::fin; refused(next); }
-  SECTION("RST") { next.flags |= tcp_flag::rst; refused(next); }
-  SECTION("SYN") { next.flags |= tcp_flag::syn; refused(next); }
-  SECTION("no payload") { next.payload.clear(); refused(next); }
-  SECTION("larger than the first") { next.payload = payload(1001, 'b'); refused(next); }
+  SECTION("a gap") {
+    next.sequence += 1;
+    refused(next);
+  }
+  SECTION("a repeat") {
+    next.sequence = first.sequence;
+    refused(next);
+  }
+  SECTION("another source port") {
+    next.from.port = 81;
+    refused(next);
+  }
+  SECTION("another destination") {
+    next.to.address = Address::parse("10.0.2.101").value();
+    refused(next);
+  }
+  SECTION("another source") {
+    next.from.address = Address::parse("198.51.100.8").value();
+    refused(next);
+  }
+  SECTION("another acknowledgement") {
+    next.acknowledgement += 1;
+    refused(next);
+  }
+  SECTION("another window") {
+    next.window = 100;
+    refused(next);
+  }
+  SECTION("FIN") {
+    next.flags |= tcp_flag::fin;
+    refused(next);
+  }
+  SECTION("RST") {
+    next.flags |= tcp_flag::rst;
+    refused(next);
+  }
+  SECTION("SYN") {
+    next.flags |= tcp_flag::syn;
+    refused(next);
+  }
+  SECTION("no payload") {
+    next.payload.clear();
+    refused(next);
+  }
+  SECTION("larger than the first") {
+    next.payload = payload(1001, 'b');
+    refused(next);
+  }
 }
 
 TEST_CASE("nothing follows a short or a pushed segment", "[merger]") {
@@ -125,8 +162,12 @@ TEST_CASE("nothing follows a short or a pushed segment", "[merger]") {
   frame.payload = payload(100, 'a');
   REQUIRE(merger.offer(frame.build()) == Offer::kept);
   frame.sequence += 100;
-  SECTION("short") { frame.payload = payload(99, 'b'); }
-  SECTION("pushed") { frame.flags |= tcp_flag::psh; }
+  SECTION("short") {
+    frame.payload = payload(99, 'b');
+  }
+  SECTION("pushed") {
+    frame.flags |= tcp_flag::psh;
+  }
   REQUIRE(merger.offer(frame.build()) == Offer::kept);
   frame.sequence += static_cast<std::uint32_t>(frame.payload.size());
   frame.flags = tcp_flag::ack;

@@ -63,7 +63,9 @@ struct TcpFrame {
     f[tcp + 13] = flags;
     put(tcp + 14, window);
     std::copy(payload.begin(), payload.end(), f.begin() + static_cast<std::ptrdiff_t>(tcp + tcp_header));
-    put(tcp + 16, checksum_finish(checksum_add(Bytes(f).subspan(tcp), checksum_pseudo(from.address, to.address, protocol::tcp, static_cast<std::uint32_t>(tcp_size)))));
+    put(tcp + 16,
+        checksum_finish(checksum_add(Bytes(f).subspan(tcp), checksum_pseudo(from.address, to.address, protocol::tcp,
+                                                                            static_cast<std::uint32_t>(tcp_size)))));
     return f;
   }
 };
@@ -77,8 +79,9 @@ inline bool checksums_right(Bytes f) {
   const std::size_t address = v4 ? 4 : 16;
   const Bytes addresses = f.subspan(ip + (v4 ? 12 : 8), 2 * address);
   const Bytes tcp = f.subspan(ip + ip_size);
-  return checksum_finish(checksum_add(tcp, checksum_pseudo(Address::from_bytes(addresses.first(address)), Address::from_bytes(addresses.subspan(address)),
-                                                           protocol::tcp, static_cast<std::uint32_t>(tcp.size())))) == 0;
+  return checksum_finish(checksum_add(tcp, checksum_pseudo(Address::from_bytes(addresses.first(address)),
+                                                           Address::from_bytes(addresses.subspan(address)), protocol::tcp,
+                                                           static_cast<std::uint32_t>(tcp.size())))) == 0;
 }
 
 }  // namespace nh::test

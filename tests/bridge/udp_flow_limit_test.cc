@@ -22,5 +22,6 @@ TEST_CASE("at the limit known flows go on and new ones do not begin", "[udp]") {
 TEST_CASE("the table of flows is bounded", "[udp]") {
   UdpFlowLimit limit(4);
   const ManualClock clock;
-  for (std::uint16_t port = 1; port < 1000; ++port) CHECK(limit.admit(Endpoint{Address::v4(0x0a000264), port}, 0, clock.now()));
+  for (std::uint16_t port = 1; port < 1000; ++port)
+    CHECK(limit.admit(Endpoint{Address::v4(0x0a000264), port}, 0, clock.now()));
 }

@@ -27,8 +27,7 @@ void join(const test::Guest& guest) {
 /// so that is another one's.
 std::string in_guest(bool mapped, const std::function<void()>& body) {
   return in_child([&] {
-    const test::Guest guest(
-        [&] { test::enter_new_namespaces(CLONE_NEWUSER | CLONE_NEWNET, mapped); });
+    const test::Guest guest([&] { test::enter_new_namespaces(CLONE_NEWUSER | CLONE_NEWNET, mapped); });
     if (std::string failure = in_child([&] {
           join(guest);
           body();
@@ -47,11 +46,9 @@ TEST_CASE("the agent sees no file and keeps the network's capabilities", "[agent
             EXPECT(done.sandbox && done.notes.empty());
             EXPECT(test::names_in("/").empty());
             // Where the kernel has the scope (Linux 6.12), no signal leaves.
-            if (syscall(SYS_landlock_create_ruleset, nullptr, 0, 1) >= 6)
-              EXPECT(kill(getppid(), 0) != 0 && errno == EPERM);
+            if (syscall(SYS_landlock_create_ruleset, nullptr, 0, 1) >= 6) EXPECT(kill(getppid(), 0) != 0 && errno == EPERM);
             const test::Capabilities found = test::capabilities();
-            EXPECT(found.effective == network && found.permitted == network &&
-                   found.bounding == network);
+            EXPECT(found.effective == network && found.permitted == network && found.bounding == network);
             EXPECT(found.inheritable == 0 && found.ambient == 0);
             EXPECT(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1);
             EXPECT(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0);

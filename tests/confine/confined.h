@@ -58,19 +58,14 @@ struct Capabilities {
 inline Capabilities capabilities() {
   __user_cap_header_struct header{.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   std::array<__user_cap_data_struct, 2> data{};
-  if (syscall(SYS_capget, &header, data.data()) != 0)
-    throw Failed{"capget: " + sys_error("").message()};
-  const auto both = [](std::uint32_t low, std::uint32_t high) {
-    return low | (std::uint64_t{high} << 32);
-  };
+  if (syscall(SYS_capget, &header, data.data()) != 0) throw Failed{"capget: " + sys_error("").message()};
+  const auto both = [](std::uint32_t low, std::uint32_t high) { return low | (std::uint64_t{high} << 32); };
   Capabilities found{.effective = both(data[0].effective, data[1].effective),
                      .permitted = both(data[0].permitted, data[1].permitted),
                      .inheritable = both(data[0].inheritable, data[1].inheritable)};
   for (unsigned long capability = 0; capability < 64; ++capability) {
-    if (prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1)
-      found.bounding |= std::uint64_t{1} << capability;
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, capability, 0, 0) == 1)
-      found.ambient |= std::uint64_t{1} << capability;
+    if (prctl(PR_CAPBSET_READ, capability, 0, 0, 0) == 1) found.bounding |= std::uint64_t{1} << capability;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_IS_SET, capability, 0, 0) == 1) found.ambient |= std::uint64_t{1} << capability;
   }
   return found;
 }

@@ -41,13 +41,11 @@ struct Case {
   const char* name;
   void (*become)();
 };
-constexpr Case cases[] = {
-    {"an ordinary user", as_ordinary_user},
-    {"root of a user namespace in the host's network", as_root_of_user_namespace},
-    {"root with its own network", as_root_of_network_namespace}};
+constexpr Case cases[] = {{"an ordinary user", as_ordinary_user},
+                          {"root of a user namespace in the host's network", as_root_of_user_namespace},
+                          {"root with its own network", as_root_of_network_namespace}};
 
-TEST_CASE("the root is empty but for resolver configuration, and nothing is left to gain",
-          "[sandbox]") {
+TEST_CASE("the root is empty but for resolver configuration, and nothing is left to gain", "[sandbox]") {
   test::require_namespaces();
   for (const Case& each : cases) {
     INFO(each.name);
@@ -77,19 +75,16 @@ TEST_CASE("the root is empty but for resolver configuration, and nothing is left
   }
 }
 
-TEST_CASE("the guest's user namespace is out of reach, though its maker confined itself",
-          "[sandbox]") {
+TEST_CASE("the guest's user namespace is out of reach, though its maker confined itself", "[sandbox]") {
   test::require_namespaces();
   CHECK(in_child([] {
           as_ordinary_user();
           test::Guest guest;
-          const UniqueFd userns(
-              open(("/proc/" + guest.text() + "/ns/user").c_str(), O_RDONLY | O_CLOEXEC));
+          const UniqueFd userns(open(("/proc/" + guest.text() + "/ns/user").c_str(), O_RDONLY | O_CLOEXEC));
           const UniqueFd netns(open(guest.netns().c_str(), O_RDONLY | O_CLOEXEC));
           EXPECT(userns && netns);
           // Before, its maker could.
-          EXPECT(in_child([&] { EXPECT_OK(join_namespace(userns.get(), NamespaceType::user)); }) ==
-                 "");
+          EXPECT(in_child([&] { EXPECT_OK(join_namespace(userns.get(), NamespaceType::user)); }) == "");
           // In a child: who is confined cannot end the guest.
           EXPECT(in_child([&] {
                    EXPECT_OK(confine_helper({.sandbox = true}));
@@ -99,8 +94,7 @@ TEST_CASE("the guest's user namespace is out of reach, though its maker confined
         }) == "");
 }
 
-TEST_CASE("who may bind low ports keeps that right, and then only stays in its user namespace",
-          "[sandbox]") {
+TEST_CASE("who may bind low ports keeps that right, and then only stays in its user namespace", "[sandbox]") {
   test::require_namespaces();
   const auto bind_port_80 = [] {
     const UniqueFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
@@ -116,8 +110,7 @@ TEST_CASE("who may bind low ports keeps that right, and then only stays in its u
         }) == "");
 }
 
-TEST_CASE("who starts us may look into us where it is asked for, and a user namespace guards us",
-          "[sandbox]") {
+TEST_CASE("who starts us may look into us where it is asked for, and a user namespace guards us", "[sandbox]") {
   test::require_namespaces();
   CHECK(in_child([] {
           as_root_of_user_namespace();
@@ -167,8 +160,7 @@ TEST_CASE("a kept directory stays, what is above it does not", "[sandbox]") {
             _exit(0);
           }
           EXPECT_OK(confine_helper(
-              {.sandbox = true,
-               .directories = {{.fd = writable.get(), .writable = true}, {.fd = readable.get()}}}));
+              {.sandbox = true, .directories = {{.fd = writable.get(), .writable = true}, {.fd = readable.get()}}}));
           for (const UniqueFd* fd : {&writable, &readable}) {
             EXPECT(fstatat(fd->get(), "..", &above, 0) == 0);
             EXPECT(above.st_ino == before.st_ino && above.st_dev == before.st_dev);
@@ -248,8 +240,7 @@ TEST_CASE("the sessions' sockets are covered", "[sandbox]") {
         }) == "");
 }
 
-TEST_CASE("mounts of the one who started us stay, shared or not, and ours do not reach it",
-          "[sandbox]") {
+TEST_CASE("mounts of the one who started us stay, shared or not, and ours do not reach it", "[sandbox]") {
   test::require_namespaces();
   for (const bool own_network : {false, true})
     CHECK(in_child([&] {

@@ -136,8 +136,7 @@ TEST_CASE("every forbidden system call ends the process", "[seccomp]") {
   CHECK(tried > 50);
 }
 
-TEST_CASE("calls that libraries only try are answered by the error that makes them go on",
-          "[seccomp]") {
+TEST_CASE("calls that libraries only try are answered by the error that makes them go on", "[seccomp]") {
   for (const char* name : {"clone3", "openat2", "statx", "faccessat2"}) {
     INFO(name);
     const int number = seccomp_syscall_resolve_name(name);
@@ -178,10 +177,8 @@ TEST_CASE("files are opened to read, by a path from the root", "[seccomp]") {
   return;
 #endif
   const long path = address("/etc/resolv.conf");
-  CHECK(helper_answers(SYS_openat,
-                       {AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY}) == 0);
-  for (const long flags :
-       {O_WRONLY, O_RDWR, O_CREAT, O_RDONLY | O_TRUNC, O_PATH, O_TMPFILE | O_RDWR, O_DIRECTORY}) {
+  CHECK(helper_answers(SYS_openat, {AT_FDCWD, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY}) == 0);
+  for (const long flags : {O_WRONLY, O_RDWR, O_CREAT, O_RDONLY | O_TRUNC, O_PATH, O_TMPFILE | O_RDWR, O_DIRECTORY}) {
     INFO(flags);
     CHECK(helper_answers(SYS_openat, {AT_FDCWD, path, flags}) == killed);
   }
@@ -207,8 +204,7 @@ TEST_CASE("ioctl and fcntl are those that are listed", "[seccomp]") {
   CHECK(helper_answers(SYS_ioctl, {-1, FIONREAD}) == EBADF);
   CHECK(helper_answers(SYS_ioctl, {-1, SIOCGIFINDEX}) == EBADF);
   CHECK(helper_answers(SYS_ioctl, {2, TCGETS}) == ENOTTY);
-  for (const long request : {TIOCSTI, SIOCSIFADDR, TIOCLINUX})
-    CHECK(helper_answers(SYS_ioctl, {-1, request}) == killed);
+  for (const long request : {TIOCSTI, SIOCSIFADDR, TIOCLINUX}) CHECK(helper_answers(SYS_ioctl, {-1, request}) == killed);
   CHECK(helper_answers(SYS_fcntl, {2, F_GETFD}) == 0);
   CHECK(helper_answers(SYS_fcntl, {2, F_SETOWN}) == killed);
   // Status flags are those of every duplicate: what the agent made must not become a trap for the helper.

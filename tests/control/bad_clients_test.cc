@@ -59,10 +59,9 @@ TEST_CASE("a request that comes byte by byte has a deadline from its first byte"
   }
   CHECK(server.server->clients() == 1);
   server.pass(step);
-  CHECK(
-      slow.all(server.loop) ==
-      R"({"error":{"code":"timeout","desc":"bad request: cannot parse JSON: the request was not complete within 5 s"}})"
-      "\n");
+  CHECK(slow.all(server.loop) ==
+        R"({"error":{"code":"timeout","desc":"bad request: cannot parse JSON: the request was not complete within 5 s"}})"
+        "\n");
   CHECK(server.server->counters().slow_ended == 1);
 }
 
@@ -209,8 +208,7 @@ TEST_CASE("a client of another user is turned away") {
   REQUIRE(child > 0);
   int status = -1;
   const Instant patience = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-  while (waitpid(child, &status, WNOHANG) == 0 && std::chrono::steady_clock::now() < patience)
-    server.loop.turn(false);
+  while (waitpid(child, &status, WNOHANG) == 0 && std::chrono::steady_clock::now() < patience) server.loop.turn(false);
   CHECK(status == 0);
   CHECK(server.server->counters().refused_uid == 1);
   CHECK(server.rules.entries.empty());

@@ -16,9 +16,7 @@ struct Native {
   test::FakeRules rules;
   ManualClock clock;
   Commands commands{test::backend(rules, clock), Dialect::native};
-  std::string operator()(std::string_view request, bool lone = false) {
-    return commands.answer(request, lone).text;
-  }
+  std::string operator()(std::string_view request, bool lone = false) { return commands.answer(request, lone).text; }
 };
 
 struct Slirp4netns {
@@ -32,9 +30,8 @@ struct Slirp4netns {
   }
 };
 
-const std::string add_8080 =
-    R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":"0.0.0.0")"
-    R"(,"host_port":8080,"guest_addr":"10.0.2.100","guest_port":80}})";
+const std::string add_8080 = R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":"0.0.0.0")"
+                             R"(,"host_port":8080,"guest_addr":"10.0.2.100","guest_port":80}})";
 
 }  // namespace
 
@@ -43,8 +40,7 @@ TEST_CASE("slirp4netns's commands have slirp4netns's shapes") {
   CHECK(ask(add_8080) == R"({"return":{"id":1}})");
   const std::string entries =
       R"([{"id":1,"proto":"tcp","host_addr":"0.0.0.0","host_port":8080,"guest_addr":"10.0.2.100","guest_port":80}])";
-  CHECK(ask(R"({"execute":"list_hostfwd"})") ==
-        R"({"return":{"entries":)" + entries + R"(},"entries":)" + entries + "}");
+  CHECK(ask(R"({"execute":"list_hostfwd"})") == R"({"return":{"entries":)" + entries + R"(},"entries":)" + entries + "}");
   CHECK(ask(R"({"execute":"remove_hostfwd","arguments":{"id":1}})") == R"({"return":{}})");
   CHECK(ask(R"({"execute":"list_hostfwd"})") == R"({"return":{"entries":[]},"entries":[]})");
   CHECK(ask(R"({"execute":"remove_hostfwd","arguments":{"id":1}})") ==
@@ -68,34 +64,25 @@ TEST_CASE("slirp4netns's errors have slirp4netns's texts") {
   CHECK(desc(R"({"execute":5})") == "bad request: no execute found");
   CHECK(desc(R"({"execute":"quit"})") == "bad request: unknown execute");
   CHECK(desc(R"({"execute":"add_hostfwd"})") == "bad request: add_hostfwd: bad arguments.proto");
-  CHECK(desc(R"({"execute":"add_hostfwd","arguments":7})") ==
-        "bad request: add_hostfwd: bad arguments.proto");
+  CHECK(desc(R"({"execute":"add_hostfwd","arguments":7})") == "bad request: add_hostfwd: bad arguments.proto");
   CHECK(desc(R"({"execute":"remove_hostfwd"})") == "bad request: remove_hostfwd: bad arguments.id");
-  CHECK(add(R"({"host_port":1,"guest_port":1})") ==
-        "bad request: add_hostfwd: bad arguments.proto");
-  CHECK(add(R"({"proto":"sctp","host_port":1,"guest_port":1})") ==
-        "bad request: add_hostfwd: bad arguments.proto");
+  CHECK(add(R"({"host_port":1,"guest_port":1})") == "bad request: add_hostfwd: bad arguments.proto");
+  CHECK(add(R"({"proto":"sctp","host_port":1,"guest_port":1})") == "bad request: add_hostfwd: bad arguments.proto");
   CHECK(add(R"({"proto":"tcp","host_addr":"::g","host_port":1,"guest_port":1})") ==
         "bad request: add_hostfwd: bad arguments.host_addr");
-  CHECK(add(R"({"proto":"tcp","host_port":70080,"guest_port":1})") ==
-        "bad request: add_hostfwd: bad arguments.host_port");
+  CHECK(add(R"({"proto":"tcp","host_port":70080,"guest_port":1})") == "bad request: add_hostfwd: bad arguments.host_port");
   CHECK(add(R"({"proto":"tcp","host_port":1,"guest_addr":"x","guest_port":1})") ==
         "bad request: add_hostfwd: bad arguments.guest_addr");
-  CHECK(add(R"({"proto":"tcp","host_port":1,"guest_port":"1"})") ==
-        "bad request: add_hostfwd: bad arguments.guest_port");
+  CHECK(add(R"({"proto":"tcp","host_port":1,"guest_port":"1"})") == "bad request: add_hostfwd: bad arguments.guest_port");
   ask.rules.failure = sys_error(EADDRINUSE, "listening");
-  CHECK(add(R"({"proto":"tcp","host_port":1,"guest_port":1})") ==
-        "bad request: add_hostfwd: slirp_add_hostfwd failed");
+  CHECK(add(R"({"proto":"tcp","host_port":1,"guest_port":1})") == "bad request: add_hostfwd: slirp_add_hostfwd failed");
   CHECK(ask.rules.entries.empty());
 
   CHECK(ask.commands.too_large().text == R"({"error":{"desc":"bad request: too large message"}})");
   CHECK(ask.commands.not_an_object(std::string(4096, '\0')).text == ask.commands.too_large().text);
-  CHECK(ask.commands.not_an_object("[1]").text ==
-        R"({"error":{"desc":"bad request: json_object() failed"}})");
-  CHECK(ask.commands.not_an_object("[1").text ==
-        R"({"error":{"desc":"bad request: cannot parse JSON"}})");
-  CHECK(ask.commands.unfinished(true).text ==
-        R"({"error":{"desc":"bad request: cannot parse JSON"}})");
+  CHECK(ask.commands.not_an_object("[1]").text == R"({"error":{"desc":"bad request: json_object() failed"}})");
+  CHECK(ask.commands.not_an_object("[1").text == R"({"error":{"desc":"bad request: cannot parse JSON"}})");
+  CHECK(ask.commands.unfinished(true).text == R"({"error":{"desc":"bad request: cannot parse JSON"}})");
 }
 
 TEST_CASE("absent and empty addresses have slirp4netns's meaning") {
@@ -121,8 +108,9 @@ TEST_CASE("absent and empty addresses have slirp4netns's meaning") {
 
 TEST_CASE("what slirp4netns refuses for no reason works: IPv6 addresses, and port 0, which is told") {
   Slirp4netns ask;
-  CHECK(ask(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":"::1","host_port":8080,"guest_addr":"fd00::100","guest_port":80}})") ==
-        R"({"return":{"id":1}})");
+  CHECK(
+      ask(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_addr":"::1","host_port":8080,"guest_addr":"fd00::100","guest_port":80}})") ==
+      R"({"return":{"id":1}})");
   REQUIRE(ask.rules.entries.size() == 1);
   CHECK(ask.rules.entries[0].spec.host_address == Address::loopback(Family::v6));
   const std::string reply = ask(R"({"execute":"add_hostfwd","arguments":{"proto":"udp","host_port":0,"guest_port":80}})");
@@ -149,23 +137,19 @@ TEST_CASE("a native reply is one line with the request's id, whatever that is") 
 
 TEST_CASE("a native error has a code, slirp4netns's words with the rule, and the field") {
   Native ask;
-  CHECK(
-      ask(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_port":70080,"guest_port":80},"id":1})") ==
-      R"({"error":{"code":"invalid","desc":"bad request: add_hostfwd: bad arguments.host_port:)"
-      R"( must be an integer from 0 to 65535, not 70080","field":"host_port"},"id":1})"
-      "\n");
+  CHECK(ask(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_port":70080,"guest_port":80},"id":1})") ==
+        R"({"error":{"code":"invalid","desc":"bad request: add_hostfwd: bad arguments.host_port:)"
+        R"( must be an integer from 0 to 65535, not 70080","field":"host_port"},"id":1})"
+        "\n");
   ask.rules.failure = sys_error(EADDRINUSE, "listening on 0.0.0.0:80/tcp");
-  CHECK(
-      ask(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_port":80,"guest_port":80}})") ==
-      R"~({"error":{"code":"in_use","desc":"bad request: add_hostfwd: )~"
-      R"~(slirp_add_hostfwd failed: listening on 0.0.0.0:80/tcp: )~"
-      R"~(Address already in use (EADDRINUSE)","field":"host_port"}})~"
-      "\n");
-  ask.rules.failure =
-      Error{.code = Code::missing, .what = "no such address", .field = "host_addr"};
-  CHECK(
-      ask(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_port":80,"guest_port":80}})")
-          .find("\"field\":\"host_addr\"") != std::string::npos);
+  CHECK(ask(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_port":80,"guest_port":80}})") ==
+        R"~({"error":{"code":"in_use","desc":"bad request: add_hostfwd: )~"
+        R"~(slirp_add_hostfwd failed: listening on 0.0.0.0:80/tcp: )~"
+        R"~(Address already in use (EADDRINUSE)","field":"host_port"}})~"
+        "\n");
+  ask.rules.failure = Error{.code = Code::missing, .what = "no such address", .field = "host_addr"};
+  CHECK(ask(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_port":80,"guest_port":80}})")
+            .find("\"field\":\"host_addr\"") != std::string::npos);
   CHECK(ask(R"({"execute":"remove_hostfwd","arguments":{"id":9}})") ==
         R"({"error":{"code":"missing","desc":"bad request: remove_hostfwd: )"
         R"(bad arguments.id: there is no forward 9","field":"id"}})"
@@ -178,9 +162,8 @@ TEST_CASE("a first native request that looks like slirp4netns's is answered like
   CHECK(added.text == R"({"return":{"id":1}})");
   CHECK(added.last);
   const Reply refused = ask.commands.answer(R"({"execute":"remove_hostfwd","arguments":{}})", true);
-  CHECK(
-      refused.text ==
-      R"({"error":{"desc":"bad request: remove_hostfwd: bad arguments.id: is missing","code":"invalid","field":"id"}})");
+  CHECK(refused.text ==
+        R"({"error":{"desc":"bad request: remove_hostfwd: bad arguments.id: is missing","code":"invalid","field":"id"}})");
   CHECK(refused.last);
   CHECK(refused.refused);
 
@@ -215,10 +198,8 @@ TEST_CASE("natively unknown members are refused by name, and nothing is done") {
     REQUIRE(reply->contains("error"));
     return reply->at("error").at("field").get<std::string>();
   };
-  CHECK(
-      field(
-          R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_prot":1,"host_port":1,"guest_port":1}})") ==
-      "host_prot");
+  CHECK(field(R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_prot":1,"host_port":1,"guest_port":1}})") ==
+        "host_prot");
   CHECK(field(R"({"execute":"list_hostfwd","arguments":{"all":true}})") == "all");
   CHECK(field(R"({"execute":"list_hostfwd","argument":{}})") == "argument");
   CHECK(field(R"({"execute":"list_hostfwd","arguments":[]})") == "arguments");

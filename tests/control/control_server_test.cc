@@ -13,16 +13,13 @@ TEST_CASE("any number of requests on one native connection, answered in order") 
   UnixClient client(server.path);
   for (int id = 0; id < 100; ++id) {
     client.send("{\"execute\":\"list_hostfwd\",\"id\":" + std::to_string(id) + "}\n");
-    CHECK(client.line(server.loop) ==
-          "{\"return\":{\"entries\":[]},\"id\":" + std::to_string(id) + "}\n");
+    CHECK(client.line(server.loop) == "{\"return\":{\"entries\":[]},\"id\":" + std::to_string(id) + "}\n");
   }
   std::string many;
-  for (int id = 0; id < 500; ++id)
-    many += "{\"execute\":\"list_hostfwd\",\"id\":" + std::to_string(id) + "}";
+  for (int id = 0; id < 500; ++id) many += "{\"execute\":\"list_hostfwd\",\"id\":" + std::to_string(id) + "}";
   REQUIRE(client.send(many) == static_cast<ssize_t>(many.size()));
   for (int id = 0; id < 500; ++id)
-    REQUIRE(client.line(server.loop) ==
-            "{\"return\":{\"entries\":[]},\"id\":" + std::to_string(id) + "}\n");
+    REQUIRE(client.line(server.loop) == "{\"return\":{\"entries\":[]},\"id\":" + std::to_string(id) + "}\n");
   CHECK(server.server->clients() == 1);
   CHECK(server.server->counters().requests == 600);
 }
@@ -67,14 +64,12 @@ TEST_CASE("a request split at every place is one request") {
   }
 }
 
-TEST_CASE(
-    "slirp4netns's clients get their reply and the end of file, however they end their request") {
+TEST_CASE("slirp4netns's clients get their reply and the end of file, however they end their request") {
   for (const Dialect dialect : {Dialect::native, Dialect::slirp4netns}) {
     Server server(dialect);
     for (const bool newline : {false, true}) {
       for (const bool half_close : {false, true}) {
-        if (dialect == Dialect::native && newline && !half_close)
-          continue;  // a native client: it stays connected
+        if (dialect == Dialect::native && newline && !half_close) continue;  // a native client: it stays connected
         CAPTURE(static_cast<int>(dialect), newline, half_close);
         UnixClient client(server.path);
         client.send(list + (newline ? "\n" : ""));
@@ -125,10 +120,9 @@ TEST_CASE("half a request at the end of a connection is an error") {
   UnixClient client(server.path);
   client.send("{\"execute\":");
   client.half_close();
-  CHECK(
-      client.all(server.loop) ==
-      R"({"error":{"code":"invalid","desc":"bad request: cannot parse JSON: the request ends before its object does"}})"
-      "\n");
+  CHECK(client.all(server.loop) ==
+        R"({"error":{"code":"invalid","desc":"bad request: cannot parse JSON: the request ends before its object does"}})"
+        "\n");
 }
 
 TEST_CASE("a reply larger than the socket's buffer arrives whole") {

@@ -35,8 +35,7 @@ Error refusal(const std::string& path) {
 }
 
 std::size_t files_in(const test::TempDir& dir) {
-  return static_cast<std::size_t>(
-      std::distance(fs::directory_iterator(dir.path()), fs::directory_iterator()));
+  return static_cast<std::size_t>(std::distance(fs::directory_iterator(dir.path()), fs::directory_iterator()));
 }
 
 }  // namespace
@@ -61,8 +60,7 @@ TEST_CASE(
     "listening") {
   const test::TempDir dir;
   const UniqueFd watch(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
-  REQUIRE(inotify_add_watch(watch.get(), dir.path().c_str(), IN_CREATE | IN_ATTRIB | IN_MOVED_TO) >=
-          0);
+  REQUIRE(inotify_add_watch(watch.get(), dir.path().c_str(), IN_CREATE | IN_ATTRIB | IN_MOVED_TO) >= 0);
   const mode_t before = umask(0);
   auto socket = ControlSocket::open(dir / "api");
   umask(before);

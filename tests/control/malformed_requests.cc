@@ -15,8 +15,7 @@ using Members = std::map<std::string, std::string>;  // name -> JSON text
 
 std::string object(const Members& members) {
   std::string text;
-  for (const auto& [name, value] : members)
-    text += (text.empty() ? "" : ",") + ("\"" + name + "\":" + value);
+  for (const auto& [name, value] : members) text += (text.empty() ? "" : ",") + ("\"" + name + "\":" + value);
   return "{" + text + "}";
 }
 
@@ -46,9 +45,8 @@ std::string repeat(const std::string& text, std::size_t times) {
   return all;
 }
 
-constexpr const char* no_strings[] = {
-    "null", "true", "false", "0",         "1",         "-1",   "1.5",
-    "1e3",  "[]",   "{}",    "[\"tcp\"]", "{\"a\":1}", "[[]]", "18446744073709551616"};
+constexpr const char* no_strings[] = {"null", "true", "false", "0",         "1",         "-1",   "1.5",
+                                      "1e3",  "[]",   "{}",    "[\"tcp\"]", "{\"a\":1}", "[[]]", "18446744073709551616"};
 constexpr const char* no_integers[] = {"null",
                                        "true",
                                        "false",
@@ -73,15 +71,8 @@ constexpr const char* no_integers[] = {"null",
                                        "18446744073709551616",
                                        "99999999999999999999999999",
                                        "-9223372036854775809"};
-constexpr const char* no_ports[] = {"65536",
-                                    "65537",
-                                    "70000",
-                                    "70080",
-                                    "131152",
-                                    "4294967376",
-                                    "4294967295",
-                                    "9223372036854775807",
-                                    "18446744073709551615"};
+constexpr const char* no_ports[] = {
+    "65536", "65537", "70000", "70080", "131152", "4294967376", "4294967295", "9223372036854775807", "18446744073709551615"};
 constexpr const char* no_addresses[] = {"\" \"",
                                         "\"localhost\"",
                                         "\"10.0.2\"",
@@ -116,10 +107,9 @@ constexpr const char* no_addresses[] = {"\" \"",
                                         "\"tcp\"",
                                         "\"1\"",
                                         "\"...\""};
-constexpr const char* no_protos[] = {
-    "\"\"",     "\"TCP\"",  "\"Tcp\"",        "\" tcp\"",           "\"tcp \"",
-    "\"tcp4\"", "\"tcp6\"", "\"udp6\"",       "\"sctp\"",           "\"icmp\"",
-    "\"unix\"", "\"6\"",    "\"tcp\\u0000\"", "\"\\ud83d\\ude00\"", "\"t\\tcp\""};
+constexpr const char* no_protos[] = {"\"\"",     "\"TCP\"",  "\"Tcp\"",        "\" tcp\"",           "\"tcp \"",
+                                     "\"tcp4\"", "\"tcp6\"", "\"udp6\"",       "\"sctp\"",           "\"icmp\"",
+                                     "\"unix\"", "\"6\"",    "\"tcp\\u0000\"", "\"\\ud83d\\ude00\"", "\"t\\tcp\""};
 
 // Inside {"execute":"info","id":HERE}: none of these is a JSON value.
 constexpr const char* no_values[] = {"nul",
@@ -273,11 +263,16 @@ void rule_commands(std::vector<Malformed>& all) {
     for (const std::string value : {"null", "true", "1", "[]", "[\"8080:80\"]"})
       all.push_back({command(execute, {{"rules", rules(value)}}), "rules[1]", "must be a string or an object"});
     for (const std::string value : {"null", "true", "1.5", "-1", "65536", "[]", "{}"})
-      all.push_back({command(execute, {{"rules", rules("{\"guest_port\":80,\"host_port\":" + value + "}")}}), "rules[1].host_port", "must be "});
-    all.push_back({command(execute, {{"rules", rules("{\"host_port\":80,\"hots_addr\":\"::\"}")}}), "rules[1].hots_addr", "there are only"});
-    all.push_back({command(execute, {{"rules", rules("{\"proto\":\"sctp\",\"host_port\":80}")}}), "rules[1].proto", "bad arguments"});
-    all.push_back({command(execute, {{"rules", rules("{\"host_unix\":\"/a\\u0000b\",\"guest_port\":80}")}}), "rules[1].host_unix", "NUL"});
-    all.push_back({command(execute, {{"rules", rules("{\"host_port\":\"80-70\"}")}}), "rules[1].host_port", "bad arguments"});
+      all.push_back({command(execute, {{"rules", rules("{\"guest_port\":80,\"host_port\":" + value + "}")}}),
+                     "rules[1].host_port", "must be "});
+    all.push_back({command(execute, {{"rules", rules("{\"host_port\":80,\"hots_addr\":\"::\"}")}}), "rules[1].hots_addr",
+                   "there are only"});
+    all.push_back(
+        {command(execute, {{"rules", rules("{\"proto\":\"sctp\",\"host_port\":80}")}}), "rules[1].proto", "bad arguments"});
+    all.push_back({command(execute, {{"rules", rules("{\"host_unix\":\"/a\\u0000b\",\"guest_port\":80}")}}),
+                   "rules[1].host_unix", "NUL"});
+    all.push_back(
+        {command(execute, {{"rules", rules("{\"host_port\":\"80-70\"}")}}), "rules[1].host_port", "bad arguments"});
   }
   all.push_back({command("forward.add", {{"rules", "[\"8080:80\"]"}, {"host_port", "80"}}), "rules", "beside it"});
   all.push_back({command("forward.add", {{"host_port", "65536"}}), "host_port", "from 0 to 65535"});
@@ -304,7 +299,8 @@ void rule_commands(std::vector<Malformed>& all) {
   all.push_back({command("flow.list", {{"limit", "151"}}), "limit", "from 1 to 150"});
   for (const std::string value : {"null", "true", "\"rule_added\"", "{}"})
     all.push_back({command("events.subscribe", {{"events", value}}), "events", "must be an array"});
-  all.push_back({command("events.subscribe", {{"events", "[\"rule_added\",\"x\"]"}}), "events[1]", "there are only rule_added"});
+  all.push_back(
+      {command("events.subscribe", {{"events", "[\"rule_added\",\"x\"]"}}), "events[1]", "there are only rule_added"});
   all.push_back({command("events.subscribe", {{"events", "[1]"}}), "events[0]", "must be a string"});
 }
 
@@ -312,25 +308,20 @@ void rule_commands(std::vector<Malformed>& all) {
 
 std::vector<Malformed> malformed_requests() {
   std::vector<Malformed> all;
-  const auto forward = [&](const std::string& name, const std::string& value,
-                           const std::string& rule) {
-    all.push_back({command("add_hostfwd", with(good_forward, name, value)), name,
-                   "add_hostfwd: bad arguments." + name + rule});
+  const auto forward = [&](const std::string& name, const std::string& value, const std::string& rule) {
+    all.push_back(
+        {command("add_hostfwd", with(good_forward, name, value)), name, "add_hostfwd: bad arguments." + name + rule});
   };
 
   for (const std::string value : no_strings)
-    for (const char* name : {"proto", "host_addr", "guest_addr"})
-      forward(name, value, ": must be a string, not ");
-  for (const std::string value : no_protos)
-    forward("proto", value, ": must be \"tcp\" or \"udp\", not ");
+    for (const char* name : {"proto", "host_addr", "guest_addr"}) forward(name, value, ": must be a string, not ");
+  for (const std::string value : no_protos) forward("proto", value, ": must be \"tcp\" or \"udp\", not ");
   for (const std::string value : no_addresses)
-    for (const char* name : {"host_addr", "guest_addr"})
-      forward(name, value, ": must be an IPv4 or IPv6 address, not ");
+    for (const char* name : {"host_addr", "guest_addr"}) forward(name, value, ": must be an IPv4 or IPv6 address, not ");
   for (const char* value : {"\"224.0.0.1\"", "\"255.255.255.255\"", "\"ff02::1\""})
     for (const char* name : {"host_addr", "guest_addr"}) forward(name, value, ": ");
   for (const char* value : {"\"0.0.0.0\"", "\"::\""}) forward("guest_addr", value, ": ");
-  for (const auto& values :
-       {std::span<const char* const>(no_integers), std::span<const char* const>(no_ports)}) {
+  for (const auto& values : {std::span<const char* const>(no_integers), std::span<const char* const>(no_ports)}) {
     for (const std::string value : values) {
       forward("host_port", value, ": must be an integer from 0 to 65535, not ");
       forward("guest_port", value, ": must be an integer from 1 to 65535, not ");
@@ -338,24 +329,20 @@ std::vector<Malformed> malformed_requests() {
   }
   forward("guest_port", "0", ": must be an integer from 1 to 65535, not 0");
   for (const char* name : {"proto", "host_port", "guest_port"})
-    all.push_back({command("add_hostfwd", without(good_forward, name)), name,
-                   std::string("bad arguments.") + name + ": is missing"});
-  for (const char* name :
-       {"Proto", "host_adr", "hostport", "", " ", "id", "execute", "proto\\u0000", "\xc3\xa9"}) {
+    all.push_back(
+        {command("add_hostfwd", without(good_forward, name)), name, std::string("bad arguments.") + name + ": is missing"});
+  for (const char* name : {"Proto", "host_adr", "hostport", "", " ", "id", "execute", "proto\\u0000", "\xc3\xa9"}) {
     std::string shown = std::string(name) == "proto\\u0000" ? std::string("proto\0", 6) : name;
     if (shown.empty()) shown = "\"\"";
-    all.push_back({command("add_hostfwd", with(good_forward, name, "1")), shown,
-                   "there are only proto, host_addr"});
+    all.push_back({command("add_hostfwd", with(good_forward, name, "1")), shown, "there are only proto, host_addr"});
   }
   for (const std::string value : no_integers)
-    all.push_back(
-        {command("remove_hostfwd", {{"id", value}}), "id", "bad arguments.id: must be an integer"});
+    all.push_back({command("remove_hostfwd", {{"id", value}}), "id", "bad arguments.id: must be an integer"});
   all.push_back({command("remove_hostfwd", {}), "id", "bad arguments.id: is missing"});
   all.push_back({R"({"execute":"remove_hostfwd"})", "id", "bad arguments.id: is missing"});
   all.push_back({command("remove_hostfwd", {{"id", "0"}}), "id", "must be an integer"});
   all.push_back({command("remove_hostfwd", {{"id", "12345"}}), "id", "there is no forward 12345"});
-  all.push_back(
-      {command("remove_hostfwd", {{"id", "1"}, {"ids", "[1]"}}), "ids", "there are only id"});
+  all.push_back({command("remove_hostfwd", {{"id", "1"}, {"ids", "[1]"}}), "ids", "there are only id"});
   for (const char* name : {"list_hostfwd", "info"})
     all.push_back({command(name, {{"x", "1"}}), "x", "bad arguments.x: there are none"});
 
@@ -364,13 +351,12 @@ std::vector<Malformed> malformed_requests() {
     all.push_back({"{\"execute\":" + value + "}", "execute", "unknown execute: there are only "});
   for (const std::string value : no_strings)
     all.push_back({"{\"execute\":" + value + "}", "execute", "no execute found: must be a string"});
-  for (const char* text :
-       {"{}", "{ \n }", R"({"arguments":{}})", R"({"id":1})", R"({"Execute":"info"})"})
+  for (const char* text : {"{}", "{ \n }", R"({"arguments":{}})", R"({"id":1})", R"({"Execute":"info"})"})
     all.push_back({text, "execute", "no execute found: is missing"});
   for (const char* value : {"null", "true", "1", "\"\"", "[]", "[{}]", "\"{}\""}) {
     for (const char* name : {"info", "list_hostfwd", "add_hostfwd", "remove_hostfwd"})
-      all.push_back({object({{"execute", "\"" + std::string(name) + "\""}, {"arguments", value}}),
-                     "arguments", "bad arguments: must be an object"});
+      all.push_back({object({{"execute", "\"" + std::string(name) + "\""}, {"arguments", value}}), "arguments",
+                     "bad arguments: must be an object"});
   }
   for (const char* name : {"argument", "args", "ID", "", "jsonrpc", "return"})
     all.push_back({object({{"execute", "\"info\""}, {name, "1"}}), *name == '\0' ? "\"\"" : name,
@@ -383,36 +369,31 @@ std::vector<Malformed> malformed_requests() {
     all.push_back({text, "", "cannot parse JSON: byte "});
   const std::string whole = command("add_hostfwd", good_forward);
   for (std::size_t length = 1; length < whole.size(); ++length)
-    all.push_back({whole.substr(0, length), "",
-                   "cannot parse JSON: the request ends before its object does"});
+    all.push_back({whole.substr(0, length), "", "cannot parse JSON: the request ends before its object does"});
 
   for (const auto& [name, value] : good_forward) {
     const std::string twice = "{\"" + name + "\":" + value + "," + object(good_forward).substr(1);
-    all.push_back({"{\"execute\":\"add_hostfwd\",\"arguments\":" + twice + "}", name,
-                   "member " + name + " is given twice"});
+    all.push_back({"{\"execute\":\"add_hostfwd\",\"arguments\":" + twice + "}", name, "member " + name + " is given twice"});
   }
   for (const char* name : {"execute", "arguments", "id"})
     all.push_back(
-        {"{\"execute\":\"info\",\"arguments\":{},\"id\":1,\"" + std::string(name) + "\":1}", name,
-         "is given twice"});
+        {"{\"execute\":\"info\",\"arguments\":{},\"id\":1,\"" + std::string(name) + "\":1}", name, "is given twice"});
   all.push_back({R"({"execute":"info","\u0065xecute":"info"})", "execute", "is given twice"});
 
   for (const std::size_t levels : {16u, 17u, 100u, 5000u, 30000u}) {
     const std::string deep = repeat("[", levels) + repeat("]", levels);
     all.push_back({"{\"execute\":\"info\",\"id\":" + deep + "}", "", "more than 16 levels deep"});
-    all.push_back({"{\"execute\":\"info\",\"id\":" + repeat("{\"a\":", levels) + "1" +
-                       repeat("}", levels) + "}",
-                   "", "more than 16 levels deep"});
+    all.push_back({"{\"execute\":\"info\",\"id\":" + repeat("{\"a\":", levels) + "1" + repeat("}", levels) + "}", "",
+                   "more than 16 levels deep"});
   }
-  all.push_back(
-      {"{\"execute\":\"info\",\"id\":[1" + repeat(",1", 8192) + "]}", "", "more than 8192 values"});
+  all.push_back({"{\"execute\":\"info\",\"id\":[1" + repeat(",1", 8192) + "]}", "", "more than 8192 values"});
   std::string crowded;
   for (int i = 0; i < 257; ++i) crowded += ",\"m" + std::to_string(i) + "\":1";
   all.push_back({"{\"execute\":\"info\",\"id\":{" + crowded.substr(1) + "}}", "", "more than 256 members"});
   all.push_back({"{\"execute\":\"" + std::string(262144, 'x') + "\"}", "", "too large message"});
   all.push_back({"{" + std::string(270000, ' '), "", "too large message"});
-  all.push_back({"{\"" + std::string(60000, 'k') + "\":1,\"execute\":\"info\"}",
-                 std::string(64, 'k') + "...", "there are only"});
+  all.push_back(
+      {"{\"" + std::string(60000, 'k') + "\":1,\"execute\":\"info\"}", std::string(64, 'k') + "...", "there are only"});
   return all;
 }
 

@@ -25,8 +25,7 @@ std::string ask(test::Server& server, std::string_view text) {
 }
 
 std::string member(const Json& object, const char* name) {
-  return object.contains(name) && object[name].is_string() ? object[name].get<std::string>()
-                                                           : std::string();
+  return object.contains(name) && object[name].is_string() ? object[name].get<std::string>() : std::string();
 }
 
 }  // namespace
@@ -49,8 +48,7 @@ TEST_CASE("every malformed request is answered natively with its field or its ru
     CHECK(member(error, "desc").find(bad.rule) != std::string::npos);
     CHECK(member(error, "desc").starts_with("bad request: "));
     CHECK_FALSE(member(error, "code").empty());
-    REQUIRE(ask(served, R"({"execute":"list_hostfwd","id":1})") ==
-            "{\"return\":{\"entries\":[]},\"id\":1}\n");
+    REQUIRE(ask(served, R"({"execute":"list_hostfwd","id":1})") == "{\"return\":{\"entries\":[]},\"id\":1}\n");
   }
   CHECK(served.rules.last_id == 0);
   CHECK(served.server->clients() == 0);
@@ -74,8 +72,7 @@ TEST_CASE(
     REQUIRE(parsed->contains("error"));
     CHECK((*parsed)["error"].size() == 1);
     CHECK(member((*parsed)["error"], "desc").starts_with("bad request: "));
-    REQUIRE(ask(served, R"({"execute":"x"})") ==
-            R"({"error":{"desc":"bad request: unknown execute"}})");
+    REQUIRE(ask(served, R"({"execute":"x"})") == R"({"error":{"desc":"bad request: unknown execute"}})");
   }
   CHECK(carried_out < 60);
 }

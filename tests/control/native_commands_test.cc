@@ -2,8 +2,8 @@
 // The exact shapes of the answers about rules, flows and counters.
 #include "src/base/limits.h"
 #include "src/control/commands.h"
-#include "src/json/json_checked.h"
 #include "src/control/rules_json.h"
+#include "src/json/json_checked.h"
 #include "tests/control/fake_rules.h"
 #include "tests/support/catch.h"
 

@@ -41,8 +41,7 @@ struct Server {
     // The timer is due in 5 ms of real time.
     const auto clients = server->clients();
     const Instant patience = std::chrono::steady_clock::now() + std::chrono::seconds(10);
-    while (server->clients() == clients && std::chrono::steady_clock::now() < patience)
-      loop.turn(false);
+    while (server->clients() == clients && std::chrono::steady_clock::now() < patience) loop.turn(false);
     turn(loop);
   }
   /// A client that speaks properly is served.
@@ -68,8 +67,7 @@ inline void fill(FakeRules& rules, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) REQUIRE(rules.add({*spec}));
 }
 
-inline const std::string add_80 =
-    R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_port":80,"guest_port":80}})";
+inline const std::string add_80 = R"({"execute":"add_hostfwd","arguments":{"proto":"tcp","host_port":80,"guest_port":80}})";
 inline const std::string list = R"({"execute":"list_hostfwd"})";
 inline const std::string list_id = R"({"execute":"list_hostfwd","id":1})";
 

@@ -19,23 +19,17 @@ namespace nh::test {
 
 class UnixClient {
  public:
-  explicit UnixClient(const std::string& path)
-      : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
+  explicit UnixClient(const std::string& path) : fd_(socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)) {
     sockaddr_un address{};
     address.sun_family = AF_UNIX;
     path.copy(address.sun_path, sizeof address.sun_path - 1);
-    connect_errno_ =
-        connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0
-            ? 0
-            : errno;
+    connect_errno_ = connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 ? 0 : errno;
   }
 
   int fd() const { return fd_.get(); }
   int connect_errno() const { return connect_errno_; }
   /// Bytes taken by the kernel, or -1.
-  ssize_t send(std::string_view text) {
-    return ::send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL);
-  }
+  ssize_t send(std::string_view text) { return ::send(fd_.get(), text.data(), text.size(), MSG_NOSIGNAL); }
   void half_close() { shutdown(fd_.get(), SHUT_WR); }
 
   /// Takes what is there now.
@@ -55,9 +49,7 @@ class UnixClient {
 
   /// The next line with its newline; what is there if there is none after many turns of the loop.
   std::string line(Loop& loop) {
-    for (int turns = 0;
-         turns < 20000 && !ended_ && error_ == 0 && received_.find('\n') == std::string::npos;
-         ++turns) {
+    for (int turns = 0; turns < 20000 && !ended_ && error_ == 0 && received_.find('\n') == std::string::npos; ++turns) {
       loop.turn(false);
       take();
     }

@@ -15,8 +15,7 @@ namespace {
 TEST_CASE("a query is answered from the DNS address, with its own id, to the MAC that asked") {
   const bool v4 = GENERATE(true, false);
   DnsFixture f({"127.0.0.2"});
-  f.ask(query(0x4242, "a.example"), 40000, v4 ? "10.0.2.3" : "fd00::3",
-        v4 ? "10.0.2.100" : "fd00::100");
+  f.ask(query(0x4242, "a.example"), 40000, v4 ? "10.0.2.3" : "fd00::3", v4 ? "10.0.2.100" : "fd00::100");
   const Datagram answer = f.answer();
   CHECK(answer.from == at(v4 ? "10.0.2.3" : "fd00::3", 53));
   CHECK(answer.to == at(v4 ? "10.0.2.100" : "fd00::100", 40000));
@@ -33,8 +32,7 @@ TEST_CASE("each query goes out with another port and id") {
   DnsFixture f({"127.0.0.2"});
   std::set<std::uint16_t> ids, ports;
   constexpr std::size_t many = 40;
-  for (std::size_t i = 0; i < many; ++i)
-    f.ask(query(7, "a.example"), static_cast<std::uint16_t>(40000 + i));
+  for (std::size_t i = 0; i < many; ++i) f.ask(query(7, "a.example"), static_cast<std::uint16_t>(40000 + i));
   f.answer(many);
   for (const Message& message : f.resolver(0).queries) ids.insert(dns::id(message));
   for (const Endpoint& source : f.resolver(0).sources) ports.insert(source.port);
@@ -86,9 +84,7 @@ TEST_CASE("a slow resolver may still win after the next was asked") {
   f.ask(query(1, "a.example"));
   REQUIRE(f.run_until([&] { return f.resolver(0).queries.size() == 1; }));
   f.clock.advance(limits::dns_try);
-  f.resolver(0).behaviour = [](Bytes asked) {
-    return std::vector<Message>{response(asked, "late")};
-  };
+  f.resolver(0).behaviour = [](Bytes asked) { return std::vector<Message>{response(asked, "late")}; };
   REQUIRE(f.run_until([&] { return f.resolver(1).queries.size() == 1; }));
   // Both have it and are silent: both are asked again, and the first answers now.
   f.clock.advance(limits::dns_try);
@@ -134,8 +130,7 @@ TEST_CASE("when nobody can be reached or all are silent, the guest gets SERVFAIL
   // deadlines.
   const Instant end = f.clock.now() + limits::dns_give_up;
   REQUIRE(f.run_until([&] {
-    if (!closed && f.forwarder->counters().under_way > 0 &&
-        f.forwarder->next_deadline() > f.clock.now())
+    if (!closed && f.forwarder->counters().under_way > 0 && f.forwarder->next_deadline() > f.clock.now())
       f.clock.advance(f.forwarder->next_deadline() - f.clock.now());
     return f.sink.datagrams().size() == 1;
   }));
@@ -155,8 +150,7 @@ TEST_CASE("answers with a wrong id or question are passed over") {
     Message wrong_question = response(query(dns::id(asked), "evil.example"), "forged");
     Message short_one(asked.begin(), asked.begin() + 5);
     Message query_back(asked.begin(), asked.end());
-    return std::vector<Message>{wrong_id, wrong_question, short_one, query_back,
-                                response(asked, "true")};
+    return std::vector<Message>{wrong_id, wrong_question, short_one, query_back, response(asked, "true")};
   };
   f.ask(query(1, "a.example"));
   CHECK(mark_of(f.answer().payload) == "true");
@@ -218,8 +212,7 @@ TEST_CASE("what is no query is dropped or told so") {
 TEST_CASE("more queries than the limit are dropped and counted") {
   DnsFixture f({"127.0.0.2"});
   f.resolver(0).behaviour = silent();
-  for (std::size_t i = 0; i < limits::dns_queries + 5; ++i)
-    f.ask(query(static_cast<std::uint16_t>(i), "a.example"));
+  for (std::size_t i = 0; i < limits::dns_queries + 5; ++i) f.ask(query(static_cast<std::uint16_t>(i), "a.example"));
   CHECK(f.forwarder->counters().under_way == limits::dns_queries);
   CHECK(f.forwarder->counters().dropped_full == 5);
 }

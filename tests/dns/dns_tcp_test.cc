@@ -19,12 +19,10 @@ class Client {
     REQUIRE(connect(fd_.get(), address.get(), address.length) == 0);
   }
   void send_bytes(Bytes bytes) const {
-    REQUIRE(send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) ==
-            static_cast<ssize_t>(bytes.size()));
+    REQUIRE(send(fd_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(bytes.size()));
   }
   static Message framed(const Message& message) {
-    Message out{static_cast<std::uint8_t>(message.size() >> 8),
-                static_cast<std::uint8_t>(message.size())};
+    Message out{static_cast<std::uint8_t>(message.size() >> 8), static_cast<std::uint8_t>(message.size())};
     out.insert(out.end(), message.begin(), message.end());
     return out;
   }
@@ -113,8 +111,7 @@ TEST_CASE("no more queries of a connection are under way than the pipeline takes
   DnsFixture f({"127.0.0.2"});
   f.resolver(0).behaviour = silent();
   Client client(f);
-  for (std::uint16_t id = 0; id < 3 * limits::dns_tcp_pipeline; ++id)
-    client.ask(query(id, "a.example"));
+  for (std::uint16_t id = 0; id < 3 * limits::dns_tcp_pipeline; ++id) client.ask(query(id, "a.example"));
   REQUIRE(f.run_until([&] { return f.resolver(0).tcp_queries == limits::dns_tcp_pipeline; }));
   for (int i = 0; i < 10; ++i) f.turn();
   CHECK(f.forwarder->counters().under_way == limits::dns_tcp_pipeline);
@@ -142,8 +139,7 @@ TEST_CASE(
   DnsFixture f({"127.0.0.2", "127.0.0.3"});
   if (kind == 1) f.resolver(0).behaviour = silent();
   if (kind == 2) f.resolver(0).behaviour = failing(dns::Rcode::server_failure);
-  if (kind == 3)
-    f.resolver(0).behaviour = [](Bytes) { return std::vector<Message>{text("nonsense")}; };
+  if (kind == 3) f.resolver(0).behaviour = [](Bytes) { return std::vector<Message>{text("nonsense")}; };
   if (kind == 0) f.resolvers.erase(f.resolvers.begin());
   Client client(f);
   client.ask(query(1, "a.example"));
@@ -158,9 +154,7 @@ TEST_CASE("an answer of 65535 bytes passes") {
   DnsFixture f({"127.0.0.2"});
   const Message asked = query(1, "a.example");
   const std::string filling(dns::largest_message - asked.size(), 'x');
-  f.resolver(0).behaviour = [&filling](Bytes question) {
-    return std::vector<Message>{response(question, filling)};
-  };
+  f.resolver(0).behaviour = [&filling](Bytes question) { return std::vector<Message>{response(question, filling)}; };
   Client client(f);
   client.ask(asked);
   CHECK(client.answer().size() == dns::largest_message);
@@ -185,20 +179,16 @@ TEST_CASE("a silent client and one with half a message block nobody and are clos
   CHECK(f.forwarder->counters().tcp_clients == 1);
 }
 
-TEST_CASE(
-    "a client that reads nothing is closed at its output's limit and the queries go with it") {
+TEST_CASE("a client that reads nothing is closed at its output's limit and the queries go with it") {
   DnsFixture f({"127.0.0.2"});
   const std::string filling(60000, 'x');
-  f.resolver(0).behaviour = [&filling](Bytes question) {
-    return std::vector<Message>{response(question, filling)};
-  };
+  f.resolver(0).behaviour = [&filling](Bytes question) { return std::vector<Message>{response(question, filling)}; };
   Client client(f);
   REQUIRE(f.run_until([&] { return f.forwarder->counters().tcp_clients == 1; }));
   std::uint16_t id = 0;
   REQUIRE(f.run_until([&] {
     const auto counters = f.forwarder->counters();
-    for (std::size_t i = counters.under_way;
-         counters.tcp_clients == 1 && i < limits::dns_tcp_pipeline; ++i)
+    for (std::size_t i = counters.under_way; counters.tcp_clients == 1 && i < limits::dns_tcp_pipeline; ++i)
       client.ask(query(id++, "a.example"));
     return counters.tcp_clients == 0;
   }));
@@ -219,8 +209,7 @@ TEST_CASE("more clients than the limit are closed at once and counted") {
   DnsFixture f({"127.0.0.2"});
   std::list<Client> clients;
   for (std::size_t i = 0; i < limits::dns_tcp_clients; ++i) clients.emplace_back(f);
-  REQUIRE(
-      f.run_until([&] { return f.forwarder->counters().tcp_clients == limits::dns_tcp_clients; }));
+  REQUIRE(f.run_until([&] { return f.forwarder->counters().tcp_clients == limits::dns_tcp_clients; }));
   Client one_more(f);
   CHECK(one_more.closed());
   CHECK(f.forwarder->counters().tcp_refused == 1);
@@ -228,8 +217,7 @@ TEST_CASE("more clients than the limit are closed at once and counted") {
   CHECK(dns::id(clients.front().answer()) == 1);
 }
 
-TEST_CASE(
-    "a message that is no query ends the connection, one with a strange question is told so") {
+TEST_CASE("a message that is no query ends the connection, one with a strange question is told so") {
   DnsFixture f({"127.0.0.2"});
   Client client(f);
   Message two_questions = query(5, "a.example");

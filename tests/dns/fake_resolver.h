@@ -18,18 +18,7 @@ using Message = std::vector<std::uint8_t>;
 
 /// A query for the A record of `name` ("a.example").
 inline Message query(std::uint16_t id, std::string_view name) {
-  Message message{static_cast<std::uint8_t>(id >> 8),
-                  static_cast<std::uint8_t>(id),
-                  0x01,
-                  0,
-                  0,
-                  1,
-                  0,
-                  0,
-                  0,
-                  0,
-                  0,
-                  0};
+  Message message{static_cast<std::uint8_t>(id >> 8), static_cast<std::uint8_t>(id), 0x01, 0, 0, 1, 0, 0, 0, 0, 0, 0};
   while (!name.empty()) {
     const std::size_t dot = std::min(name.find('.'), name.size());
     message.push_back(static_cast<std::uint8_t>(dot));
@@ -42,8 +31,7 @@ inline Message query(std::uint16_t id, std::string_view name) {
 
 /// A response to `asked` with this rcode; `mark` follows the question so that tests can tell
 /// answers apart.
-inline Message response(Bytes asked, std::string_view mark,
-                        dns::Rcode rcode = dns::Rcode::no_error) {
+inline Message response(Bytes asked, std::string_view mark, dns::Rcode rcode = dns::Rcode::no_error) {
   Message message(asked.begin(), asked.end());
   message[2] |= 0x80;
   message[3] = static_cast<std::uint8_t>(0x80 | static_cast<int>(rcode));
@@ -63,8 +51,7 @@ class FakeResolver {
   using Behaviour = std::function<std::vector<Message>(Bytes asked)>;
 
   FakeResolver(const std::string& address, std::uint16_t port)
-      : udp_(HostSocket::udp(address, port)),
-        tcp_(HostSocket::bound(SOCK_STREAM, at(address, port))) {
+      : udp_(HostSocket::udp(address, port)), tcp_(HostSocket::bound(SOCK_STREAM, at(address, port))) {
     if (tcp_) REQUIRE(listen(tcp_.fd(), 16) == 0);
     behaviour = [this](Bytes asked) { return std::vector<Message>{response(asked, name)}; };
   }
@@ -76,8 +63,7 @@ class FakeResolver {
     while (const auto datagram = udp_.receive()) {
       queries.push_back(datagram->payload);
       sources.push_back(datagram->from);
-      for (const Message& message : behaviour(datagram->payload))
-        udp_.send_to(datagram->from, message);
+      for (const Message& message : behaviour(datagram->payload)) udp_.send_to(datagram->from, message);
     }
     while (UniqueFd fd = tcp_.accept()) connections_.push_back({std::move(fd), {}});
     for (Connection& connection : connections_) serve(connection);
@@ -104,10 +90,8 @@ class FakeResolver {
     while (connection.input.size() >= 2) {
       const std::size_t length = std::size_t{connection.input[0]} << 8 | connection.input[1];
       if (connection.input.size() < 2 + length) break;
-      const Message asked(connection.input.begin() + 2,
-                          connection.input.begin() + 2 + static_cast<std::ptrdiff_t>(length));
-      connection.input.erase(connection.input.begin(),
-                             connection.input.begin() + 2 + static_cast<std::ptrdiff_t>(length));
+      const Message asked(connection.input.begin() + 2, connection.input.begin() + 2 + static_cast<std::ptrdiff_t>(length));
+      connection.input.erase(connection.input.begin(), connection.input.begin() + 2 + static_cast<std::ptrdiff_t>(length));
       ++tcp_queries;
       for (const Message& message : behaviour(asked)) {
         const std::uint8_t prefix[] = {static_cast<std::uint8_t>(message.size() >> 8),
@@ -133,8 +117,7 @@ inline FakeResolver::Behaviour failing(dns::Rcode rcode) {
 /// A forwarder with resolvers on some loopback addresses, all at one port, and a guest made of
 /// frames.
 struct DnsFixture {
-  explicit DnsFixture(const std::vector<std::string>& addresses,
-                      const std::string& resolv_conf = "") {
+  explicit DnsFixture(const std::vector<std::string>& addresses, const std::string& resolv_conf = "") {
     for (int tries = 0; tries < 100 && !open(addresses); ++tries) resolvers.clear();
     REQUIRE(resolvers.size() == addresses.size());
     DnsSetup setup{.epoll = &epoll, .clock = &clock, .sink = &sink, .plan = plan()};

@@ -53,8 +53,7 @@ TEST_CASE("an error of our own repeats id and question") {
   CHECK(dns::answers(reply, asked));
   CHECK(dns::rcode(reply) == dns::Rcode::server_failure);
   CHECK(reply.size() == asked.size());
-  const Message header_only =
-      dns::error_reply(Bytes(asked).first(dns::header_size), dns::Rcode::format_error);
+  const Message header_only = dns::error_reply(Bytes(asked).first(dns::header_size), dns::Rcode::format_error);
   CHECK(header_only.size() == dns::header_size);
   CHECK(int{header_only[5]} == 0);
 }

@@ -25,15 +25,12 @@ TEST_CASE("nameserver lines are taken in order, each once") {
 
 TEST_CASE("what is no nameserver line is skipped") {
   const auto garbage =
-      GENERATE("# nameserver 192.0.2.9\n", ";nameserver 192.0.2.9\n", " nameserver 192.0.2.9\n",
-               "nameserver192.0.2.9\n", "nameserver\n", "nameserver \n", "nameserver localhost\n",
-               "nameserver 192.0.2\n", "nameserver 1.2.3.4%lo\n", "nameserver fe80::1%no-such-if\n",
-               "nameserver fe80::1%\n", "options ndots:5\n", "\n\n\n");
+      GENERATE("# nameserver 192.0.2.9\n", ";nameserver 192.0.2.9\n", " nameserver 192.0.2.9\n", "nameserver192.0.2.9\n",
+               "nameserver\n", "nameserver \n", "nameserver localhost\n", "nameserver 192.0.2\n", "nameserver 1.2.3.4%lo\n",
+               "nameserver fe80::1%no-such-if\n", "nameserver fe80::1%\n", "options ndots:5\n", "\n\n\n");
   INFO(garbage);
-  CHECK(read(std::string(garbage) + "nameserver 192.0.2.1\n") ==
-        std::vector<std::string>{"192.0.2.1"});
-  CHECK(read(std::string(garbage) + std::string("\0\xff\n", 3)) ==
-        std::vector<std::string>{"127.0.0.1"});
+  CHECK(read(std::string(garbage) + "nameserver 192.0.2.1\n") == std::vector<std::string>{"192.0.2.1"});
+  CHECK(read(std::string(garbage) + std::string("\0\xff\n", 3)) == std::vector<std::string>{"127.0.0.1"});
 }
 
 TEST_CASE("scopes are interface names or numbers") {
@@ -48,8 +45,7 @@ TEST_CASE("no more servers than the limit; none means 127.0.0.1") {
   for (int i = 1; i <= 20; ++i) text += "nameserver 192.0.2." + std::to_string(i) + "\n";
   CHECK(read(text).size() == limits::dns_resolvers);
   CHECK(read("") == std::vector<std::string>{"127.0.0.1"});
-  CHECK(read_resolv_conf("/nonexistent/resolv.conf") ==
-        std::vector<NameServer>{{addr("127.0.0.1")}});
+  CHECK(read_resolv_conf("/nonexistent/resolv.conf") == std::vector<NameServer>{{addr("127.0.0.1")}});
   CHECK(read_resolv_conf("/tmp") == std::vector<NameServer>{{addr("127.0.0.1")}});
 }
 

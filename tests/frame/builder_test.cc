@@ -117,9 +117,8 @@ TEST_CASE("unreachable quotes the packet and tells the kind") {
     Unreachable kind;
     int type4, code4, type6, code6;
   };
-  const Row row =
-      GENERATE(Row{Unreachable::net, 3, 0, 1, 0}, Row{Unreachable::host, 3, 1, 1, 3},
-               Row{Unreachable::port, 3, 3, 1, 4}, Row{Unreachable::prohibited, 3, 13, 1, 1});
+  const Row row = GENERATE(Row{Unreachable::net, 3, 0, 1, 0}, Row{Unreachable::host, 3, 1, 1, 3},
+                           Row{Unreachable::port, 3, 3, 1, 4}, Row{Unreachable::prohibited, 3, 13, 1, 1});
   const bool v4 = GENERATE(true, false);
   Frame frame = v4 ? udp(at("10.0.2.100", 5000), at("192.0.2.7", 99), bytes_of(40))
                    : udp(at("fd00::100", 5000), at("2001:db8::7", 99), bytes_of(40));
@@ -175,8 +174,7 @@ TEST_CASE("a long packet is quoted as far as the standards allow") {
   Frame frame = v4 ? udp(at("10.0.2.100", 5000), at("192.0.2.7", 99), bytes_of(3000))
                    : udp(at("fd00::100", 5000), at("2001:db8::7", 99), bytes_of(3000));
   FrameRecorder sink;
-  REQUIRE(
-      send_unreachable(sink, parsed(frame), addr(v4 ? "10.0.2.2" : "fd00::2"), Unreachable::port));
+  REQUIRE(send_unreachable(sink, parsed(frame), addr(v4 ? "10.0.2.2" : "fd00::2"), Unreachable::port));
   CHECK(sink.frames[0].size() == ethernet_header + (v4 ? 576u : 1280u));
   CHECK(checksums_right(sink.frames[0]));
 }
@@ -185,19 +183,16 @@ TEST_CASE("no ICMP error answers an ICMP error, a later fragment, multicast, bro
   FrameRecorder sink;
   const auto refused = [&sink](Frame frame, const char* from) {
     const ParsedFrame result = parse_packet(frame);
-    return !send_unreachable(sink, result.packet, addr(from), Unreachable::port) &&
-           sink.frames.empty();
+    return !send_unreachable(sink, result.packet, addr(from), Unreachable::port) && sink.frames.empty();
   };
   const Frame v4 = udp(at("10.0.2.100", 5000), at("192.0.2.7", 99), bytes_of(64));
   const Frame v6 = udp(at("fd00::100", 5000), at("2001:db8::7", 99), bytes_of(64));
   const Bytes quote = Bytes(v4).subspan(ethernet_header);
   std::vector<std::uint8_t> rest(4);
   rest.insert(rest.end(), quote.begin(), quote.end());
-  for (const std::uint8_t type :
-       {std::uint8_t{3}, std::uint8_t{5}, std::uint8_t{11}, std::uint8_t{12}})
+  for (const std::uint8_t type : {std::uint8_t{3}, std::uint8_t{5}, std::uint8_t{11}, std::uint8_t{12}})
     CHECK(refused(icmp(addr("10.0.2.100"), addr("192.0.2.7"), type, 0, rest), "10.0.2.2"));
-  for (const std::uint8_t type :
-       {std::uint8_t{1}, std::uint8_t{2}, std::uint8_t{3}, std::uint8_t{4}, std::uint8_t{137}})
+  for (const std::uint8_t type : {std::uint8_t{1}, std::uint8_t{2}, std::uint8_t{3}, std::uint8_t{4}, std::uint8_t{137}})
     CHECK(refused(icmp(addr("fd00::100"), addr("2001:db8::7"), type, 0, rest), "fd00::2"));
   CHECK(refused(piece_of(v4, 16, 16, true), "10.0.2.2"));
   CHECK(refused(piece_of(v6, 16, 16, true), "fd00::2"));

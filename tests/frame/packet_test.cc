@@ -34,9 +34,7 @@ TEST_CASE("both families are read into one view") {
 }
 
 TEST_CASE("a TCP header's options are not payload") {
-  Frame frame =
-      tcp(guest4, far4, {.flags = tcp_flag::syn | tcp_flag::ece, .options = {2, 4, 5, 180}},
-          text("data"));
+  Frame frame = tcp(guest4, far4, {.flags = tcp_flag::syn | tcp_flag::ece, .options = {2, 4, 5, 180}}, text("data"));
   const ParsedFrame parsed = parse_packet(frame);
   REQUIRE(!parsed.malformed);
   CHECK(parsed.packet.is_tcp());
@@ -45,14 +43,13 @@ TEST_CASE("a TCP header's options are not payload") {
 }
 
 TEST_CASE("no cut of a frame is read beyond its end") {
-  const std::vector<Frame> frames{
-      udp(guest4, far4, text("hello")),
-      udp(guest6, far6, text("hello")),
-      tcp(guest4, far4, {.options = {2, 4, 5, 180}}),
-      tcp(guest6, far6),
-      icmp(addr("fd00::100"), addr("fd00::2"), 128, 0, text("12345678")),
-      piece_of(udp(guest6, far6, Frame(64)), 0, 32, true),
-      arp(1, addr("10.0.2.100"), addr("10.0.2.2"))};
+  const std::vector<Frame> frames{udp(guest4, far4, text("hello")),
+                                  udp(guest6, far6, text("hello")),
+                                  tcp(guest4, far4, {.options = {2, 4, 5, 180}}),
+                                  tcp(guest6, far6),
+                                  icmp(addr("fd00::100"), addr("fd00::2"), 128, 0, text("12345678")),
+                                  piece_of(udp(guest6, far6, Frame(64)), 0, 32, true),
+                                  arp(1, addr("10.0.2.100"), addr("10.0.2.2"))};
   for (const Frame& whole : frames) {
     for (std::size_t size = 0; size < whole.size(); ++size) {
       // A copy of exactly this size, so that AddressSanitizer sees the first byte too many.
@@ -103,8 +100,7 @@ TEST_CASE("lengths and versions that do not fit have their reasons") {
     CHECK(fault(frame) == DropReason::ip_header);
   }
   SECTION("ICMP shorter than its header") {
-    CHECK(fault(ip(guest4.address, far4.address, protocol::icmp, Frame(7))) ==
-          DropReason::icmp_malformed);
+    CHECK(fault(ip(guest4.address, far4.address, protocol::icmp, Frame(7))) == DropReason::icmp_malformed);
   }
 }
 
@@ -113,8 +109,7 @@ TEST_CASE("the only IPv6 extension header that is carried is a fragment header")
     Frame options(8);
     options[0] = protocol::udp;
     INFO(header);
-    CHECK(fault(ip(guest6.address, far6.address, static_cast<std::uint8_t>(header), options)) ==
-          DropReason::ipv6_extension);
+    CHECK(fault(ip(guest6.address, far6.address, static_cast<std::uint8_t>(header), options)) == DropReason::ipv6_extension);
   }
   // A fragment header with another extension header behind it.
   Frame options(16);

@@ -34,8 +34,7 @@ constexpr std::uint64_t default_inputs = 1'000'000;
 /// its seed.
 class Random {
  public:
-  explicit Random(std::uint64_t seed)
-      : state_(seed * 0x2545f4914f6cdd1dULL + 0x9e3779b97f4a7c15ULL) {}
+  explicit Random(std::uint64_t seed) : state_(seed * 0x2545f4914f6cdd1dULL + 0x9e3779b97f4a7c15ULL) {}
   std::uint64_t next() {
     std::uint64_t z = (state_ += 0x9e3779b97f4a7c15ULL);
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
@@ -154,8 +153,7 @@ const char* check(const Reply& reply, Dialect dialect) {
   // Answers may hold more values than requests, so the bounds of parse_checked() are not for them.
   const Json parsed = Json::parse(reply.text, nullptr, false);
   if (!parsed.is_object()) return "an answer is a JSON object";
-  if (parsed.contains("return") == parsed.contains("error"))
-    return "an answer is either a result or an error";
+  if (parsed.contains("return") == parsed.contains("error")) return "an answer is either a result or an error";
   if (parsed.contains("error") != reply.refused) return "an error is counted as one";
   if (!reply.refused) return nullptr;
   const Json& error = parsed["error"];
@@ -163,22 +161,18 @@ const char* check(const Reply& reply, Dialect dialect) {
     return error.contains(name) && error[name].is_string() && !error[name].empty();
   };
   if (!text_in("desc")) return "an error has a desc";
-  if (dialect == Dialect::slirp4netns)
-    return error.size() == 1 ? nullptr : "slirp4netns's errors have a desc only";
+  if (dialect == Dialect::slirp4netns) return error.size() == 1 ? nullptr : "slirp4netns's errors have a desc only";
   if (!text_in("code")) return "an error has a code";
   const std::string desc = error["desc"];
-  return text_in("field") || desc.find(": ", std::strlen("bad request: ")) != desc.npos
-             ? nullptr
-             : "an error names field or rule";
+  return text_in("field") || desc.find(": ", std::strlen("bad request: ")) != desc.npos ? nullptr
+                                                                                        : "an error names field or rule";
 }
 
 /// One connection; nullptr, or the rule that was broken.
-const char* run(const std::string& input, Dialect dialect, Random& random, std::uint64_t& answers,
-                std::uint64_t& errors) {
+const char* run(const std::string& input, Dialect dialect, Random& random, std::uint64_t& answers, std::uint64_t& errors) {
   test::FakeRules rules;
   if (random.once_in(16))
-    rules.failure =
-        Error{.code = Code::in_use, .sys_errno = 98, .what = "listening", .field = "host_port"};
+    rules.failure = Error{.code = Code::in_use, .sys_errno = 98, .what = "listening", .field = "host_port"};
   rules.flow_records = {test::sample_flow(3), test::sample_flow(4)};
   const ManualClock clock;
   const Commands commands(test::backend(rules, clock), dialect);
@@ -194,8 +188,7 @@ const char* run(const std::string& input, Dialect dialect, Random& random, std::
     return as_before || !reply.refused ? check(reply, dialect) : "what is refused changes nothing";
   };
   for (std::size_t at = 0; at < input.size();) {
-    const std::size_t size = std::min(
-        input.size() - at, random.once_in(2) ? 1 + random.below(64) : limits::control_read);
+    const std::size_t size = std::min(input.size() - at, random.once_in(2) ? 1 + random.below(64) : limits::control_read);
     framing.feed(std::string_view(input).substr(at, size));
     at += size;
     while (framing.state() == JsonFraming::State::complete) {
@@ -205,14 +198,11 @@ const char* run(const std::string& input, Dialect dialect, Random& random, std::
       if (reply.last) return nullptr;
       framing.next();
     }
-    if (framing.state() == JsonFraming::State::garbage)
-      return judge(commands.not_an_object(framing.waiting()));
+    if (framing.state() == JsonFraming::State::garbage) return judge(commands.not_an_object(framing.waiting()));
     if (framing.state() == JsonFraming::State::too_large) return judge(commands.too_large());
-    if (framing.waiting().size() > commands.max_request() + limits::control_read)
-      return "what waits keeps its limit";
+    if (framing.waiting().size() > commands.max_request() + limits::control_read) return "what waits keeps its limit";
   }
-  if (framing.state() == JsonFraming::State::incomplete)
-    return judge(commands.unfinished(random.once_in(2)));
+  if (framing.state() == JsonFraming::State::incomplete) return judge(commands.unfinished(random.once_in(2)));
   return nullptr;
 }
 
@@ -239,14 +229,12 @@ int main(int argc, char** argv) {
     const std::string input = make_input(random);
     const Dialect dialect = random.once_in(3) ? Dialect::slirp4netns : Dialect::native;
     if (const char* broken = run(input, dialect, random, answers, errors)) {
-      std::fprintf(stderr, "input %llu breaks: %s\n%s\n", static_cast<unsigned long long>(i),
-                   broken, input.c_str());
+      std::fprintf(stderr, "input %llu breaks: %s\n%s\n", static_cast<unsigned long long>(i), broken, input.c_str());
       return 1;
     }
   }
-  std::printf("%llu inputs, %llu answers, %llu of them errors\n",
-              static_cast<unsigned long long>(inputs), static_cast<unsigned long long>(answers),
-              static_cast<unsigned long long>(errors));
+  std::printf("%llu inputs, %llu answers, %llu of them errors\n", static_cast<unsigned long long>(inputs),
+              static_cast<unsigned long long>(answers), static_cast<unsigned long long>(errors));
   // Were nearly all inputs refused, the commands would not have been tried at all.
   return answers > inputs && errors < answers * 9 / 10 ? 0 : 1;
 }

@@ -9,29 +9,24 @@ namespace nh::test {
 namespace {
 
 const std::vector<Address>& sources(bool v4) {
-  static const std::vector<Address> four{addr("10.0.2.100"), addr("10.0.2.100"), addr("10.0.2.100"),
-                                         addr("10.0.2.15"),  addr("0.0.0.0"),    addr("10.0.2.2"),
-                                         addr("127.0.0.1")};
-  static const std::vector<Address> six{addr("fd00::100"), addr("fd00::100"), addr("fd00::100"),
-                                        addr("fe80::64"),  addr("::"),        addr("fd00::2"),
-                                        addr("::1")};
+  static const std::vector<Address> four{addr("10.0.2.100"), addr("10.0.2.100"), addr("10.0.2.100"), addr("10.0.2.15"),
+                                         addr("0.0.0.0"),    addr("10.0.2.2"),   addr("127.0.0.1")};
+  static const std::vector<Address> six{addr("fd00::100"), addr("fd00::100"), addr("fd00::100"), addr("fe80::64"),
+                                        addr("::"),        addr("fd00::2"),   addr("::1")};
   return v4 ? four : six;
 }
 
 const std::vector<Address>& destinations(bool v4) {
-  static const std::vector<Address> four{
-      addr("10.0.2.2"),        addr("10.0.2.2"),  addr("10.0.2.3"), addr("192.0.2.1"),
-      addr("255.255.255.255"), addr("127.0.0.1"), addr("224.0.0.1")};
-  static const std::vector<Address> six{addr("fd00::2"),     addr("fd00::2"), addr("fd00::3"),
-                                        addr("2001:db8::1"), addr("ff02::1"), addr("ff02::1:2"),
-                                        addr("fe80::2")};
+  static const std::vector<Address> four{addr("10.0.2.2"),        addr("10.0.2.2"),  addr("10.0.2.3"), addr("192.0.2.1"),
+                                         addr("255.255.255.255"), addr("127.0.0.1"), addr("224.0.0.1")};
+  static const std::vector<Address> six{addr("fd00::2"), addr("fd00::2"),   addr("fd00::3"), addr("2001:db8::1"),
+                                        addr("ff02::1"), addr("ff02::1:2"), addr("fe80::2")};
   return v4 ? four : six;
 }
 
 // 7777 is where the fuzzer's own servers listen; the others have services or emulations in
 // libslirp.
-const std::vector<std::uint16_t> ports{7777, 7777, 7777, 21, 53, 67,   69,
-                                       113,  547,  6667, 1,  0,  65535};
+const std::vector<std::uint16_t> ports{7777, 7777, 7777, 21, 53, 67, 69, 113, 547, 6667, 1, 0, 65535};
 
 void add32(Frame& frame, std::size_t at, std::uint32_t by) {
   const std::uint32_t value = wire::load32(frame, at) + by;
@@ -115,8 +110,8 @@ void FrameMaker::answer(Bytes frame) {
       if (!flow.open) ++established_;
       flow.open = true;
     } else if (flow.open && sequence == flow.acknowledged) {
-      flow.acknowledged += static_cast<std::uint32_t>(parsed.packet.payload().size()) +
-                           (parsed.packet.tcp_flags & tcp_flag::fin);
+      flow.acknowledged +=
+          static_cast<std::uint32_t>(parsed.packet.payload().size()) + (parsed.packet.tcp_flags & tcp_flag::fin);
     }
   }
 }
@@ -161,19 +156,15 @@ Frame FrameMaker::make_tcp() {
   }
   TcpFields fields{.sequence = flow.next, .acknowledgement = flow.acknowledged, .flags = syn};
   if (!flow.open) {
-    if (one_in(2))
-      fields.options = {2, 4, static_cast<std::uint8_t>(random_()),
-                        static_cast<std::uint8_t>(random_())};
+    if (one_in(2)) fields.options = {2, 4, static_cast<std::uint8_t>(random_()), static_cast<std::uint8_t>(random_())};
     const Frame data = one_in(4) ? bytes(payload_size()) : Frame{};
     return tcp(flow.guest, flow.far, fields, data);
   }
-  constexpr std::array<int, 12> kinds{
-      ack, ack,       ack, ack, ack | psh, ack | psh, ack | fin, ack | urg, ack | psh | urg,
-      rst, rst | ack, syn};
+  constexpr std::array<int, 12> kinds{ack, ack,       ack, ack, ack | psh, ack | psh, ack | fin, ack | urg, ack | psh | urg,
+                                      rst, rst | ack, syn};
   fields.flags = static_cast<std::uint8_t>(kinds[one_in(3) ? below(kinds.size()) : 0]);
   fields.urgent = one_in(4) ? static_cast<std::uint16_t>(random_()) : std::uint16_t{0};
-  fields.window =
-      one_in(6) ? static_cast<std::uint16_t>(below(3)) : static_cast<std::uint16_t>(random_());
+  fields.window = one_in(6) ? static_cast<std::uint16_t>(below(3)) : static_cast<std::uint16_t>(random_());
   const Frame data = bytes(payload_size());
   // Mostly in order; else a hole, an overlap, an old segment, one far off, an acknowledgement of
   // what was never sent.
@@ -208,10 +199,7 @@ Frame FrameMaker::make_udp() {
 
 Frame FrameMaker::make_icmp() {
   const bool v4 = one_in(2);
-  const auto type = static_cast<std::uint8_t>(one_in(4)   ? random_()
-                                              : v4        ? 8
-                                              : one_in(3) ? 128
-                                                          : 133 + below(5));
+  const auto type = static_cast<std::uint8_t>(one_in(4) ? random_() : v4 ? 8 : one_in(3) ? 128 : 133 + below(5));
   Frame rest = bytes(4 + below(60));
   if (!v4 && type > 132 && one_in(2)) {
     const Address target = pick(destinations(false));
@@ -220,13 +208,11 @@ Frame FrameMaker::make_icmp() {
     rest[20] = 1;
     rest[21] = 1;
   }
-  return icmp(source(v4), destination(v4), type,
-              static_cast<std::uint8_t>(one_in(5) ? random_() : 0), rest);
+  return icmp(source(v4), destination(v4), type, static_cast<std::uint8_t>(one_in(5) ? random_() : 0), rest);
 }
 
 Frame FrameMaker::make_arp() {
-  return arp(static_cast<std::uint16_t>(1 + below(2)), pick(sources(true)),
-             pick(destinations(true)));
+  return arp(static_cast<std::uint16_t>(1 + below(2)), pick(sources(true)), pick(destinations(true)));
 }
 
 Frame FrameMaker::make_dhcp() {
@@ -244,8 +230,7 @@ Frame FrameMaker::make_dhcp() {
     message[0] = 11;
     return udp({addr("fe80::64"), 546}, {addr("ff02::1:2"), 547}, message);
   }
-  return udp({addr("0.0.0.0"), 68}, {one_in(2) ? addr("255.255.255.255") : addr("10.0.2.2"), 67},
-             dhcp_message(options));
+  return udp({addr("0.0.0.0"), 68}, {one_in(2) ? addr("255.255.255.255") : addr("10.0.2.2"), 67}, dhcp_message(options));
 }
 
 Frame FrameMaker::make_error() {
@@ -254,13 +239,11 @@ Frame FrameMaker::make_error() {
   Frame rest(quoted.begin() + ethernet_header - 4, quoted.end());
   rest.resize(4 + below(rest.size() - 3));
   constexpr std::array<std::uint8_t, 6> types{3, 11, 12, 1, 2, 4};
-  return icmp(source(v4), destination(v4), types[below(types.size())],
-              static_cast<std::uint8_t>(below(6)), rest);
+  return icmp(source(v4), destination(v4), types[below(types.size())], static_cast<std::uint8_t>(below(6)), rest);
 }
 
 Frame FrameMaker::make_junk() {
-  constexpr std::array<std::uint16_t, 5> types{ether_type::ipv4, ether_type::ipv6, ether_type::arp,
-                                               0x88f8, 0x8100};
+  constexpr std::array<std::uint16_t, 5> types{ether_type::ipv4, ether_type::ipv6, ether_type::arp, 0x88f8, 0x8100};
   Frame frame = ethernet(types[below(types.size())], bytes(below(200)));
   if (one_in(4)) frame.resize(below(frame.size()));
   return frame;
@@ -268,8 +251,7 @@ Frame FrameMaker::make_junk() {
 
 void FrameMaker::spoil(Frame& frame) {
   for (std::size_t i = 1 + below(3); i > 0 && frame.size() > ethernet_header; --i) {
-    const std::size_t at =
-        ethernet_header + below(std::min<std::size_t>(frame.size() - ethernet_header, 80));
+    const std::size_t at = ethernet_header + below(std::min<std::size_t>(frame.size() - ethernet_header, 80));
     switch (below(6)) {
       case 0:
         frame[at] = static_cast<std::uint8_t>(random_());

@@ -33,9 +33,7 @@ class FrameMaker {
   };
   static constexpr std::size_t flows = 12;
 
-  std::size_t below(std::size_t bound) {
-    return bound == 0 ? 0 : static_cast<std::size_t>(random_() % bound);
-  }
+  std::size_t below(std::size_t bound) { return bound == 0 ? 0 : static_cast<std::size_t>(random_() % bound); }
   bool one_in(std::size_t n) { return below(n) == 0; }
   template <class T>
   const T& pick(const std::vector<T>& values) {

@@ -31,8 +31,7 @@ FuzzRun fuzz_run(int argc, char** argv) {
   constexpr std::uint64_t sanitized_share = 10;
   if (!is_set("NETNS_HELPER_FULL")) run.runs /= sanitized_share;
 #endif
-  if (const char* runs = std::getenv("NETNS_HELPER_FUZZ_RUNS"))
-    run.runs = number(runs, "NETNS_HELPER_FUZZ_RUNS");
+  if (const char* runs = std::getenv("NETNS_HELPER_FUZZ_RUNS")) run.runs = number(runs, "NETNS_HELPER_FUZZ_RUNS");
   if (argc > 1) run.runs = number(argv[1], "RUNS");
   if (argc > 2) run.seed = number(argv[2], "SEED");
   return run;
@@ -44,11 +43,9 @@ void cannot_run(const std::string& why) {
   std::exit(is_set("NETNS_HELPER_MUST_WORK") ? 1 : skipped);
 }
 
-void for_each_frame(std::span<const std::uint8_t> input,
-                    const std::function<void(std::span<const std::uint8_t>)>& take) {
+void for_each_frame(std::span<const std::uint8_t> input, const std::function<void(std::span<const std::uint8_t>)>& take) {
   while (input.size() > 2) {
-    const std::size_t size =
-        std::min<std::size_t>(std::size_t{input[0]} << 8 | input[1], input.size() - 2);
+    const std::size_t size = std::min<std::size_t>(std::size_t{input[0]} << 8 | input[1], input.size() - 2);
     take(input.subspan(2, size));
     input = input.subspan(2 + size);
   }

@@ -32,7 +32,6 @@ FuzzRun fuzz_run(int argc, char** argv);
 [[noreturn]] void cannot_run(const std::string& why);
 
 /// Cuts an input of libFuzzer into frames: each with its length in two bytes in front.
-void for_each_frame(std::span<const std::uint8_t> input,
-                    const std::function<void(std::span<const std::uint8_t>)>& take);
+void for_each_frame(std::span<const std::uint8_t> input, const std::function<void(std::span<const std::uint8_t>)>& take);
 
 }  // namespace nh::test

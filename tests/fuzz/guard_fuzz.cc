@@ -45,10 +45,8 @@ int main(int argc, char** argv) {
   Bench bench;
   FrameMaker maker(run.seed);
   for (std::uint64_t i = 0; i < run.runs; ++i) bench.take(maker.next());
-  std::printf("%llu frames: %llu passed, %llu held, %llu datagrams reassembled\n",
-              static_cast<unsigned long long>(run.runs),
-              static_cast<unsigned long long>(bench.passed),
-              static_cast<unsigned long long>(bench.held),
+  std::printf("%llu frames: %llu passed, %llu held, %llu datagrams reassembled\n", static_cast<unsigned long long>(run.runs),
+              static_cast<unsigned long long>(bench.passed), static_cast<unsigned long long>(bench.held),
               static_cast<unsigned long long>(bench.guard.reassembled()));
   for (std::size_t i = 0; i < drop_reasons; ++i) {
     const auto reason = static_cast<DropReason>(i);
@@ -56,8 +54,8 @@ int main(int argc, char** argv) {
                 static_cast<unsigned long long>(bench.guard.drops().of(reason)));
   }
   // A maker whose frames are all dropped, or all passed, would find nothing.
-  const bool useful = bench.passed > run.runs / 20 && bench.passed < run.runs &&
-                      bench.guard.reassembled() > run.runs / 10000;
+  const bool useful =
+      bench.passed > run.runs / 20 && bench.passed < run.runs && bench.guard.reassembled() > run.runs / 10000;
   if (!useful) std::fprintf(stderr, "the frames do not reach what they should\n");
   return useful ? 0 : 1;
 }

@@ -17,8 +17,8 @@ void check_verdict(const GuardVerdict& verdict, const AddressPlan& plan) {
   }
   NH_BUG_IF(!packet.is_ip());
   NH_BUG_IF(packet.fragment);
-  NH_BUG_IF(plan.is_ours(packet.source) || packet.source.is_loopback() ||
-            packet.source.is_multicast() || packet.source.is_v4_mapped());
+  NH_BUG_IF(plan.is_ours(packet.source) || packet.source.is_loopback() || packet.source.is_multicast() ||
+            packet.source.is_v4_mapped());
   NH_BUG_IF(packet.hop_limit == 0);
   const Bytes ip = packet.frame.subspan(ethernet_header);
   if (packet.source.is_v4()) {

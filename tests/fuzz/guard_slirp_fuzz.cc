@@ -85,8 +85,7 @@ class Bench final : public FrameSink {
 
 HostPeers private_host(std::uint64_t seed) {
   std::signal(SIGPIPE, SIG_IGN);  // libslirp sends without MSG_NOSIGNAL; the helper ignores it too
-  if (const auto entered = enter_private_network(true); !entered)
-    cannot_run(entered.error().message());
+  if (const auto entered = enter_private_network(true); !entered) cannot_run(entered.error().message());
   auto peers = HostPeers::open(seed);
   if (!peers) cannot_run(peers.error().message());
   return std::move(peers).value();
@@ -114,8 +113,8 @@ int main(int argc, char** argv) {
       static_cast<unsigned long long>(bench.passed), static_cast<unsigned long long>(bench.answers),
       bench.maker.established(), static_cast<unsigned long long>(peers.received()));
   // A maker that libslirp never answers, or whose connections carry nothing, would find nothing.
-  const bool useful = bench.passed > run.runs / 20 && bench.maker.established() > run.runs / 5000 &&
-                      peers.received() > run.runs;
+  const bool useful =
+      bench.passed > run.runs / 20 && bench.maker.established() > run.runs / 5000 && peers.received() > run.runs;
   if (!useful) std::fprintf(stderr, "the frames do not reach what they should\n");
   return useful ? 0 : 1;
 }

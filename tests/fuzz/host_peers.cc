@@ -13,13 +13,11 @@ namespace nh::test {
 namespace {
 
 Result<UniqueFd> bound(int type, const Endpoint& where) {
-  UniqueFd fd(
-      socket(where.address.is_v4() ? AF_INET : AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  UniqueFd fd(socket(where.address.is_v4() ? AF_INET : AF_INET6, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd) return sys_error("opening a socket for " + where.text());
   const SockAddr name(where);
   if (bind(fd.get(), name.get(), name.length) != 0) return sys_error("binding " + where.text());
-  if (type == SOCK_STREAM && listen(fd.get(), SOMAXCONN) != 0)
-    return sys_error("listening on " + where.text());
+  if (type == SOCK_STREAM && listen(fd.get(), SOMAXCONN) != 0) return sys_error("listening on " + where.text());
   return fd;
 }
 
@@ -43,8 +41,7 @@ void HostPeers::accept_one(int listener) {
   if (!client) return;
   // Closed with data unread, or with this, a connection ends by RST instead of FIN.
   const linger at_once{1, 0};
-  if (!calm_ && random_() % 4 == 0)
-    setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  if (!calm_ && random_() % 4 == 0) setsockopt(client.get(), SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   if (clients_.size() < connections) return clients_.push_back(std::move(client));
   clients_[random_() % connections] = std::move(client);
 }
@@ -54,11 +51,8 @@ void HostPeers::turn() {
   for (const UniqueFd& listener : listeners_) accept_one(listener.get());
   for (const UniqueFd& echo : datagrams_) {
     SockAddr from;
-    const ssize_t size =
-        recvfrom(echo.get(), buffer.data(), buffer.size(), 0, from.get(), &from.length);
-    if (size >= 0)
-      sendto(echo.get(), buffer.data(), static_cast<std::size_t>(size), MSG_NOSIGNAL, from.get(),
-             from.length);
+    const ssize_t size = recvfrom(echo.get(), buffer.data(), buffer.size(), 0, from.get(), &from.length);
+    if (size >= 0) sendto(echo.get(), buffer.data(), static_cast<std::size_t>(size), MSG_NOSIGNAL, from.get(), from.length);
   }
   for (UniqueFd& client : clients_) {
     if (!client) continue;
@@ -69,8 +63,7 @@ void HostPeers::turn() {
     if (mood < 8) continue;
     const ssize_t size = recv(client.get(), buffer.data(), buffer.size(), 0);
     if (size > 0) received_ += static_cast<std::uint64_t>(size);
-    if (size > 0 && mood < 32)
-      send(client.get(), buffer.data(), static_cast<std::size_t>(size), MSG_NOSIGNAL);
+    if (size > 0 && mood < 32) send(client.get(), buffer.data(), static_cast<std::size_t>(size), MSG_NOSIGNAL);
     if (mood == 63) send(client.get(), buffer.data(), buffer.size(), MSG_NOSIGNAL | MSG_OOB);
   }
 }

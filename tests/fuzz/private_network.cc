@@ -13,19 +13,16 @@
 namespace nh::test {
 
 Result<> enter_private_network(bool loopback) {
-  if (unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0)
-    return sys_error("making a user and network namespace");
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0) return sys_error("making a user and network namespace");
   // Proof rather than trust: a new namespace has one interface, lo.
   std::array<char, IF_NAMESIZE> name{};
-  if (if_indextoname(1, name.data()) == nullptr || std::string(name.data()) != "lo")
-    return sys_error("finding lo");
+  if (if_indextoname(1, name.data()) == nullptr || std::string(name.data()) != "lo") return sys_error("finding lo");
   std::size_t interfaces = 0;
   struct if_nameindex* names = if_nameindex();
   for (const struct if_nameindex* i = names; i != nullptr && i->if_index != 0; ++i) ++interfaces;
   if (names != nullptr) if_freenameindex(names);
   if (names == nullptr || interfaces != 1)
-    return Error{.what = "the new network namespace has " + std::to_string(interfaces) +
-                         " interfaces instead of lo alone"};
+    return Error{.what = "the new network namespace has " + std::to_string(interfaces) + " interfaces instead of lo alone"};
   if (!loopback) return Ok{};
   const UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request{};

@@ -36,9 +36,7 @@ TEST_CASE("what a guest usually sends passes unchanged") {
       arp(2, guest4.address, addr("10.0.2.2")),
       tcp(guest4, far4),
       tcp(guest4, far4, {.flags = tcp_flag::syn | tcp_flag::ece | tcp_flag::cwr}),
-      tcp(guest4, far4,
-          {.options = {2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7}},
-          text("data on a SYN")),
+      tcp(guest4, far4, {.options = {2, 4, 5, 180, 4, 2, 8, 10, 0, 0, 0, 1, 0, 0, 0, 0, 1, 3, 3, 7}}, text("data on a SYN")),
       tcp(guest4, far4, {.flags = tcp_flag::syn | ack}),
       tcp(guest6, far6, {.flags = ack}, text("data")),
       tcp(guest6, far6, {.flags = tcp_flag::fin | ack}),
@@ -86,10 +84,8 @@ TEST_CASE("wrong checksums are dropped where nobody behind the guard looks again
   CHECK(bench.drops(spoilt(udp(guest4, far4, text("x"))), DropReason::udp_checksum));
   CHECK(bench.drops(spoilt(udp(guest6, far6, text("x"))), DropReason::udp_checksum));
   CHECK(bench.drops(spoilt(tcp(guest4, far4, {}, text("x"))), DropReason::tcp_checksum));
-  CHECK(bench.drops(spoilt(icmp(guest4.address, far4.address, 8, 0, Frame(8))),
-                    DropReason::icmp_checksum));
-  CHECK(bench.drops(spoilt(icmp(guest6.address, far6.address, 128, 0, Frame(8))),
-                    DropReason::icmp_checksum));
+  CHECK(bench.drops(spoilt(icmp(guest4.address, far4.address, 8, 0, Frame(8))), DropReason::icmp_checksum));
+  CHECK(bench.drops(spoilt(icmp(guest6.address, far6.address, 128, 0, Frame(8))), DropReason::icmp_checksum));
   Frame header = udp(guest4, far4);
   ++header[24];
   CHECK(bench.drops(header, DropReason::ip_header));
@@ -123,8 +119,7 @@ TEST_CASE("without IPv6 nothing of it passes") {
 TEST_CASE("ICMP errors pass with what they quote") {
   BenchGuard bench;
   const Endpoint client4 = at("192.0.2.9", 5555), client6 = at("2001:db8::9", 5555);
-  GuardVerdict verdict =
-      bench.take(icmp(guest4.address, client4.address, 3, 3, quote(client4, guest4)));
+  GuardVerdict verdict = bench.take(icmp(guest4.address, client4.address, 3, 3, quote(client4, guest4)));
   REQUIRE(verdict.action == GuardAction::pass);
   CHECK(verdict.packet.icmp_error);
   CHECK(verdict.packet.quoted_from == client4);
@@ -132,8 +127,7 @@ TEST_CASE("ICMP errors pass with what they quote") {
   verdict = bench.take(icmp(guest6.address, client6.address, 1, 4, quote(client6, guest6)));
   REQUIRE(verdict.action == GuardAction::pass);
   CHECK(verdict.packet.quoted_from == client6);
-  CHECK(bench.drops(icmp(guest4.address, client4.address, 3, 3, Frame(20)),
-                    DropReason::icmp_malformed));
+  CHECK(bench.drops(icmp(guest4.address, client4.address, 3, 3, Frame(20)), DropReason::icmp_malformed));
   bench.guard.count(DropReason::icmp_error_unmatched);
   CHECK(bench.of(DropReason::icmp_error_unmatched) == 1);
 }
@@ -141,25 +135,21 @@ TEST_CASE("ICMP errors pass with what they quote") {
 TEST_CASE("ICMP that has no meaning here is dropped") {
   BenchGuard bench;
   for (const int type : {0, 4, 5, 9, 10, 13, 15, 17, 42})
-    CHECK(bench.drops(
-        icmp(guest4.address, far4.address, static_cast<std::uint8_t>(type), 0, Frame(8)),
-        DropReason::icmp_type));
+    CHECK(bench.drops(icmp(guest4.address, far4.address, static_cast<std::uint8_t>(type), 0, Frame(8)),
+                      DropReason::icmp_type));
   for (const int type : {0, 129, 130, 131, 132, 134, 137, 138, 143, 160})
-    CHECK(bench.drops(
-        icmp(addr("fe80::64"), addr("ff02::1"), static_cast<std::uint8_t>(type), 0, Frame(20)),
-        DropReason::icmp_type));
+    CHECK(bench.drops(icmp(addr("fe80::64"), addr("ff02::1"), static_cast<std::uint8_t>(type), 0, Frame(20)),
+                      DropReason::icmp_type));
 }
 
 TEST_CASE("other protocols and time to live 0 are dropped") {
   BenchGuard bench;
   for (const int protocol : {0, 2, 4, 41, 47, 50, 58, 132, 255})
-    CHECK(bench.drops(
-        ip(guest4.address, far4.address, static_cast<std::uint8_t>(protocol), Frame(40)),
-        DropReason::ip_protocol));
+    CHECK(bench.drops(ip(guest4.address, far4.address, static_cast<std::uint8_t>(protocol), Frame(40)),
+                      DropReason::ip_protocol));
   for (const int protocol : {1, 2, 4, 41, 59, 132})
-    CHECK(bench.drops(
-        ip(guest6.address, far6.address, static_cast<std::uint8_t>(protocol), Frame(40)),
-        DropReason::ip_protocol));
+    CHECK(bench.drops(ip(guest6.address, far6.address, static_cast<std::uint8_t>(protocol), Frame(40)),
+                      DropReason::ip_protocol));
   Frame v4 = udp(guest4, far4), v6 = udp(guest6, far6);
   v4[22] = 0;
   fix_checksums(v4);

@@ -103,8 +103,7 @@ TEST_CASE("an overlap condemns the datagram and the rest of it") {
     CHECK(bench.take(piece_of(whole, 2000, 1008, false)).action == GuardAction::hold);
     CHECK(bench.drops(piece_of(whole, 1000, 100, false), DropReason::fragment_overlap));
   }
-  for (const Frame& rest : fragments(whole, 1000))
-    CHECK(bench.drops(rest, DropReason::fragment_overlap));
+  for (const Frame& rest : fragments(whole, 1000)) CHECK(bench.drops(rest, DropReason::fragment_overlap));
   bench.clock.advance(limits::reassembly_time);
   CHECK(!result(bench, fragments(whole, 1000)).empty());
 }
@@ -155,12 +154,10 @@ TEST_CASE("datagrams, bytes and pieces under reassembly are bounded") {
     for (std::uint32_t id = 0; id < 1000; ++id) add(piece_of(datagram(true, 100), 0, 8, true, id));
     CHECK(reassembly.datagrams() == limits::reassembly_datagrams);
     CHECK(drops.of(DropReason::fragment_limit) == 1000 - limits::reassembly_datagrams);
-    CHECK(add(piece_of(datagram(true, 100), 8, 100, false, 999)) ==
-          Reassembly::State::whole);  // the newest is kept
+    CHECK(add(piece_of(datagram(true, 100), 8, 100, false, 999)) == Reassembly::State::whole);  // the newest is kept
   }
   SECTION("bytes") {
-    for (std::uint32_t id = 0; id < 60; ++id)
-      add(piece_of(datagram(true, 60000), 0, 56000, true, id));
+    for (std::uint32_t id = 0; id < 60; ++id) add(piece_of(datagram(true, 60000), 0, 56000, true, id));
     CHECK(reassembly.bytes() <= limits::reassembly_bytes);
     CHECK(reassembly.bytes() > limits::reassembly_bytes / 2);
     CHECK(drops.of(DropReason::fragment_limit) > 0);
@@ -169,8 +166,7 @@ TEST_CASE("datagrams, bytes and pieces under reassembly are bounded") {
     const Frame whole = datagram(true, 8 * limits::reassembly_fragments + 100);
     for (std::size_t i = 0; i < limits::reassembly_fragments; ++i)
       CHECK(add(piece_of(whole, 8 * i, 8, true)) == Reassembly::State::waiting);
-    CHECK(add(piece_of(whole, 8 * limits::reassembly_fragments, 8, true)) ==
-          Reassembly::State::dropped);
+    CHECK(add(piece_of(whole, 8 * limits::reassembly_fragments, 8, true)) == Reassembly::State::dropped);
     CHECK(drops.of(DropReason::fragment_limit) == 1);
     CHECK(reassembly.bytes() == 0);
   }
@@ -198,7 +194,6 @@ TEST_CASE("an atomic IPv6 fragment is a datagram of its own") {
 
 TEST_CASE("discovery in fragments is dropped") {
   BenchGuard bench;
-  const Frame solicitation =
-      icmp(addr("fe80::64"), addr("ff02::2"), icmpv6_type::router_solicitation, 0, Frame(4));
+  const Frame solicitation = icmp(addr("fe80::64"), addr("ff02::2"), icmpv6_type::router_solicitation, 0, Frame(4));
   CHECK(bench.drops(piece_of(solicitation, 0, 8, false), DropReason::icmp_type));
 }

@@ -25,15 +25,12 @@ Side side(bool v4) {
   return {{guest, 4000}, at("2001:db8::1", 80), fatal};
 }
 
-Frame segment(const Side& s, std::uint32_t begin, std::size_t size,
-              std::uint8_t flags = tcp_flag::ack) {
+Frame segment(const Side& s, std::uint32_t begin, std::size_t size, std::uint8_t flags = tcp_flag::ack) {
   return tcp(s.guest, s.far, {.sequence = begin, .flags = flags, .options = {}}, Frame(size, 'x'));
 }
 
-Frame window(const Side& s, std::uint32_t next, std::uint16_t size,
-             std::uint8_t flags = tcp_flag::ack) {
-  return tcp(s.far, s.guest,
-             {.acknowledgement = next, .flags = flags, .window = size, .options = {}});
+Frame window(const Side& s, std::uint32_t next, std::uint16_t size, std::uint8_t flags = tcp_flag::ack) {
+  return tcp(s.far, s.guest, {.acknowledgement = next, .flags = flags, .window = size, .options = {}});
 }
 
 // The bytes of payload that are left, after a look at lengths and checksums; -1 for nothing at all.
@@ -59,8 +56,8 @@ std::uint8_t flags_of(Bytes admitted) {
 TEST_CASE("segments that do not touch the value are not touched") {
   const Side s = side(GENERATE(true, false));
   SequenceGate gate;
-  for (const std::uint32_t begin : std::initializer_list<std::uint32_t>{
-           s.fatal - 101, s.fatal, s.fatal + 1, s.fatal + 0x80000000u}) {
+  for (const std::uint32_t begin :
+       std::initializer_list<std::uint32_t>{s.fatal - 101, s.fatal, s.fatal + 1, s.fatal + 0x80000000u}) {
     const Frame frame = segment(s, begin, 100);
     CHECK(gate.admit(frame).data() == frame.data());
   }
@@ -74,8 +71,7 @@ TEST_CASE("no segment ends at the value") {
   SequenceGate gate;
   CHECK(left(gate.admit(segment(s, s.fatal - 100, 100))) == 99);
   CHECK(left(gate.admit(segment(s, s.fatal - 100, 100, tcp_flag::ack | tcp_flag::fin))) == 99);
-  CHECK((flags_of(gate.admit(segment(s, s.fatal - 100, 100, tcp_flag::ack | tcp_flag::fin))) &
-         tcp_flag::fin) == 0);
+  CHECK((flags_of(gate.admit(segment(s, s.fatal - 100, 100, tcp_flag::ack | tcp_flag::fin))) & tcp_flag::fin) == 0);
   CHECK(left(gate.admit(segment(s, s.fatal - 1, 1))) == 0);
   CHECK(left(gate.admit(segment(s, s.fatal, 0, tcp_flag::ack | tcp_flag::fin))) == -1);
   CHECK(left(gate.admit(segment(s, s.fatal - 1, 0, tcp_flag::syn))) == -1);
@@ -91,8 +87,7 @@ TEST_CASE("across the value a segment stays within the announced window") {
   CHECK(left(gate.admit(segment(s, s.fatal - 50, 1400))) == 1000);
   gate.answered(window(s, s.fatal - 50, 200));  // what was announced once still holds
   CHECK(left(gate.admit(segment(s, s.fatal - 50, 1400))) == 1000);
-  gate.answered(
-      window(s, s.fatal - 50, 50, tcp_flag::syn | tcp_flag::ack));  // a new connection has its own
+  gate.answered(window(s, s.fatal - 50, 50, tcp_flag::syn | tcp_flag::ack));  // a new connection has its own
   CHECK(left(gate.admit(segment(s, s.fatal - 50, 1400))) == 49);
 }
 

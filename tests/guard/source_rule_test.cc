@@ -32,8 +32,7 @@ TEST_CASE("the TAP's addresses are good sources, others are asked about") {
 
 TEST_CASE("a frame of an unknown source is judged again as if it were new") {
   BenchGuard bench;
-  Frame frame = tcp(at("10.0.2.15", 4000), at("192.0.2.1", 80),
-                    {.flags = tcp_flag::ack | tcp_flag::urg, .urgent = 1});
+  Frame frame = tcp(at("10.0.2.15", 4000), at("192.0.2.1", 80), {.flags = tcp_flag::ack | tcp_flag::urg, .urgent = 1});
   const Frame before = frame;
   CHECK(bench.guard.inspect(frame).action == GuardAction::unknown_source);
   CHECK(frame == before);
@@ -55,15 +54,13 @@ TEST_CASE("until the addresses are known, the virtual network's are good") {
   CHECK(action("10.0.2.0") == GuardAction::drop);
 }
 
-TEST_CASE(
-    "addresses of ours and of nobody are no sources, even if the guest puts them on its TAP") {
+TEST_CASE("addresses of ours and of nobody are no sources, even if the guest puts them on its TAP") {
   BenchGuard bench;
   std::vector<Address> taken;
-  const std::vector<const char*> bad{
-      "10.0.2.2",          "10.0.2.3",     "127.0.0.1", "0.0.0.0",   "0.1.2.3",
-      "255.255.255.255",   "10.0.2.255",   "224.0.0.1", "240.0.0.1", "fd00::2",
-      "fd00::3",           "fe80::2",      "fe80::3",   "::",        "::1",
-      "::ffff:10.0.2.100", "::10.0.2.100", "ff02::1"};
+  const std::vector<const char*> bad{"10.0.2.2",          "10.0.2.3",     "127.0.0.1", "0.0.0.0",   "0.1.2.3",
+                                     "255.255.255.255",   "10.0.2.255",   "224.0.0.1", "240.0.0.1", "fd00::2",
+                                     "fd00::3",           "fe80::2",      "fe80::3",   "::",        "::1",
+                                     "::ffff:10.0.2.100", "::10.0.2.100", "ff02::1"};
   for (const char* address : bad) taken.push_back(addr(address));
   bench.guard.set_sources(taken);
   for (const char* address : bad) {
@@ -76,18 +73,13 @@ TEST_CASE("a host without an address may ask for one, and nothing else") {
   BenchGuard bench;
   const Frame discover = dhcp_message(Frame{53, 1, 1, 255});
   CHECK(bench.passes(udp(at("0.0.0.0", 68), at("255.255.255.255", 67), discover)));
-  CHECK(bench.drops(udp(at("0.0.0.0", 69), at("255.255.255.255", 67), discover),
-                    DropReason::ip_source));
+  CHECK(bench.drops(udp(at("0.0.0.0", 69), at("255.255.255.255", 67), discover), DropReason::ip_source));
   Frame target(4);
   const Address own = addr("fd00::100");
   target.insert(target.end(), own.bytes().begin(), own.bytes().end());
-  CHECK(bench.passes(
-      icmp(addr("::"), addr("ff02::1:ff00:100"), icmpv6_type::neighbour_solicitation, 0, target)));
-  CHECK(bench.passes(
-      icmp(addr("::"), addr("ff02::2"), icmpv6_type::router_solicitation, 0, Frame(4))));
-  CHECK(bench.drops(icmp(addr("::"), addr("fd00::2"), icmpv6_type::echo_request, 0, Frame(4)),
+  CHECK(bench.passes(icmp(addr("::"), addr("ff02::1:ff00:100"), icmpv6_type::neighbour_solicitation, 0, target)));
+  CHECK(bench.passes(icmp(addr("::"), addr("ff02::2"), icmpv6_type::router_solicitation, 0, Frame(4))));
+  CHECK(bench.drops(icmp(addr("::"), addr("fd00::2"), icmpv6_type::echo_request, 0, Frame(4)), DropReason::ip_source));
+  CHECK(bench.drops(piece_of(udp(at("0.0.0.0", 68), at("255.255.255.255", 67), discover), 0, 64, true),
                     DropReason::ip_source));
-  CHECK(bench.drops(
-      piece_of(udp(at("0.0.0.0", 68), at("255.255.255.255", 67), discover), 0, 64, true),
-      DropReason::ip_source));
 }

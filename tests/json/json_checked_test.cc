@@ -29,8 +29,7 @@ TEST_CASE("a document keeps the order of its members and all kinds of values") {
   const std::string text = R"({"z":1,"a":-2,"m":[1.5,true,false,null,"x\u00e9"],"k":{"k":{}}})";
   auto parsed = parse_checked(text);
   REQUIRE(parsed);
-  CHECK(text_of(*parsed) ==
-        "{\"z\":1,\"a\":-2,\"m\":[1.5,true,false,null,\"x\u00e9\"],\"k\":{\"k\":{}}}");
+  CHECK(text_of(*parsed) == "{\"z\":1,\"a\":-2,\"m\":[1.5,true,false,null,\"x\u00e9\"],\"k\":{\"k\":{}}}");
 }
 
 TEST_CASE("depth and number of values are bounded exactly") {
@@ -54,27 +53,24 @@ TEST_CASE("what is not JSON is refused with the place") {
   CHECK(rule("{\"a\":nul}").find("byte 9") != std::string::npos);
   CHECK(rule("{\"a\":\"\xff\"}").find("UTF-8") != std::string::npos);
   CHECK(rule("{\"a\":1e999}").find("number") != std::string::npos);
-  for (const char* text : {"", "{", "{}{}", "{\"a\":01}", "{\"a\":+1}", "{\"a\":.5}", "{a:1}",
-                           "{'a':1}", "{\"a\":1,}", "{/**/}"}) {
+  for (const char* text :
+       {"", "{", "{}{}", "{\"a\":01}", "{\"a\":+1}", "{\"a\":.5}", "{a:1}", "{'a':1}", "{\"a\":1,}", "{/**/}"}) {
     CAPTURE(text);
     CHECK_FALSE(rule(text).empty());
   }
 }
 
 TEST_CASE("an integer is an integer within its bounds") {
-  const auto value = [](const char* text) {
-    return integer_of(*parse_checked(text), 1, 65535, "port");
-  };
+  const auto value = [](const char* text) { return integer_of(*parse_checked(text), 1, 65535, "port"); };
   CHECK(*value("1") == 1);
   CHECK(*value("65535") == 65535);
-  for (const char* text : {"0", "65536", "70080", "-1", "80.0", "8e1", "\"80\"", "null", "true",
-                           "[80]", "{}", "4294967376", "18446744073709551616", "-0", "1e9"}) {
+  for (const char* text : {"0", "65536", "70080", "-1", "80.0", "8e1", "\"80\"", "null", "true", "[80]", "{}", "4294967376",
+                           "18446744073709551616", "-0", "1e9"}) {
     CAPTURE(text);
     auto refused = value(text);
     REQUIRE_FALSE(refused);
     CHECK(refused.error().field == "port");
-    CHECK(refused.error().what.find("must be an integer from 1 to 65535, not ") !=
-          std::string::npos);
+    CHECK(refused.error().what.find("must be an integer from 1 to 65535, not ") != std::string::npos);
   }
 }
 

@@ -64,8 +64,7 @@ TEST_CASE("brackets and quotes inside strings do not count, at every place of a 
     CHECK(objects({whole.substr(0, cut), whole.substr(cut)}) == std::vector{first, second});
   }
   std::vector<std::string_view> bytes;
-  for (std::size_t i = 0; i < text.size(); ++i)
-    bytes.push_back(std::string_view(text).substr(i, 1));
+  for (std::size_t i = 0; i < text.size(); ++i) bytes.push_back(std::string_view(text).substr(i, 1));
   CHECK(objects(bytes) == std::vector{first, second});
 }
 

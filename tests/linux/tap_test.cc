@@ -105,8 +105,7 @@ TEST_CASE("a descriptor that is no TAP, a TUN, packet information and multi-queu
   CHECK(in_new_namespaces([] {
           const auto refused = [](const UniqueFd& fd, const char* text) {
             const auto adopted = adopt_tap(fd.get());
-            return !adopted && adopted.error().code == Code::invalid &&
-                   adopted.error().what.find(text) != std::string::npos;
+            return !adopted && adopted.error().code == Code::invalid && adopted.error().what.find(text) != std::string::npos;
           };
           EXPECT(refused(raw_device("a", IFF_TUN | IFF_NO_PI), "IFF_TUN"));
           EXPECT(refused(raw_device("b", IFF_TAP), "packet information"));

@@ -85,10 +85,11 @@ TEST_CASE("a deadline is asked for before each wait", "[loop]") {
   Loop loop;
   Instant next = Instant::max();
   int calls = 0;
-  Timer timer = loop.deadline([&] { return next; }, [&] {
-    ++calls;
-    next = Instant::max();
-  });
+  Timer timer = loop.deadline([&] { return next; },
+                              [&] {
+                                ++calls;
+                                next = Instant::max();
+                              });
   loop.turn(false);
   CHECK(calls == 0);
   next = loop.clock().now() + std::chrono::milliseconds(1);

@@ -16,7 +16,9 @@ namespace {
 
 const MonotonicClock test_clock;
 
-pollfd entry(int fd) { return {.fd = fd, .events = POLLIN, .revents = 0}; }
+pollfd entry(int fd) {
+  return {.fd = fd, .events = POLLIN, .revents = 0};
+}
 
 }  // namespace
 

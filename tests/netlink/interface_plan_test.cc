@@ -30,8 +30,7 @@ Address address(const char* text) {
 InterfacePlan plan() {
   InterfacePlan plan;
   plan.name = "tap0";
-  plan.v4 = {
-      .address = address("10.0.2.100"), .prefix = 24, .gateway = address("10.0.2.2"), .dns = address("10.0.2.3")};
+  plan.v4 = {.address = address("10.0.2.100"), .prefix = 24, .gateway = address("10.0.2.2"), .dns = address("10.0.2.3")};
   plan.v6 = {.address = address("fd00::100"), .prefix = 64, .gateway = address("fd00::2"), .dns = address("fd00::3")};
   return plan;
 }
@@ -190,8 +189,8 @@ TEST_CASE("a neighbour that was there with another MAC is replaced, and comes ba
           const int ifindex = static_cast<int>(if_nametoindex("tap0"));
           const std::string before = dump_namespace("tap0");
           UndoLog second;
-          EXPECT_OK(add_neighbour(netlink, ifindex, address("10.0.2.2"),
-                                  EXPECT_OK(MacAddress::parse("02:00:00:00:00:01")), second));
+          EXPECT_OK(add_neighbour(netlink, ifindex, address("10.0.2.2"), EXPECT_OK(MacAddress::parse("02:00:00:00:00:01")),
+                                  second));
           EXPECT(contains(dump_namespace("tap0"), "10.0.2.2 dev tap0 lladdr 02:00:00:00:00:01"));
           EXPECT(second.roll_back().empty());
           EXPECT(dump_namespace("tap0") == before);

@@ -51,8 +51,8 @@ inline std::string dump_namespace(const std::string& interface) {
   text += dump_cache(cache, NL_DUMP_LINE);
   for (nl_object* object = nl_cache_get_first(cache); object != nullptr; object = nl_cache_get_next(object)) {
     rtnl_link* link = reinterpret_cast<rtnl_link*>(object);
-    text += "mtu " + std::to_string(rtnl_link_get_mtu(link)) + " txqlen " + std::to_string(rtnl_link_get_txqlen(link)) +
-            "\n";
+    text +=
+        "mtu " + std::to_string(rtnl_link_get_mtu(link)) + " txqlen " + std::to_string(rtnl_link_get_txqlen(link)) + "\n";
   }
   EXPECT(rtnl_route_alloc_cache(netlink.get(), AF_UNSPEC, 0, &cache) == 0);
   const NlCache routes(cache);

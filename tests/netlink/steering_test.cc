@@ -81,7 +81,8 @@ std::vector<std::uint32_t> priorities() {
   for (nl_object* object = nl_cache_get_first(found); object != nullptr; object = nl_cache_get_next(object)) {
     auto* rule = reinterpret_cast<rtnl_rule*>(object);
     std::uint8_t protocol = 0;
-    if (rtnl_rule_get_family(rule) == AF_INET && rtnl_rule_get_protocol(rule, &protocol) == 0 && protocol == Steering::protocol)
+    if (rtnl_rule_get_family(rule) == AF_INET && rtnl_rule_get_protocol(rule, &protocol) == 0 &&
+        protocol == Steering::protocol)
       of_ours.push_back(rtnl_rule_get_prio(rule));
   }
   return of_ours;

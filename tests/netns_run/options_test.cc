@@ -8,10 +8,10 @@
 #include <algorithm>
 
 #include "tests/support/catch.h"
-#include "tools/netns-run/outside/helper_process.h"
 #include "tools/netns-run/inside/home.h"
 #include "tools/netns-run/inside/masks.h"
 #include "tools/netns-run/inside/network.h"
+#include "tools/netns-run/outside/helper_process.h"
 
 using namespace nh;
 using namespace nh::run;

@@ -8,14 +8,12 @@
 using namespace nh;
 
 TEST_CASE("a container's directory has a name that leads nowhere else", "[oci]") {
-  for (const std::string& id :
-       {std::string(".."), std::string("../../etc"), std::string("a/b"), std::string("\n\0x", 3),
-        std::string(4096, 'a'), std::string(".hidden")}) {
+  for (const std::string& id : {std::string(".."), std::string("../../etc"), std::string("a/b"), std::string("\n\0x", 3),
+                                std::string(4096, 'a'), std::string(".hidden")}) {
     const std::string name = OciDirectory::name_of(id, "/b");
     CHECK(name.size() <= 37);
-    CHECK(std::all_of(name.begin(), name.end(), [](unsigned char c) {
-      return std::isalnum(c) != 0 || c == '_' || c == '-';
-    }));
+    CHECK(
+        std::all_of(name.begin(), name.end(), [](unsigned char c) { return std::isalnum(c) != 0 || c == '_' || c == '-'; }));
   }
 }
 

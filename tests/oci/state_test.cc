@@ -33,8 +33,7 @@ TEST_CASE("the state of runc and that of crun are understood", "[oci]") {
 TEST_CASE("a stopped container needs no pid", "[oci]") {
   for (const char* pid : {R"("pid":0,)", R"("pid":-3,)", ""}) {
     const auto state =
-        parse_container_state(std::string("{") + pid +
-                              R"("ociVersion":"1.0","id":"x","bundle":"/b","status":"stopped"})");
+        parse_container_state(std::string("{") + pid + R"("ociVersion":"1.0","id":"x","bundle":"/b","status":"stopped"})");
     REQUIRE(state.ok());
     CHECK(state->stopped);
     CHECK_FALSE(state->pid.has_value());
@@ -73,9 +72,8 @@ TEST_CASE("what is no state at all is refused", "[oci]") {
   const std::string deep = std::string(limits::oci_depth + 1, '[');
   std::string many = R"({"a":[)";
   for (std::size_t i = 0; i <= limits::oci_values; ++i) many += "1,";
-  for (const std::string& text :
-       {std::string(), std::string("null"), std::string("[]"), std::string("7"), std::string("{"),
-        deep, many + "1]}", std::string("\0{}", 3)})
+  for (const std::string& text : {std::string(), std::string("null"), std::string("[]"), std::string("7"), std::string("{"),
+                                  deep, many + "1]}", std::string("\0{}", 3)})
     CHECK_FALSE(parse_container_state(text).ok());
 }
 
@@ -84,16 +82,13 @@ TEST_CASE("the network namespace's path is found in config.json", "[oci]") {
       R"({"linux":{"namespaces":[{"type":"pid"},{"type":"mount","path":"/m"},{"type":"network","path":"/run/netns/a"}]}})");
   REQUIRE(path.ok());
   CHECK(path.value() == "/run/netns/a");
-  for (const char* none :
-       {"{}", R"({"linux":{}})", R"({"linux":{"namespaces":{}}})", R"({"linux":[]})", "[]",
-        R"({"linux":{"namespaces":[7]}})", R"({"linux":{"namespaces":[{"type":"network"}]}})"}) {
+  for (const char* none : {"{}", R"({"linux":{}})", R"({"linux":{"namespaces":{}}})", R"({"linux":[]})", "[]",
+                           R"({"linux":{"namespaces":[7]}})", R"({"linux":{"namespaces":[{"type":"network"}]}})"}) {
     const auto found = network_namespace_path(none);
     REQUIRE(found.ok());
     CHECK_FALSE(found->has_value());
   }
-  CHECK_FALSE(
-      network_namespace_path(R"({"linux":{"namespaces":[{"type":"network","path":"a"}]}})").ok());
-  CHECK_FALSE(
-      network_namespace_path(R"({"linux":{"namespaces":[{"type":"network","path":7}]}})").ok());
+  CHECK_FALSE(network_namespace_path(R"({"linux":{"namespaces":[{"type":"network","path":"a"}]}})").ok());
+  CHECK_FALSE(network_namespace_path(R"({"linux":{"namespaces":[{"type":"network","path":7}]}})").ok());
   CHECK_FALSE(network_namespace_path("{").ok());
 }

@@ -36,19 +36,16 @@ TEST_CASE("addresses are where slirp4netns has them") {
 }
 
 TEST_CASE("networks that cannot work are refused by field") {
-  for (const char* cidr :
-       {"10.0.2.0/26", "10.0.2.0/32", "0.0.0.0/0", "127.0.0.0/8", "127.5.0.0/16", "0.0.0.0/8",
-        "169.254.0.0/16", "224.0.0.0/8", "240.0.0.0/8", "fd00::/64"}) {
+  for (const char* cidr : {"10.0.2.0/26", "10.0.2.0/32", "0.0.0.0/0", "127.0.0.0/8", "127.5.0.0/16", "0.0.0.0/8",
+                           "169.254.0.0/16", "224.0.0.0/8", "240.0.0.0/8", "fd00::/64"}) {
     INFO(cidr);
     CHECK(fault_field(make(cidr)) == "cidr");
   }
-  for (const char* cidr6 :
-       {"fd00::/63", "fd00::/65", "fd00::/126", "fe80::/64", "ff02::/64", "::/64", "10.0.2.0/24"}) {
+  for (const char* cidr6 : {"fd00::/63", "fd00::/65", "fd00::/126", "fe80::/64", "ff02::/64", "::/64", "10.0.2.0/24"}) {
     INFO(cidr6);
     CHECK(fault_field(make("10.0.2.0/24", cidr6)) == "cidr6");
   }
-  for (const unsigned mtu : {0u, 67u, 65522u})
-    CHECK(fault_field(make("10.0.2.0/24", "", mtu)) == "mtu");
+  for (const unsigned mtu : {0u, 67u, 65522u}) CHECK(fault_field(make("10.0.2.0/24", "", mtu)) == "mtu");
   for (const unsigned mtu : {68u, 65521u}) CHECK(make("10.0.2.0/24", "", mtu).ok());
 }
 

@@ -9,11 +9,9 @@ using namespace nh::test;
 
 namespace {
 
-constexpr std::uint8_t tcp_ = protocol::tcp, udp_ = protocol::udp, icmp_ = protocol::icmp,
-                       icmpv6_ = protocol::icmpv6;
+constexpr std::uint8_t tcp_ = protocol::tcp, udp_ = protocol::udp, icmp_ = protocol::icmp, icmpv6_ = protocol::icmpv6;
 
-Reach judge(std::uint8_t protocol, std::string_view address, std::uint16_t port,
-            const ReachRules& rules = {}) {
+Reach judge(std::uint8_t protocol, std::string_view address, std::uint16_t port, const ReachRules& rules = {}) {
   return Reachability(plan(), rules).judge(protocol, addr(address), port);
 }
 
@@ -21,10 +19,9 @@ Reach judge(std::uint8_t protocol, std::string_view address, std::uint16_t port,
 
 TEST_CASE("no spelling of the host's loopback is reached") {
   for (const char* address :
-       {"10.0.2.2", "255.255.255.255", "10.0.2.255", "0.0.0.0", "0.1.2.3", "127.0.0.1",
-        "127.255.255.254", "::", "::1", "::ffff:127.0.0.1", "::ffff:10.0.2.2", "::ffff:8.8.8.8",
-        "::127.0.0.1", "::ffff:0:127.0.0.1", "fd00::2", "fd00::1", "fd00::100", "fd00::ffff:1",
-        "fd00::"}) {
+       {"10.0.2.2", "255.255.255.255", "10.0.2.255", "0.0.0.0", "0.1.2.3", "127.0.0.1", "127.255.255.254", "::", "::1",
+        "::ffff:127.0.0.1", "::ffff:10.0.2.2", "::ffff:8.8.8.8", "::127.0.0.1", "::ffff:0:127.0.0.1", "fd00::2", "fd00::1",
+        "fd00::100", "fd00::ffff:1", "fd00::"}) {
     INFO(address);
     CHECK(judge(tcp_, address, 80) == Reach::refuse_loopback);
     CHECK(judge(udp_, address, 80) == Reach::refuse_loopback);
@@ -35,16 +32,16 @@ TEST_CASE("allowed, the host's loopback is the gateway addresses and nothing els
   const ReachRules rules{.allow_host_loopback = true};
   CHECK(judge(tcp_, "10.0.2.2", 80, rules) == Reach::host_loopback);
   CHECK(judge(udp_, "fd00::2", 80, rules) == Reach::host_loopback);
-  for (const char* address : {"255.255.255.255", "10.0.2.255", "0.0.0.0", "127.0.0.1", "::1",
-                              "::", "::ffff:127.0.0.1", "fd00::7"}) {
+  for (const char* address :
+       {"255.255.255.255", "10.0.2.255", "0.0.0.0", "127.0.0.1", "::1", "::", "::ffff:127.0.0.1", "fd00::7"}) {
     INFO(address);
     CHECK(judge(tcp_, address, 80, rules) == Reach::refuse_loopback);
   }
 }
 
 TEST_CASE("the virtual network has no other hosts") {
-  for (const char* address : {"10.0.2.0", "10.0.2.1", "10.0.2.4", "10.0.2.15", "10.0.2.100",
-                              "10.0.2.254", "240.0.0.1", "fe80::2", "fe80::3"})
+  for (const char* address :
+       {"10.0.2.0", "10.0.2.1", "10.0.2.4", "10.0.2.15", "10.0.2.100", "10.0.2.254", "240.0.0.1", "fe80::2", "fe80::3"})
     CHECK(judge(tcp_, address, 80) == Reach::refuse_virtual);
   CHECK(judge(tcp_, "10.0.3.1", 80) == Reach::outside);
   CHECK(judge(tcp_, "fd00:0:0:1::1", 80) == Reach::outside);
@@ -70,8 +67,7 @@ TEST_CASE("the gateway serves DHCP, echoes and discovery") {
   CHECK(judge(udp_, "ff02::1:2", 547) == Reach::gateway_service);
   CHECK(judge(tcp_, "255.255.255.255", 67) == Reach::refuse_loopback);
   CHECK(judge(icmp_, "10.0.2.2", 0) == Reach::gateway_service);
-  for (const char* address :
-       {"fd00::2", "fd00::3", "fe80::2", "ff02::1", "ff02::2", "ff02::1:ff00:2"})
+  for (const char* address : {"fd00::2", "fd00::3", "fe80::2", "ff02::1", "ff02::2", "ff02::1:ff00:2"})
     CHECK(judge(icmpv6_, address, 0) == Reach::gateway_service);
 }
 
@@ -83,8 +79,7 @@ TEST_CASE("link-local addresses are denied unless allowed") {
 }
 
 TEST_CASE("groups that nobody serves are ignored") {
-  for (const char* address :
-       {"224.0.0.251", "239.255.255.250", "ff02::fb", "ff05::2", "ff02::1", "ff02::1:2"})
+  for (const char* address : {"224.0.0.251", "239.255.255.250", "ff02::fb", "ff05::2", "ff02::1", "ff02::1:2"})
     CHECK(judge(udp_, address, 5353) == Reach::ignore);
   CHECK(judge(icmp_, "255.255.255.255", 0) == Reach::ignore);
   CHECK(judge(icmp_, "10.0.2.255", 0) == Reach::ignore);
@@ -106,10 +101,8 @@ TEST_CASE("an echo to a group of the link stays here") {
 }
 
 TEST_CASE("refusals are the reaches that are answered") {
-  for (const Reach reach :
-       {Reach::refuse_loopback, Reach::refuse_link_local, Reach::refuse_virtual})
+  for (const Reach reach : {Reach::refuse_loopback, Reach::refuse_link_local, Reach::refuse_virtual})
     CHECK(Reachability::refused(reach));
-  for (const Reach reach :
-       {Reach::outside, Reach::gateway_service, Reach::host_loopback, Reach::dns, Reach::ignore})
+  for (const Reach reach : {Reach::outside, Reach::gateway_service, Reach::host_loopback, Reach::dns, Reach::ignore})
     CHECK(!Reachability::refused(reach));
 }

@@ -33,10 +33,8 @@ TEST_CASE("a privileged port is told with the sysctl and the cure") {
 }
 
 TEST_CASE("where the sysctl cannot be read the kernel's default counts") {
-  CHECK(bind_error(EACCES, Transport::tcp, at("127.0.0.1", 1023), "/nonexistent").code ==
-        Code::privileged);
-  CHECK(bind_error(EACCES, Transport::tcp, at("127.0.0.1", 1024), "/nonexistent").code ==
-        Code::denied);
+  CHECK(bind_error(EACCES, Transport::tcp, at("127.0.0.1", 1023), "/nonexistent").code == Code::privileged);
+  CHECK(bind_error(EACCES, Transport::tcp, at("127.0.0.1", 1024), "/nonexistent").code == Code::denied);
 }
 
 TEST_CASE("a port in use and an address that is not there name their fields") {

@@ -122,7 +122,8 @@ TEST_CASE("a reset is carried on, behind what was sent before it", "[relay]") {
     Stream out(resetting.get(), other, size, 5000);
     out.write_some();
     REQUIRE(out.sent() == size);
-    REQUIRE(rig.until([&] { return unsent(resetting.get()) == 0; }));  // what a reset leaves in its sender's queue never arrives
+    REQUIRE(
+        rig.until([&] { return unsent(resetting.get()) == 0; }));  // what a reset leaves in its sender's queue never arrives
     reset(std::move(resetting));
     std::size_t got = 0;
     CHECK(end_of_stream(rig, other, &got) == ECONNRESET);

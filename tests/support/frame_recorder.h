@@ -57,12 +57,8 @@ class FrameRecorder final : public FrameSink {
     if (checked != frame) return;
     const Packet& packet = parsed.packet;
     const Bytes payload = packet.payload();
-    found.push_back({packet.from(),
-                     packet.to(),
-                     packet.mac_source,
-                     packet.mac_destination,
-                     {payload.begin(), payload.end()},
-                     count});
+    found.push_back(
+        {packet.from(), packet.to(), packet.mac_source, packet.mac_destination, {payload.begin(), payload.end()}, count});
   }
 
   // The frame that these fragments, in order and without gaps, were cut from; empty if they do not

@@ -33,8 +33,7 @@ std::size_t get16(Bytes bytes, std::size_t offset) {
 
 std::uint64_t sum(Bytes bytes) {
   std::uint64_t total = 0;
-  for (std::size_t i = 0; i < bytes.size(); ++i)
-    total += i % 2 == 0 ? std::uint64_t{bytes[i]} << 8 : bytes[i];
+  for (std::size_t i = 0; i < bytes.size(); ++i) total += i % 2 == 0 ? std::uint64_t{bytes[i]} << 8 : bytes[i];
   return total;
 }
 
@@ -58,9 +57,7 @@ void fix_transport(MutableBytes l4, Bytes addresses, std::uint8_t protocol) {
 }  // namespace
 
 AddressPlan plan(unsigned mtu) {
-  return AddressPlan::make(Cidr::parse("10.0.2.0/24").value(), Cidr::parse("fd00::/64").value(),
-                           mtu)
-      .value();
+  return AddressPlan::make(Cidr::parse("10.0.2.0/24").value(), Cidr::parse("fd00::/64").value(), mtu).value();
 }
 
 Address addr(std::string_view text) {
@@ -81,8 +78,7 @@ Frame ethernet(std::uint16_t type, Bytes payload, const MacAddress& source) {
   return out;
 }
 
-Frame ip(const Address& from, const Address& to, std::uint8_t protocol, Bytes l4,
-         std::uint8_t hop_limit) {
+Frame ip(const Address& from, const Address& to, std::uint8_t protocol, Bytes l4, std::uint8_t hop_limit) {
   Frame out;
   if (from.is_v4()) {
     out = {0x45, 0};
@@ -130,15 +126,13 @@ Frame tcp(const Endpoint& from, const Endpoint& to, const TcpFields& fields, Byt
   return ip(from.address, to.address, protocol::tcp, l4);
 }
 
-Frame icmp(const Address& from, const Address& to, std::uint8_t type, std::uint8_t code,
-           Bytes rest) {
+Frame icmp(const Address& from, const Address& to, std::uint8_t type, std::uint8_t code, Bytes rest) {
   Frame l4{type, code, 0, 0};
   put(l4, rest);
   return ip(from, to, from.is_v4() ? protocol::icmp : protocol::icmpv6, l4, 255);
 }
 
-Frame arp(std::uint16_t operation, const Address& sender, const Address& target,
-          const MacAddress& mac) {
+Frame arp(std::uint16_t operation, const Address& sender, const Address& target, const MacAddress& mac) {
   Frame out{0, 1, 8, 0, 6, 4};
   put16(out, operation);
   put(out, mac.bytes);
@@ -158,8 +152,7 @@ Frame dhcp_message(Bytes options) {
   return out;
 }
 
-Frame piece_of(const Frame& whole, std::size_t offset, std::size_t size, bool more,
-               std::uint32_t id) {
+Frame piece_of(const Frame& whole, std::size_t offset, std::size_t size, bool more, std::uint32_t id) {
   const bool v4 = whole[13] == 0;
   const std::size_t header = ethernet_header + (v4 ? ipv4_header : ipv6_header);
   Frame out(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(header));
@@ -181,12 +174,10 @@ Frame piece_of(const Frame& whole, std::size_t offset, std::size_t size, bool mo
 }
 
 std::vector<Frame> fragments(const Frame& whole, std::size_t size, std::uint32_t id) {
-  const std::size_t total =
-      whole.size() - ethernet_header - (whole[13] == 0 ? ipv4_header : ipv6_header);
+  const std::size_t total = whole.size() - ethernet_header - (whole[13] == 0 ? ipv4_header : ipv6_header);
   std::vector<Frame> out;
   for (std::size_t offset = 0; offset < total; offset += size)
-    out.push_back(
-        piece_of(whole, offset, std::min(size, total - offset), offset + size < total, id));
+    out.push_back(piece_of(whole, offset, std::min(size, total - offset), offset + size < total, id));
   return out;
 }
 
@@ -199,8 +190,7 @@ void fix_checksums(MutableBytes frame) {
     set16(packet, 10, fold(sum(packet.first(ipv4_header))));
     const bool fragment = (get16(packet, 6) & 0x3fff) != 0;
     const std::size_t end = std::clamp(get16(packet, 2), ipv4_header, packet.size());
-    if (!fragment)
-      fix_transport(packet.first(end).subspan(ipv4_header), packet.subspan(12, 8), packet[9]);
+    if (!fragment) fix_transport(packet.first(end).subspan(ipv4_header), packet.subspan(12, 8), packet[9]);
   }
   if (type == ether_type::ipv6 && packet.size() >= ipv6_header) {
     const std::size_t end = std::min(ipv6_header + get16(packet, 4), packet.size());

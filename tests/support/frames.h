@@ -29,24 +29,19 @@ struct TcpFields {
 
 Frame text(std::string_view payload);
 Frame ethernet(std::uint16_t type, Bytes payload, const MacAddress& source = guest_mac);
-Frame ip(const Address& from, const Address& to, std::uint8_t protocol, Bytes l4,
-         std::uint8_t hop_limit = 64);
+Frame ip(const Address& from, const Address& to, std::uint8_t protocol, Bytes l4, std::uint8_t hop_limit = 64);
 Frame udp(const Endpoint& from, const Endpoint& to, Bytes payload = {});
-Frame tcp(const Endpoint& from, const Endpoint& to, const TcpFields& fields = {},
-          Bytes payload = {});
+Frame tcp(const Endpoint& from, const Endpoint& to, const TcpFields& fields = {}, Bytes payload = {});
 /// ICMP or ICMPv6 by the addresses' family; `rest` is what follows the checksum. Hop limit 255, as
 /// discovery wants it.
-Frame icmp(const Address& from, const Address& to, std::uint8_t type, std::uint8_t code,
-           Bytes rest);
-Frame arp(std::uint16_t operation, const Address& sender, const Address& target,
-          const MacAddress& mac = guest_mac);
+Frame icmp(const Address& from, const Address& to, std::uint8_t type, std::uint8_t code, Bytes rest);
+Frame arp(std::uint16_t operation, const Address& sender, const Address& target, const MacAddress& mac = guest_mac);
 /// A DHCP discover with these options behind the cookie.
 Frame dhcp_message(Bytes options);
 
 /// One fragment of `whole` (a frame of udp(), icmp() or tcp()): `size` bytes of its transport part
 /// from `offset` on.
-Frame piece_of(const Frame& whole, std::size_t offset, std::size_t size, bool more,
-               std::uint32_t id = 7);
+Frame piece_of(const Frame& whole, std::size_t offset, std::size_t size, bool more, std::uint32_t id = 7);
 /// All of it in pieces of `size` (a multiple of 8).
 std::vector<Frame> fragments(const Frame& whole, std::size_t size, std::uint32_t id = 7);
 

@@ -51,9 +51,7 @@ class HostSocket {
     if (bind(made.fd_.get(), address.get(), address.length) != 0) made.fd_.reset();
     return made;
   }
-  static HostSocket udp(const std::string& address, std::uint16_t port = 0) {
-    return bound(SOCK_DGRAM, at(address, port));
-  }
+  static HostSocket udp(const std::string& address, std::uint16_t port = 0) { return bound(SOCK_DGRAM, at(address, port)); }
 
   explicit operator bool() const { return static_cast<bool>(fd_); }
   int fd() const { return fd_.get(); }
@@ -67,21 +65,18 @@ class HostSocket {
 
   void send_to(const Endpoint& to, Bytes payload) const {
     const SockAddr address(to);
-    REQUIRE(sendto(fd_.get(), payload.data(), payload.size(), MSG_NOSIGNAL, address.get(),
-                   address.length) == static_cast<ssize_t>(payload.size()));
+    REQUIRE(sendto(fd_.get(), payload.data(), payload.size(), MSG_NOSIGNAL, address.get(), address.length) ==
+            static_cast<ssize_t>(payload.size()));
   }
   std::optional<HostDatagram> receive() const {
     std::vector<std::uint8_t> buffer(65536);
     SockAddr from;
-    const ssize_t size =
-        recvfrom(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT, from.get(), &from.length);
+    const ssize_t size = recvfrom(fd_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT, from.get(), &from.length);
     if (size < 0) return std::nullopt;
     buffer.resize(static_cast<std::size_t>(size));
     return HostDatagram{from.endpoint().value(), buffer};
   }
-  UniqueFd accept() const {
-    return UniqueFd(accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-  }
+  UniqueFd accept() const { return UniqueFd(accept4(fd_.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK)); }
 
  private:
   UniqueFd fd_;

@@ -27,10 +27,9 @@ struct Failed {
   std::string text;
 };
 
-#define EXPECT(condition)                                                                                 \
-  do {                                                                                                    \
-    if (!(condition))                                                                                     \
-      throw ::nh::test::Failed{std::string(__FILE__) + ":" + std::to_string(__LINE__) + ": " #condition}; \
+#define EXPECT(condition)                                                                                                 \
+  do {                                                                                                                    \
+    if (!(condition)) throw ::nh::test::Failed{std::string(__FILE__) + ":" + std::to_string(__LINE__) + ": " #condition}; \
   } while (false)
 /// The value of a Result, or the failure of the test with its message.
 template <class T>
@@ -63,8 +62,7 @@ inline std::string read_file(const std::string& path) {
   std::string text;
   std::array<char, 4096> part{};
   ssize_t size = 0;
-  while ((size = read(file.get(), part.data(), part.size())) > 0)
-    text.append(part.data(), static_cast<std::size_t>(size));
+  while ((size = read(file.get(), part.data(), part.size())) > 0) text.append(part.data(), static_cast<std::size_t>(size));
   return text;
 }
 

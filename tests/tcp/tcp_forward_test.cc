@@ -334,7 +334,8 @@ TEST_CASE("a listener of the guest leads to a host service, by address or by pat
     const Joined flow = rig.join();
     ping(rig, flow.client.get(), flow.service.get());
     ping(rig, flow.service.get(), flow.client.get());
-    REQUIRE(rig.until([&] { return rig.relays.list(0, 10, 7).at(0).bytes_to_host == 4; }));  // a relay thread counts it a moment later
+    REQUIRE(rig.until(
+        [&] { return rig.relays.list(0, 10, 7).at(0).bytes_to_host == 4; }));  // a relay thread counts it a moment later
     const FlowRecord record = rig.relays.list(0, 10, 7).at(0);
     CHECK(record.direction == FlowDirection::out);
     CHECK(record.guest == local_name(flow.client.get()).value());

@@ -41,8 +41,7 @@ TEST_CASE("a pair that is taken gets another port, and there are enough of them"
   CHECK(second->pair.appears.port != 5000);
   // The ports from 1024 on are the ones to choose from: all 64512 can be had, and then no more.
   std::size_t opened = 2;
-  for (std::uint64_t listener = 3;
-       table.open(client(5000, listener), pair_of(5000), clock.now()) != nullptr; ++listener)
+  for (std::uint64_t listener = 3; table.open(client(5000, listener), pair_of(5000), clock.now()) != nullptr; ++listener)
     ++opened;
   CHECK(opened == 64512);
 }
@@ -88,7 +87,8 @@ TEST_CASE("a flow costs no more memory than the header says") {
   UdpFlowTable table(many);
   const std::size_t before = mallinfo2().uordblks;
   for (std::size_t i = 0; i < many; ++i)
-    REQUIRE(table.open(client(static_cast<std::uint16_t>(i + 1)), pair_of(static_cast<std::uint16_t>(i + 1)), clock.now()) != nullptr);
+    REQUIRE(table.open(client(static_cast<std::uint16_t>(i + 1)), pair_of(static_cast<std::uint16_t>(i + 1)), clock.now()) !=
+            nullptr);
   const std::size_t each = (mallinfo2().uordblks - before) / many;
   INFO(each << " bytes each");
   CHECK(each <= most);

@@ -59,9 +59,7 @@ struct Fixture {
     return sink.datagrams().at(count - 1);
   }
   // The guest answers a datagram as any UDP service does: from its destination, to its source.
-  bool answer(const Datagram& to, std::string_view what) {
-    return take(udp(to.to, to.from, text(what)));
-  }
+  bool answer(const Datagram& to, std::string_view what) { return take(udp(to.to, to.from, text(what))); }
   bool take(Frame frame) {
     const bool taken = forward.take(parse_packet(frame).packet);
     forward.flush();
@@ -130,8 +128,7 @@ TEST_CASE("many clients of one port each get their own answers") {
     REQUIRE(f.answer(datagram, "to " + std::to_string(datagram.from.port)));
   }
   CHECK(sources.size() == many);
-  for (const HostSocket& client : clients)
-    CHECK(received(client).text() == "to " + std::to_string(client.port()));
+  for (const HostSocket& client : clients) CHECK(received(client).text() == "to " + std::to_string(client.port()));
   CHECK(f.forward.counters().flows == many);
 }
 
@@ -189,8 +186,7 @@ TEST_CASE("a dual-stack wildcard serves IPv6 clients as well") {
 TEST_CASE("a guest address of the other family is reached as the gateway of that family") {
   const bool v4_host = GENERATE(true, false);
   Fixture f;
-  const Endpoint bound =
-      f.add(1, v4_host ? "0:[fd00::100]:5300/udp" : "[::1]:0:10.0.2.100:5300/udp");
+  const Endpoint bound = f.add(1, v4_host ? "0:[fd00::100]:5300/udp" : "[::1]:0:10.0.2.100:5300/udp");
   const HostSocket client = HostSocket::udp(v4_host ? "127.0.0.1" : "::1");
   client.send_to(bound, text("x"));
   const Datagram got = f.received(1);
@@ -199,8 +195,7 @@ TEST_CASE("a guest address of the other family is reached as the gateway of that
   CHECK(received(client).from == bound);
 }
 
-TEST_CASE(
-    "a datagram of 4000 bytes is fragmented at an MTU of 1500, an answer of 60000 goes out whole") {
+TEST_CASE("a datagram of 4000 bytes is fragmented at an MTU of 1500, an answer of 60000 goes out whole") {
   Fixture f;
   const Endpoint bound = f.add(1, "0:5300/udp");
   const HostSocket client = HostSocket::udp("127.0.0.1");
@@ -296,8 +291,7 @@ TEST_CASE("datagrams without a byte go both ways") {
 TEST_CASE("a full table drops new clients, counts them, and keeps the old ones") {
   Fixture f(2);
   const Endpoint bound = f.add(1, "0:5300/udp");
-  const HostSocket clients[] = {HostSocket::udp("127.0.0.1"), HostSocket::udp("127.0.0.1"),
-                                HostSocket::udp("127.0.0.1")};
+  const HostSocket clients[] = {HostSocket::udp("127.0.0.1"), HostSocket::udp("127.0.0.1"), HostSocket::udp("127.0.0.1")};
   for (const HostSocket& client : clients) client.send_to(bound, text("x"));
   REQUIRE(until([&] {
     f.epoll.dispatch();
@@ -336,7 +330,8 @@ TEST_CASE("idle flows are forgotten, answered ones later") {
   CHECK(f.forward.counters().flows == 0);
   CHECK(f.forward.counters().flows_expired == 2);
   CHECK_FALSE(f.answer(answered, "late"));
-  CHECK(f.observer.closed == std::vector<std::pair<std::uint64_t, FlowEnd>>{{1, FlowEnd::timed_out}, {2, FlowEnd::timed_out}});
+  CHECK(f.observer.closed ==
+        std::vector<std::pair<std::uint64_t, FlowEnd>>{{1, FlowEnd::timed_out}, {2, FlowEnd::timed_out}});
 }
 
 TEST_CASE("a guest's ICMP error ends the flow it quotes, fragmentation needed does not") {
@@ -350,8 +345,7 @@ TEST_CASE("a guest's ICMP error ends the flow it quotes, fragmentation needed do
     const Bytes sent = Bytes(f.sink.frames.at(0)).subspan(ethernet_header);
     std::vector<std::uint8_t> rest(4);
     rest.insert(rest.end(), sent.begin(), sent.end());
-    Frame frame = icmp(addr(v4 ? "10.0.2.100" : "fd00::100"), addr(v4 ? "10.0.2.2" : "fd00::2"),
-                       type, code, rest);
+    Frame frame = icmp(addr(v4 ? "10.0.2.100" : "fd00::100"), addr(v4 ? "10.0.2.2" : "fd00::2"), type, code, rest);
     Packet packet = parse_packet(frame).packet;
     REQUIRE(packet.icmp_error);
     REQUIRE(read_quote(packet));
@@ -374,8 +368,7 @@ TEST_CASE("packets that answer no flow are not taken") {
   client.send_to(bound, text("x"));
   const Datagram got = f.received(1);
   CHECK_FALSE(f.take(udp({got.to.address, 5301}, got.from)));
-  CHECK_FALSE(
-      f.take(udp(got.to, {got.from.address, static_cast<std::uint16_t>(got.from.port ^ 1)})));
+  CHECK_FALSE(f.take(udp(got.to, {got.from.address, static_cast<std::uint16_t>(got.from.port ^ 1)})));
   CHECK_FALSE(f.take(udp(at("10.0.2.101", 5300), got.from)));
   CHECK_FALSE(f.take(tcp(got.to, got.from)));
   CHECK(f.take(udp(got.to, got.from)));

@@ -193,7 +193,8 @@ class Relay {
       const SockAddr name(to_);
       if (::connect(server.get(), name.get(), name.length) != 0 && errno != EINPROGRESS) continue;
       const int first = client.get(), second = server.get();
-      auto connection = std::make_shared<Connection>(Connection{std::move(client), std::move(server), direction(), direction()});
+      auto connection =
+          std::make_shared<Connection>(Connection{std::move(client), std::move(server), direction(), direction()});
       connections_[first] = connections_[second] = std::move(connection);
       watch(first, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
       watch(second, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
@@ -224,7 +225,8 @@ int fail(const Error& error, int status) {
 int main(std::span<char* const> arguments) {
   const std::string_view usage = "bench-bare-relay splice|copy --listen PORT --to PORT [--at ADDR]";
   const bool placed = arguments.size() == 7 && std::string_view(arguments[5]) == "--at";
-  if ((arguments.size() != 5 && !placed) || std::string_view(arguments[1]) != "--listen" || std::string_view(arguments[3]) != "--to" ||
+  if ((arguments.size() != 5 && !placed) || std::string_view(arguments[1]) != "--listen" ||
+      std::string_view(arguments[3]) != "--to" ||
       (std::string_view(arguments[0]) != "splice" && std::string_view(arguments[0]) != "copy")) {
     return fail(Error{Code::invalid, 0, std::string(usage)}, 2);
   }

@@ -22,11 +22,11 @@ struct LoadName {
   Load load;
 };
 constexpr std::array<LoadName, 6> load_names{{{"up", Load::up},
-                                             {"down", Load::down},
-                                             {"rr", Load::rr},
-                                             {"crr", Load::crr},
-                                             {"connect", Load::connect},
-                                             {"udp-rr", Load::udp_rr}}};
+                                              {"down", Load::down},
+                                              {"rr", Load::rr},
+                                              {"crr", Load::crr},
+                                              {"connect", Load::connect},
+                                              {"udp-rr", Load::udp_rr}}};
 
 /// One flow: does its share of the job until the job's time or bytes are over.
 class Worker {
@@ -42,12 +42,18 @@ class Worker {
  private:
   Result<Ok> work() {
     switch (job_.load) {
-      case Load::up: return up();
-      case Load::down: return down();
-      case Load::rr: return rr();
-      case Load::crr: return crr();
-      case Load::connect: return connect();
-      case Load::udp_rr: return udp_rr();
+      case Load::up:
+        return up();
+      case Load::down:
+        return down();
+      case Load::rr:
+        return rr();
+      case Load::crr:
+        return crr();
+      case Load::connect:
+        return connect();
+      case Load::udp_rr:
+        return udp_rr();
     }
     return Ok{};
   }
@@ -192,8 +198,8 @@ std::string to_json(const Job& job, Sample sample) {
   const double seconds = std::max(sample.seconds, 1e-9);
   if (job.load == Load::up || job.load == Load::down) {
     std::snprintf(line.data(), line.size(), R"({"bytes": %llu, "seconds": %.6f, "bits_per_second": %.0f, "flows": %u})",
-                  static_cast<unsigned long long>(sample.bytes), seconds,
-                  8.0 * static_cast<double>(sample.bytes) / seconds, job.flows);
+                  static_cast<unsigned long long>(sample.bytes), seconds, 8.0 * static_cast<double>(sample.bytes) / seconds,
+                  job.flows);
     return line.data();
   }
   std::ranges::sort(sample.latencies_us);
@@ -204,8 +210,8 @@ std::string to_json(const Job& job, Sample sample) {
   std::snprintf(line.data(), line.size(),
                 R"({"transactions": %llu, "lost": %llu, "seconds": %.6f, "rate": %.1f, "flows": %u, )"
                 R"("latency_us": {"p50": %u, "p90": %u, "p99": %u, "max": %u}})",
-                static_cast<unsigned long long>(sample.transactions), static_cast<unsigned long long>(sample.lost),
-                seconds, static_cast<double>(sample.transactions) / seconds, job.flows, percentile(50), percentile(90),
+                static_cast<unsigned long long>(sample.transactions), static_cast<unsigned long long>(sample.lost), seconds,
+                static_cast<double>(sample.transactions) / seconds, job.flows, percentile(50), percentile(90),
                 percentile(99), percentile(100));
   return line.data();
 }

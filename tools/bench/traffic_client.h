@@ -28,9 +28,9 @@ struct Job {
   Load load = Load::up;
   Endpoint server;
   std::chrono::milliseconds time{3000};
-  std::uint64_t bytes = 0;      ///< up and down: of each flow, instead of the time; 0: by time
-  unsigned flows = 1;           ///< workers at once
-  std::size_t message = 1;      ///< rr, crr, udp_rr: bytes of a request and of its answer
+  std::uint64_t bytes = 0;  ///< up and down: of each flow, instead of the time; 0: by time
+  unsigned flows = 1;       ///< workers at once
+  std::size_t message = 1;  ///< rr, crr, udp_rr: bytes of a request and of its answer
 };
 
 struct Sample {

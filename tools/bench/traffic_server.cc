@@ -35,11 +35,16 @@ class Connection {
   bool serve() {
     if (!order_ && !read_order()) return open_;
     switch (order_->mode) {
-      case Mode::sink: return sink();
-      case Mode::source: return source();
-      case Mode::echo: return echo();
-      case Mode::count: return tell(encode_number(datagrams_));
-      case Mode::peer: return tell_peer();
+      case Mode::sink:
+        return sink();
+      case Mode::source:
+        return source();
+      case Mode::echo:
+        return echo();
+      case Mode::count:
+        return tell(encode_number(datagrams_));
+      case Mode::peer:
+        return tell_peer();
     }
     return false;
   }
@@ -153,8 +158,7 @@ Result<Sockets> open_sockets(const Address& address, std::uint16_t wanted) {
 
 class Server {
  public:
-  Server(Sockets sockets, UniqueFd epoll)
-      : sockets_(std::move(sockets)), epoll_(std::move(epoll)), block_(block_size) {}
+  Server(Sockets sockets, UniqueFd epoll) : sockets_(std::move(sockets)), epoll_(std::move(epoll)), block_(block_size) {}
 
   Result<Ok> run() {
     NH_TRY(watch(sockets_.tcp.get(), EPOLLIN, EPOLL_CTL_ADD));
@@ -221,8 +225,8 @@ class Server {
         continue;
       }
       // A datagram that does not fit now is lost, as datagrams are.
-      static_cast<void>(::sendto(sockets_.udp.get(), block_.data(), static_cast<std::size_t>(got), MSG_NOSIGNAL, from.get(),
-                                 from.length));
+      static_cast<void>(
+          ::sendto(sockets_.udp.get(), block_.data(), static_cast<std::size_t>(got), MSG_NOSIGNAL, from.get(), from.length));
     }
   }
 

@@ -39,7 +39,9 @@ Result<UniqueFd> dial(const Endpoint& server, int type) {
   return fd;
 }
 
-void wait_longer(int fd) { set_patience(fd, 60); }
+void wait_longer(int fd) {
+  set_patience(fd, 60);
+}
 
 Result<Ok> send_all(int fd, Bytes bytes) {
   while (!bytes.empty()) {

@@ -61,7 +61,8 @@ inline std::optional<Order> decode(std::span<const std::uint8_t, order_size> byt
     case Mode::source:
     case Mode::echo:
     case Mode::count:
-    case Mode::peer: return Order{mode, decode_number(bytes.subspan<1>())};
+    case Mode::peer:
+      return Order{mode, decode_number(bytes.subspan<1>())};
   }
   return std::nullopt;
 }

@@ -10,8 +10,8 @@
 #include "src/base/log.h"
 #include "src/linux/inherited_fds.h"
 #include "tools/netns-run/doctor/doctor.h"
-#include "tools/netns-run/outside/launcher.h"
 #include "tools/netns-run/options/options.h"
+#include "tools/netns-run/outside/launcher.h"
 #include "tools/netns-run/outside/own_program.h"
 
 namespace {

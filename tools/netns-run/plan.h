@@ -11,10 +11,10 @@
 #include <string>
 #include <vector>
 
-#include "src/rules/rule_spec.h"
 #include "src/base/address.h"
 #include "src/linux/id_map.h"
 #include "src/linux/namespace_set.h"
+#include "src/rules/rule_spec.h"
 
 namespace nh::run {
 
@@ -30,8 +30,9 @@ struct MountSpec {
   unsigned long clear_flags = 0;  ///< taken from what the source has, as far as the kernel lets us (locked flags stay)
   /// The two above count for the whole tree of a recursive bind; these for its topmost mount alone (the runtime-spec's `ro`).
   unsigned long top_set_flags = 0, top_clear_flags = 0;
-  unsigned long propagation = 0;  ///< MS_PRIVATE, MS_SLAVE, MS_SHARED or MS_UNBINDABLE, with or without MS_REC; 0: as it comes
-  std::string data = {};          ///< file system options, as mount(2) takes them
+  unsigned long propagation =
+      0;                  ///< MS_PRIVATE, MS_SLAVE, MS_SHARED or MS_UNBINDABLE, with or without MS_REC; 0: as it comes
+  std::string data = {};  ///< file system options, as mount(2) takes them
 };
 
 struct RootPlan {
@@ -39,10 +40,11 @@ struct RootPlan {
   bool read_only = false;
   unsigned long propagation = 0;  ///< of the new "/", seen from inside (rootfsPropagation); 0: private
   std::vector<MountSpec> mounts;
-  bool default_devices = false;  ///< /dev is given the default devices and links after the mounts (runtime-spec); Kind::dev brings its own
+  bool default_devices =
+      false;  ///< /dev is given the default devices and links after the mounts (runtime-spec); Kind::dev brings its own
   std::vector<std::string> masked, read_only_paths;  ///< absolute, inside the root
-  bool write_resolv_conf = false;                    ///< resolv.conf that leads to the guest's DNS address, bound over /etc/resolv.conf
-  bool write_hosts = false;                          ///< hosts with the guest's own name, bound over /etc/hosts
+  bool write_resolv_conf = false;  ///< resolv.conf that leads to the guest's DNS address, bound over /etc/resolv.conf
+  bool write_hosts = false;        ///< hosts with the guest's own name, bound over /etc/hosts
   std::vector<std::pair<std::string, std::string>> sysctls;
 };
 
@@ -57,8 +59,8 @@ struct ProcessPlan {
   std::vector<std::string> unset_environment;
   bool clear_environment = false;
   bool find_home = false;  ///< HOME, where it is not set, is what /etc/passwd inside says of uid, else "/"
-  std::string directory;  ///< empty: the present one if it exists inside, else "/"
-  uid_t uid = 0;          ///< inside
+  std::string directory;   ///< empty: the present one if it exists inside, else "/"
+  uid_t uid = 0;           ///< inside
   gid_t gid = 0;
   bool keep_ids = false;  ///< uid and gid are what ours have become inside: a user namespace that is not made by us
   std::optional<std::vector<gid_t>> groups;  ///< nullopt: left alone where setgroups is denied, else empty
@@ -68,7 +70,8 @@ struct ProcessPlan {
   std::optional<int> oom_score_adj;
   bool no_new_privileges = true;
   bool new_session = false;
-  bool own_pid_1 = true;  ///< a reaper of ours is pid 1 of a new pid namespace, the command its child; false: the command is pid 1
+  bool own_pid_1 =
+      true;  ///< a reaper of ours is pid 1 of a new pid namespace, the command its child; false: the command is pid 1
 };
 
 struct NetworkPlan {
@@ -77,7 +80,7 @@ struct NetworkPlan {
   enum class HelperExit : std::uint8_t { kill, keep };
   Kind kind = Kind::helper;
   Addresses addresses = Addresses::helper;
-  Cidr cidr = Cidr::of(Address::v4(0x0a000200), 24);                         ///< of the helper (netns-helper.1, --cidr)
+  Cidr cidr = Cidr::of(Address::v4(0x0a000200), 24);                           ///< of the helper (netns-helper.1, --cidr)
   std::optional<Cidr> cidr6 = Cidr::of(Address::parse("fd00::").value(), 64);  ///< nullopt: no IPv6
   unsigned mtu = 1500;
   bool dns = true;

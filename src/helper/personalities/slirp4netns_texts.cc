@@ -14,9 +14,13 @@ namespace {
 
 constexpr unsigned dhcp_addresses = 16;  // libslirp's pool (bootp.h, NB_BOOTP_CLIENTS)
 
-Address netmask(unsigned prefix) { return Address::v4(~std::uint32_t{0} << (32 - prefix)); }
+Address netmask(unsigned prefix) {
+  return Address::v4(~std::uint32_t{0} << (32 - prefix));
+}
 
-Address plus(const Address& address, std::uint32_t offset) { return Address::v4(address.v4_value() + offset); }
+Address plus(const Address& address, std::uint32_t offset) {
+  return Address::v4(address.v4_value() + offset);
+}
 
 }  // namespace
 

@@ -189,7 +189,8 @@ Result<Plan> plan_of_config(const JsonPlace& config, const std::string& director
 }  // namespace
 
 Result<Plan> parse_bundle(std::string_view text, const std::string& directory) {
-  auto parsed = parse_checked(text, {.depth = limits::oci_depth, .values = limits::oci_values, .members = limits::oci_values});
+  auto parsed =
+      parse_checked(text, {.depth = limits::oci_depth, .values = limits::oci_values, .members = limits::oci_values});
   if (!parsed) return std::move(parsed).error().in("config.json");
   auto plan = plan_of_config({.value = &*parsed, .path = ""}, directory);
   if (!plan) return std::move(plan).error().in("config.json");

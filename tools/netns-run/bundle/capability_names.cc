@@ -25,7 +25,8 @@ Result<std::vector<unsigned>> parse_capability(std::string_view text, std::strin
   cap_value_t number = -1;
   const auto known = all_capabilities();
   // It reads a name up to the first character that none has, and numbers.
-  const bool named = name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == std::string::npos && cap_from_name(name.c_str(), &number) == 0;
+  const bool named = name.find_first_not_of("abcdefghijklmnopqrstuvwxyz_") == std::string::npos &&
+                     cap_from_name(name.c_str(), &number) == 0;
   if (!named || static_cast<std::size_t>(number) >= known.size())
     return Error{
         .code = Code::invalid, .what = "no capability of this kernel: " + std::string(text), .field = std::string(field)};

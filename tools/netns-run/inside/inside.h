@@ -19,8 +19,8 @@
 #include "src/base/unique_fd.h"
 #include "src/linux/namespace_steps.h"
 #include "tools/netns-run/channel.h"
-#include "tools/netns-run/plan.h"
 #include "tools/netns-run/outside/signals.h"
+#include "tools/netns-run/plan.h"
 
 namespace nh::run {
 

@@ -31,22 +31,32 @@ std::string_view rule_of(Kind kind) {
     case Kind::sysfs:
       return "a fresh sysfs needs a network namespace of our own, and a /sys of the host with nothing mounted over parts of "
              "it";
-    case Kind::mqueue: return "a fresh mqueue needs an ipc namespace of our own";
-    case Kind::cgroup2: return "a fresh cgroup2 needs a cgroup namespace of our own";
-    default: return "needs CAP_SYS_ADMIN in the user namespace that owns our mount namespace";
+    case Kind::mqueue:
+      return "a fresh mqueue needs an ipc namespace of our own";
+    case Kind::cgroup2:
+      return "a fresh cgroup2 needs a cgroup namespace of our own";
+    default:
+      return "needs CAP_SYS_ADMIN in the user namespace that owns our mount namespace";
   }
 }
 
 std::string_view type_of(Kind kind) {
   switch (kind) {
-    case Kind::bind: return "bind";
-    case Kind::proc: return "proc";
-    case Kind::sysfs: return "sysfs";
+    case Kind::bind:
+      return "bind";
+    case Kind::proc:
+      return "proc";
+    case Kind::sysfs:
+      return "sysfs";
     case Kind::tmpfs:
-    case Kind::dev: return "tmpfs";
-    case Kind::devpts: return "devpts";
-    case Kind::mqueue: return "mqueue";
-    case Kind::cgroup2: return "cgroup2";
+    case Kind::dev:
+      return "tmpfs";
+    case Kind::devpts:
+      return "devpts";
+    case Kind::mqueue:
+      return "mqueue";
+    case Kind::cgroup2:
+      return "cgroup2";
   }
   return "";
 }
@@ -158,10 +168,14 @@ unsigned long flags_of_tmpfs(const MountSpec& mount) {
 Result<UniqueFd> make_tree(const MountSpec& mount) {
   const std::string data = mount.data.empty() ? "" : "," + mount.data;
   switch (mount.kind) {
-    case Kind::bind: return bind_tree(mount);
-    case Kind::proc: return fresh_or_hosts(mount, "/proc", 0);
-    case Kind::sysfs: return fresh_or_hosts(mount, "/sys", MS_RDONLY);
-    case Kind::cgroup2: return cgroup_tree(mount);
+    case Kind::bind:
+      return bind_tree(mount);
+    case Kind::proc:
+      return fresh_or_hosts(mount, "/proc", 0);
+    case Kind::sysfs:
+      return fresh_or_hosts(mount, "/sys", MS_RDONLY);
+    case Kind::cgroup2:
+      return cgroup_tree(mount);
     case Kind::tmpfs:
       return new_filesystem("tmpfs", mount.source.empty() ? "tmpfs" : mount.source, mount.data, flags_of_tmpfs(mount));
     case Kind::dev:
@@ -169,7 +183,8 @@ Result<UniqueFd> make_tree(const MountSpec& mount) {
     case Kind::devpts:
       return new_filesystem("devpts", "devpts", mount.data.empty() ? "newinstance,ptmxmode=0666,mode=0620" : mount.data,
                             mount.set_flags | mount.top_set_flags);
-    case Kind::mqueue: return new_filesystem("mqueue", "mqueue", mount.data, mount.set_flags | mount.top_set_flags);
+    case Kind::mqueue:
+      return new_filesystem("mqueue", "mqueue", mount.data, mount.set_flags | mount.top_set_flags);
   }
   return invalid("a mount of no kind");
 }

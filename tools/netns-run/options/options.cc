@@ -112,7 +112,8 @@ class Declaration {
   void network() {
     group_ = "Network";
     flag("--no-net", raw_.no_net, "Loopback only, no helper");
-    option("-p,--publish", raw_.publish, "a rule of netns-helper's --forward: lead a port of the host inside; repeatable", "SPEC");
+    option("-p,--publish", raw_.publish, "a rule of netns-helper's --forward: lead a port of the host inside; repeatable",
+           "SPEC");
     option("--net-plan", raw_.net_plan, "Addresses: the helper's, or a private /30 of this run's own (helper)",
            "helper|private");
     option("--helper", raw_.helper, "The netns-helper to start (beside netns-run, then PATH)", "PATH");

@@ -15,9 +15,9 @@
 #include "src/linux/id_map_writer.h"
 #include "src/linux/inherited_fds.h"
 #include "src/linux/pidfd.h"
-#include "tools/netns-run/outside/helper_process.h"
 #include "tools/netns-run/inside/inside.h"
 #include "tools/netns-run/inside/reaper.h"
+#include "tools/netns-run/outside/helper_process.h"
 #include "tools/netns-run/outside/status.h"
 #include "tools/netns-run/outside/terminal.h"
 
