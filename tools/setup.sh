@@ -7,6 +7,7 @@ build_packages=(g++ cmake ninja-build pkg-config ccache libglib2.0-dev libslirp-
                 libcli11-dev nlohmann-json3-dev)
 show_packages=(python3 iproute2 util-linux curl)
 check_packages=(catch2 clang python3 python3-jsonschema iproute2 util-linux uidmap iputils-ping curl slirp4netns passt bubblewrap udhcpc strace mandoc
+                shellcheck flake8 clang-format git
                 podman crun runc conmon netavark iptables nftables conntrack buildah rootlesskit busybox-static libcap2-bin)
 
 test_user=netns-helper-test

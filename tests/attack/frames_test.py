@@ -72,8 +72,8 @@ def frame_list(wire):
         ("dhcp_malformed", None, ip4(frames.UDP, udp4(dhcp + b"\x35\xff\1", to=GATEWAY4, port=67), GATEWAY4)),  # CVE-2017-11434
         ("icmp_type", None, ip4(frames.ICMP, frames.icmp(5, 1, b"\x0a\0\2\2", b"\0" * 28))),       # redirect
         ("icmp_checksum", None, spoil(ip4(frames.ICMP, frames.icmp(8)), 22, b"\x12\x34")),
-        ("icmp_error_unmatched", None, ip4(frames.ICMP, frames.icmp(3, 3, payload=ip4(frames.UDP, udp4(source=SERVICE4, to=GUEST4),
-                                                                                         GUEST4, SERVICE4)))),
+        ("icmp_error_unmatched", None, ip4(frames.ICMP, frames.icmp(3, 3, payload=ip4(
+            frames.UDP, udp4(source=SERVICE4, to=GUEST4), GUEST4, SERVICE4)))),
         ("ndp_spoofed", None, frames.ipv6(GUEST6, "ff02::1", frames.ICMP6, frames.icmp6(
             GUEST6, "ff02::1", 136, rest=b"\x20\0\0\0", payload=frames.packed(GATEWAY6) + b"\2\1" + wire.mac), hop_limit=255)),
         ("icmp_type", None, frames.ipv6("fe80::1", "ff02::1", frames.ICMP6, frames.icmp6(

@@ -162,7 +162,8 @@ class Inherited(ForwardsTestCase):
         """LISTEN_FDS: sd_listen_fds(3). By its name, and by its number."""
         guest = self.guest()
         listeners = [self.listener(self.lab.host, "0.0.0.0") for _ in range(2)]
-        script = ("import fcntl, os, sys; a, b, *words = sys.argv[1:]; x, y = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in (a, b)); os.dup2(x, 3); os.dup2(y, 4); "
+        script = ("import fcntl, os, sys; a, b, *words = sys.argv[1:]; "
+                  "x, y = (fcntl.fcntl(int(fd), fcntl.F_DUPFD, 10) for fd in (a, b)); os.dup2(x, 3); os.dup2(y, 4); "
                   "os.environ.update(LISTEN_FDS='2', LISTEN_FDNAMES='web:other', LISTEN_PID=str(os.getpid())); os.execv(words[0], words)")
         fds = [one.fileno() for one in listeners]
         helper = self._keep(Helper("--forward", "fd:web:80", "--forward", "fd:1:81", guest=guest, control=True, pass_fds=fds,

@@ -8,7 +8,6 @@ import socket
 from tests.support import kernel
 from tests.support.case import main
 from tests.support.guest import DEADLINE
-from tests.support.helper import wait_until
 from tests.support.lab import LAN4, LAN6, HOST_LAN4, HOST_LAN6
 from tests.support.servers import receive_exactly
 from tests.support.slirp4netns import Slirp4netnsTestCase, ours, theirs

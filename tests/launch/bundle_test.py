@@ -134,7 +134,8 @@ class Bundle(LaunchTestCase):
         self.assertIn("nameserver 10.0.2.3", out)
 
     def test_what_is_not_supported_is_refused_by_name(self):
-        for path, value in (("process.terminal", True), ("hooks.createRuntime", [{"path": "/bin/true"}]), ("linux.seccomp", {"defaultAction": "SCMP_ACT_ERRNO"}),
+        for path, value in (("process.terminal", True), ("hooks.createRuntime", [{"path": "/bin/true"}]),
+                            ("linux.seccomp", {"defaultAction": "SCMP_ACT_ERRNO"}),
                             ("linux.resources.memory", {"limit": 1 << 20})):
             with self.subTest(path=path):
                 config = copy.deepcopy(self.config)

@@ -96,17 +96,19 @@ class Has(LaunchTestCase):
     def test_signals_as_after_boot(self):
         """Whatever netns-run was started with; but what nohup(1) ignores stays ignored."""
         show = "grep -E '^Sig(Blk|Ign)' /proc/self/status | cut -f2"
-        out = self.run_command(*LOCAL, "--", "sh", "-c", show, wrapper=["python3", "-c", "import os,signal,sys;"
-                               "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD});"
-                               "signal.signal(signal.SIGCHLD, signal.SIG_IGN); signal.signal(signal.SIGUSR1, signal.SIG_IGN);"
-                               "signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"])
+        out = self.run_command(*LOCAL, "--", "sh", "-c", show, wrapper=[
+            "python3", "-c", "import os,signal,sys;"
+            "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGCHLD});"
+            "signal.signal(signal.SIGCHLD, signal.SIG_IGN); signal.signal(signal.SIGUSR1, signal.SIG_IGN);"
+            "signal.signal(signal.SIGHUP, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"])
         self.assertEqual(out.split(), [NONE, "0000000000000001"])
 
 
 class Signals(LaunchTestCase):
     TRAP = "import signal,sys,time\n" \
            "def told(number, frame):\n  print(signal.Signals(number).name, flush=True)\n  sys.exit(0) if number == signal.SIGTERM else None\n" \
-           "for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH): signal.signal(n, told)\n" \
+           "for n in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGWINCH):\n" \
+           "  signal.signal(n, told)\n" \
            "print('started', flush=True)\nwhile True: signal.pause()\n"
 
     def test_are_passed_on(self):

@@ -336,4 +336,3 @@ def wait_for_line(process, what, timeout=CLIENT):
 
     wait_until(complete, what, timeout)
     return line.decode().rstrip("\n")
-

@@ -10,7 +10,7 @@ import threading
 import time
 
 from tests.support import kernel
-from tests.support.dial_rows import ADDRESSES, OTHERS, ROUTED, ROWS
+from tests.support.dial_rows import ADDRESSES, OTHERS, ROWS
 from tests.support.ends import End
 from tests.support.guest import DEADLINE
 from tests.support.servers import family_of

@@ -1,4 +1,4 @@
-#SPDX - License - Identifier : BSD - 3 - Clause
+# SPDX-License-Identifier: BSD-3-Clause
 """Frames as a hostile guest writes them: builders, and Wire, a raw socket on the guest's TAP."""
 
 import select
