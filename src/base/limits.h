@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Every limit of the helper: its unit, its reason, and what happens when it is reached. The man page has the same
-// table (netns-helper.1, LIMITS). "fds" are file descriptors.
+// table (netns-helper-limits.7). "fds" are file descriptors.
 #pragma once
 
 #include <chrono>

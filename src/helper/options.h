@@ -84,7 +84,7 @@ struct PrintAndExit {
   std::string text;
 };
 
-/// Exit codes (netns-helper.1, EXIT STATUS).
+/// Exit codes (netns-helper.1, EXIT CODES).
 inline constexpr int exit_asked = 0;    ///< help, version, or ended as asked: exit fd, signal, target gone
 inline constexpr int exit_failure = 1;  ///< could not start, or cannot go on
 inline constexpr int exit_usage = 2;    ///< the command line breaks a rule

@@ -11,6 +11,7 @@ from pathlib import Path
 TREE = Path(__file__).resolve().parents[2]
 MAN = TREE / "man"
 PAGE = (MAN / "netns-helper.1").read_text()
+LIMITS = (MAN / "netns-helper-limits.7").read_text()
 UNITS = {"": 1, "KiB": 1024, "MiB": 1024 * 1024}
 
 
@@ -18,7 +19,7 @@ def limits_of_header():
     """name -> (value, unit), the unit "s" or "" (counts and bytes)."""
     found = {}
     text = (TREE / "src/base/limits.h").read_text()
-    for kind, name, value in re.findall(r"^inline constexpr (auto|[\w:]+) (\w+) = ([^;]+);", text, re.MULTILINE):
+    for kind, name, value in re.findall(r"^inline constexpr (auto|[\w:]+) (\w+) =\s+([^;]+);", text, re.MULTILINE):
         if kind == "auto":
             number, unit = re.fullmatch(r"(\d+)(ms|s|min)", value).groups()
             found[name] = (int(number) * {"ms": 1, "s": 1000, "min": 60000}[unit] / 1000, "s")
@@ -30,7 +31,7 @@ def limits_of_header():
 
 def limits_of_page():
     found = {}
-    for name, number, unit in re.findall(r"^\.It Dv (\w+) No = (\d+)(?: (\w+))?$", PAGE, re.MULTILINE):
+    for name, number, unit in re.findall(r"^\.It Dv (\w+) No = (\d+)(?: (\w+))?$", LIMITS, re.MULTILINE):
         if unit in ("s", "ms"):
             found[name] = (int(number) * {"ms": 1, "s": 1000}[unit] / 1000, "s")
         else:
@@ -49,6 +50,15 @@ class Manual(unittest.TestCase):
         # A reference to a page that is not installed (yet) is told at the style level, which is below this.
         lint = subprocess.run(["mandoc", "-T", "lint", "-W", "warning", *pages], capture_output=True, text=True, check=False)
         self.assertEqual(lint.stdout + lint.stderr, "")
+
+    def test_each_page_leads_to_all_others(self):
+        pages = {path.name for path in MAN.glob("*.[1-8]")}
+        for name in sorted(pages):
+            with self.subTest(name):
+                see_also = re.search(r"^\.Sh SEE ALSO\n(.*?)(?=^\.Sh |\Z)", (MAN / name).read_text(), re.MULTILINE | re.DOTALL).group(1)
+                found = {f"{page}.{section}" for page, section in re.findall(r"^\.Xr (\S+) (\d)", see_also, re.MULTILINE)}
+                self.assertEqual(pages - found, {name})
+        self.assertEqual(set(re.findall(r"[\w-]+\.[1-8]\b", (MAN / "CMakeLists.txt").read_text())), pages)  # each is installed
 
     def test_limits_are_those_of_the_header(self):
         self.maxDiff = None
