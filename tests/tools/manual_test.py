@@ -24,6 +24,7 @@ def limits_of_header():
             number, unit = re.fullmatch(r"(\d+)(ms|s|min)", value).groups()
             found[name] = (int(number) * {"ms": 1, "s": 1000, "min": 60000}[unit] / 1000, "s")
         else:
+            value = " ".join(value.split())
             assert re.fullmatch(r"[\d' +*]+", value), f"{name} = {value}: not a plain number"
             found[name] = (eval(value.replace("'", "")), "")  # digits, + and * only
     return found
