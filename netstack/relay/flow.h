@@ -52,7 +52,7 @@ struct FlowRecord {
   bool open = true;     ///< false: still connecting
   Endpoint host_peer;   ///< the far end on the host side; port 0 for a Unix socket
   Endpoint host_local;  ///< our end of it: the address that the client dialled
-  Endpoint appears;     ///< what the guest sees as its peer
+  Endpoint guest_peer;  ///< what the guest sees as its peer
   Endpoint guest;       ///< the guest's end
   Instant opened{};
   std::uint64_t bytes_to_guest = 0, bytes_to_host = 0;

@@ -31,7 +31,7 @@ FlowRecord Relay::record() const {
   record.host_peer = start_.host_peer;
   // Only asked for here: a system call that most connections never need.
   if (mover_.fd(host) >= 0) record.host_local = local_name(mover_.fd(host)).value_or(Endpoint{});
-  record.appears = start_.appears;
+  record.guest_peer = start_.guest_peer;
   record.guest = start_.guest;
   record.opened = opened_;
   record.bytes_to_guest = mover_.bytes_from(host);
@@ -62,7 +62,7 @@ void Relay::connected(std::optional<Side> fresh) {
   phase_ = Phase::open;
   if (start_.stand_in && !start_.dialled_by_guest) {
     // Its port may be another than was asked for (stand_ins.h).
-    if (const auto name = local_name(mover_.fd(guest))) start_.appears = *name;
+    if (const auto name = local_name(mover_.fd(guest))) start_.guest_peer = *name;
     set_.own(*this);
   }
   set_.opened(*this);

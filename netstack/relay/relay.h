@@ -61,10 +61,10 @@ class Relay final : public EpollSet::Handler {
   struct Start {
     std::uint64_t rule = 0;
     FlowDirection direction = FlowDirection::in;
-    Endpoint host_peer, appears, guest;  ///< as in FlowRecord
-    bool stand_in = true;                ///< the guest's side is (or will be) a stand-in
-    bool dialled_by_guest = false;       ///< by a SYN that we have seen; then `appears` never changes
-    std::uint32_t guest_isn = 0;         ///< that SYN's sequence number
+    Endpoint host_peer, guest_peer, guest;  ///< as in FlowRecord
+    bool stand_in = true;                   ///< the guest's side is (or will be) a stand-in
+    bool dialled_by_guest = false;          ///< by a SYN that we have seen; then `guest_peer` never changes
+    std::uint32_t guest_isn = 0;            ///< that SYN's sequence number
   };
 
   Relay(RelaySet& set, std::uint64_t id, const Start& start, RelayRule& rule, Waiter* waiter, Instant opened);

@@ -47,16 +47,16 @@ FlowEnd flow_end_of(int error) {
 
 std::size_t RelaySet::PairHash::operator()(const Pair& pair) const noexcept {
   const std::size_t guest = std::hash<Endpoint>()(pair.guest);
-  return guest ^ (std::hash<Endpoint>()(pair.appears) + 0x9e3779b97f4a7c15ULL + (guest << 6) + (guest >> 2));
+  return guest ^ (std::hash<Endpoint>()(pair.guest_peer) + 0x9e3779b97f4a7c15ULL + (guest << 6) + (guest >> 2));
 }
 std::size_t RelaySet::PairHash::operator()(const Relay* relay) const noexcept {
-  return (*this)(Pair{relay->start().guest, relay->start().appears});
+  return (*this)(Pair{relay->start().guest, relay->start().guest_peer});
 }
 bool RelaySet::PairEqual::operator()(const Relay* a, const Relay* b) const noexcept {
-  return (*this)(Pair{a->start().guest, a->start().appears}, b);
+  return (*this)(Pair{a->start().guest, a->start().guest_peer}, b);
 }
 bool RelaySet::PairEqual::operator()(const Pair& a, const Relay* b) const noexcept {
-  return a.guest == b->start().guest && a.appears == b->start().appears;
+  return a.guest == b->start().guest && a.guest_peer == b->start().guest_peer;
 }
 bool RelaySet::PairEqual::operator()(const Relay* a, const Pair& b) const noexcept {
   return (*this)(b, a);
@@ -151,8 +151,8 @@ void RelaySet::fail(Relay& relay, FlowEnd why) {
   ended(relay, why);
 }
 
-Relay* RelaySet::find(const Endpoint& guest, const Endpoint& appears) const {
-  const auto found = owned_.find(Pair{guest, appears});
+Relay* RelaySet::find(const Endpoint& guest, const Endpoint& guest_peer) const {
+  const auto found = owned_.find(Pair{guest, guest_peer});
   return found == owned_.end() ? nullptr : *found;
 }
 

@@ -78,8 +78,8 @@ class RelaySet final : private RelayLoop::Owner, private RelayThreads::Owner {
   /// There will be no second socket; the first is reset.
   void fail(Relay& relay, FlowEnd why);
 
-  /// Whose stand-in, there or to come, a TCP segment of the guest from `guest` to `appears` is for; nullptr: nobody's.
-  Relay* find(const Endpoint& guest, const Endpoint& appears) const;
+  /// Whose stand-in, there or to come, a TCP segment of the guest from `guest` to `guest_peer` is for; nullptr: nobody's.
+  Relay* find(const Endpoint& guest, const Endpoint& guest_peer) const;
   /// The guest has begun a new connection with the addresses of this one, of which it knows nothing any more.
   void supersede(Relay& relay);
 
@@ -113,7 +113,7 @@ class RelaySet final : private RelayLoop::Owner, private RelayThreads::Owner {
   friend class Relay;
   struct Pair {
     const Endpoint& guest;
-    const Endpoint& appears;
+    const Endpoint& guest_peer;
   };
   struct PairHash {
     using is_transparent = void;

@@ -43,10 +43,10 @@ class StandIns {
 
   /// May a stand-in have another port than it was asked for, if that one is in use?
   enum class Port : std::uint8_t { may_change, must_be_kept };
-  /// A non-blocking stand-in, prepared (stream_socket.h prepare_stream), bound to `appears` (port 0: any), its connect(2) to
+  /// A non-blocking stand-in, prepared (stream_socket.h prepare_stream), bound to `guest_peer` (port 0: any), its connect(2) to
   /// `guest` begun: EPOLLOUT tells the end, SO_ERROR the outcome. Both have one family. Gives a ticket, 0 if `done` was called
   /// already. Errors: what bind(2) or connect(2) said at once (sys_errno), exhausted, gone (off), timeout.
-  virtual std::uint64_t open(const Endpoint& appears, const Endpoint& guest, Port port, Done done) = 0;
+  virtual std::uint64_t open(const Endpoint& guest_peer, const Endpoint& guest, Port port, Done done) = 0;
   /// The steering does not do what it should: it is repaired and proved again, and serves() and answers_dials() tell the
   /// outcome when `done` is called, later and once, never after drop_check(). One check at a time.
   virtual void check(std::function<void()> done) = 0;
@@ -55,8 +55,8 @@ class StandIns {
   /// their own side. Not a stand-in: an ordinary address of the guest, its loopback included; asked for in every state().
   enum class Kind : std::uint8_t { tcp_listener, udp };
   virtual std::uint64_t listen(Kind kind, const Endpoint& at, Done done) = 0;
-  /// A UDP socket bound to `appears` and connected to `guest`, which may be the guest's loopback.
-  virtual std::uint64_t open_udp(const Endpoint& appears, const Endpoint& guest, Done done) = 0;
+  /// A UDP socket bound to `guest_peer` and connected to `guest`, which may be the guest's loopback.
+  virtual std::uint64_t open_udp(const Endpoint& guest_peer, const Endpoint& guest, Done done) = 0;
   /// A ticket that has had its answer is ignored.
   virtual void cancel(std::uint64_t ticket) = 0;
 };

@@ -172,7 +172,7 @@ bool OutboundTcp::dial(const Packet& syn, Reach reach) {
   ++counters_.dialled;
   Relay* const relay = relays.begin({.direction = FlowDirection::out,
                                      .host_peer = dns ? Endpoint{} : to,
-                                     .appears = syn.to(),
+                                     .guest_peer = syn.to(),
                                      .guest = syn.from(),
                                      .dialled_by_guest = true,
                                      .guest_isn = sequence_of(syn)},
@@ -221,7 +221,7 @@ void OutboundTcp::flow_dialled(Relay& relay) {
           std::max<Instant>(now + limits::outbound_open,
                             dial.last_syn + limits::outbound_syn_again - limits::outbound_syn_margin));
   const std::uint64_t ticket =
-      setup_.stand_ins->open(relay.start().appears, relay.start().guest, StandIns::Port::must_be_kept,
+      setup_.stand_ins->open(relay.start().guest_peer, relay.start().guest, StandIns::Port::must_be_kept,
                              [this, &relay](Result<UniqueFd> made) { answered(relay, std::move(made)); });
   // 0: the answer has come from within open(), and the relay may be gone.
   if (ticket != 0) setup_.relays->set_ticket(relay, ticket);
@@ -236,7 +236,7 @@ void OutboundTcp::answered(Relay& relay, Result<UniqueFd> stand_in) {
   }
   ++counters_.no_stand_in;
   Dial dial = forget(dials_.find(&relay));
-  const Ends ends{relay.start().guest, relay.start().appears};
+  const Ends ends{relay.start().guest, relay.start().guest_peer};
   const std::uint32_t isn = relay.start().guest_isn;
   setup_.relays->fail(relay, end_of(stand_in.error()));
   if (setup_.required || !setup_.general) return tell_guest(std::move(dial.syn), ECONNREFUSED);
@@ -261,7 +261,7 @@ void OutboundTcp::flow_failed(Relay& relay, Relay::Side side, int error) {
   // Its reset is how a guest that has given up answers the stand-in, or its firewall: then a copy of the SYN comes.
   if (error == ECONNREFUSED || error == ECONNRESET) {
     ++counters_.given_up;
-    return remember_general({relay.start().guest, relay.start().appears}, relay.start().guest_isn);
+    return remember_general({relay.start().guest, relay.start().guest_peer}, relay.start().guest_isn);
   }
   ++counters_.broken;
   distrust(family);
@@ -335,7 +335,7 @@ void OutboundTcp::to_general_late(Dials::iterator at) {
 
 void OutboundTcp::end_late(Dials::iterator at) {
   std::vector<std::uint8_t> answer = std::move(at->second.answer);
-  remember_general({at->first->start().guest, at->first->start().appears}, at->first->start().guest_isn);
+  remember_general({at->first->start().guest, at->first->start().guest_peer}, at->first->start().guest_isn);
   to_general_late(at);
   if (!answer.empty()) tell_guest(std::move(answer), ECONNRESET);
 }

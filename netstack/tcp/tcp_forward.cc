@@ -200,12 +200,12 @@ void TcpForward::lead_to_guest(std::uint64_t rule, const GuestGoal& goal, Unique
   const auto from = peer.endpoint();  // none: a Unix socket
   const Family family = way_to_guest(goal, from ? from->address.family() : Family::v4);
   const Endpoint guest = goal.endpoint(family);
-  const Endpoint appears =
+  const Endpoint guest_peer =
       from ? as_seen_by_guest(*from, family, setup_.plan, guest_addresses_) : Endpoint{setup_.plan.net(family)->gateway, 0};
   Relay* relay = setup_.relays->begin({.rule = rule,
                                        .direction = FlowDirection::in,
                                        .host_peer = from ? *from : Endpoint{},
-                                       .appears = appears,
+                                       .guest_peer = guest_peer,
                                        .guest = guest},
                                       Relay::host, std::move(client), this);
   if (relay == nullptr) return;
@@ -213,7 +213,7 @@ void TcpForward::lead_to_guest(std::uint64_t rule, const GuestGoal& goal, Unique
     tickets_.erase(relay->ticket());
     answered(*relay, std::move(stand_in));
   };
-  const std::uint64_t ticket = setup_.stand_ins->open(appears, guest, StandIns::Port::may_change, done);
+  const std::uint64_t ticket = setup_.stand_ins->open(guest_peer, guest, StandIns::Port::may_change, done);
   // 0: the answer has come from within open(), and the relay may be gone.
   if (ticket == 0) return;
   tickets_.insert(ticket);
@@ -235,7 +235,7 @@ void TcpForward::lead_to_host(std::uint64_t rule, const HostGoal& goal, UniqueFd
   const Relay::Start start{.rule = rule,
                            .direction = FlowDirection::out,
                            .host_peer = goal.path.empty() ? goal.at : Endpoint{},
-                           .appears = local_name(client.get()).value_or(Endpoint{}),
+                           .guest_peer = local_name(client.get()).value_or(Endpoint{}),
                            .guest = from ? *from : Endpoint{},
                            .stand_in = false};
   Relay* relay = setup_.relays->begin(start, Relay::guest, std::move(client), this);

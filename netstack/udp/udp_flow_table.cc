@@ -27,7 +27,7 @@ std::size_t UdpFlowTable::Hash::operator()(const UdpClient& client) const noexce
 }
 
 std::size_t UdpFlowTable::Hash::operator()(const UdpPair& pair) const noexcept {
-  return mix(std::hash<Endpoint>()(pair.guest), std::hash<Endpoint>()(pair.appears));
+  return mix(std::hash<Endpoint>()(pair.guest), std::hash<Endpoint>()(pair.guest_peer));
 }
 
 UdpFlow* UdpFlowTable::find(const UdpClient& client) {
@@ -42,7 +42,7 @@ UdpFlow* UdpFlowTable::find(const UdpPair& pair) {
 
 bool UdpFlowTable::find_free_port(UdpPair& pair) {
   for (unsigned tries = 65536 - first_user_port; tries > 0; --tries) {
-    pair.appears.port = next_port_;
+    pair.guest_peer.port = next_port_;
     next_port_ = next_port_ == 65535 ? first_user_port : static_cast<std::uint16_t>(next_port_ + 1);
     if (!by_pair_.contains(pair)) return true;
   }
@@ -52,7 +52,7 @@ bool UdpFlowTable::find_free_port(UdpPair& pair) {
 UdpFlow* UdpFlowTable::open(const UdpClient& client, UdpPair pair, Instant now) {
   NH_BUG_IF(by_client_.contains(client));
   if (size() >= max_flows_) return nullptr;
-  if ((pair.appears.port == 0 || by_pair_.contains(pair)) && !find_free_port(pair)) return nullptr;
+  if ((pair.guest_peer.port == 0 || by_pair_.contains(pair)) && !find_free_port(pair)) return nullptr;
   UdpFlow& flow = unanswered_.emplace_back();
   flow.client = client;
   flow.pair = pair;

@@ -27,7 +27,7 @@ struct UdpClient {
 
 /// What the guest sees of it.
 struct UdpPair {
-  Endpoint guest, appears;
+  Endpoint guest, guest_peer;
   friend bool operator==(const UdpPair&, const UdpPair&) = default;
 };
 
@@ -48,7 +48,7 @@ class UdpFlowTable {
 
   UdpFlow* find(const UdpClient& client);
   UdpFlow* find(const UdpPair& pair);
-  /// A new flow; `pair.appears.port` is replaced if the pair is taken. nullptr: the table is full.
+  /// A new flow; `pair.guest_peer.port` is replaced if the pair is taken. nullptr: the table is full.
   UdpFlow* open(const UdpClient& client, UdpPair pair, Instant now);
   /// A datagram went by; an answer makes it an answered flow, which may be idle for longer.
   void used(UdpFlow& flow, Instant now, bool answer);

@@ -108,9 +108,9 @@ struct UdpForward::Listener final : EpollSet::Handler {
 UdpFlow* UdpForward::State::open(Listener& listener, const UdpClient& client, Instant now) {
   const Endpoint guest = listener.goal.endpoint(client.remote.address.family());
   const bool by_stand_in = guest.address.is_loopback();
-  const Endpoint appears = as_seen_by_guest(client.remote, guest.address.family(), setup.plan, guest_addresses);
+  const Endpoint guest_peer = as_seen_by_guest(client.remote, guest.address.family(), setup.plan, guest_addresses);
   const bool full = by_stand_in && total.stand_ins >= setup.max_stand_ins;
-  UdpFlow* const flow = full ? nullptr : flows.open(client, {guest, appears}, now);
+  UdpFlow* const flow = full ? nullptr : flows.open(client, {guest, guest_peer}, now);
   if (flow == nullptr) {
     listener.count(&Counters::dropped_table_full);
     return nullptr;
@@ -137,7 +137,7 @@ std::optional<FlowEnd> UdpForward::State::open_stand_in(Listener& listener, UdpF
     forget(flow, refused ? &Counters::refused : &Counters::flows_failed, end);
   };
   flow.stand_in = std::make_unique<UdpStandIn>(buffers->shared, listener.id, std::move(events));
-  return flow.stand_in->open(flow.pair.appears, flow.pair.guest);
+  return flow.stand_in->open(flow.pair.guest_peer, flow.pair.guest);
 }
 
 void UdpForward::State::answer(UdpFlow& flow, Bytes payload) {
@@ -179,7 +179,7 @@ FlowRecord UdpForward::State::record(const UdpFlow& flow) const {
           .open = !flow.stand_in || flow.stand_in->is_open(),
           .host_peer = flow.client.remote,
           .host_local = {flow.client.local, listener.socket.bound().port},
-          .appears = flow.pair.appears,
+          .guest_peer = flow.pair.guest_peer,
           .guest = flow.pair.guest,
           .opened = flow.opened,
           .bytes_to_guest = flow.bytes_to_guest,
@@ -220,7 +220,7 @@ void UdpForward::Listener::carry(const ReceivedDatagram& received, Instant now) 
   const LinkPath link = flow->stand_in ? LinkPath{} : state.link_to(guest.address);
   for_each_datagram(received, [&](Bytes payload) {
     if (!flow->stand_in)
-      state.buffers->run.add(link, flow->pair.appears, guest, payload);
+      state.buffers->run.add(link, flow->pair.guest_peer, guest, payload);
     else if (!flow->stand_in->send(payload))
       return count(&Counters::dropped_waiting);
     flow->bytes_to_guest += payload.size();
@@ -249,8 +249,8 @@ void UdpForward::Listener::tell(const SendError& error) {
   }
   const UdpPair& pair = flow->pair;
   const Address& reporter =
-      error.by_remote ? pair.appears.address : state.setup.plan.net(pair.guest.address.family())->gateway;
-  const SentDatagram datagram{pair.guest, pair.appears, error.payload};
+      error.by_remote ? pair.guest_peer.address : state.setup.plan.net(pair.guest.address.family())->gateway;
+  const SentDatagram datagram{pair.guest, pair.guest_peer, error.payload};
   const auto told =
       state.buffers->errors.tell(state.link_to(pair.guest.address), datagram, reporter, error.error, error.mtu);
   if (told == UdpErrors::Told::yes) count(&Counters::errors_told);

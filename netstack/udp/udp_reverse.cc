@@ -135,7 +135,7 @@ UdpReverse::State::Flow* UdpReverse::State::Listener::open(const Endpoint& clien
                     .direction = FlowDirection::out,
                     .host_peer = service,
                     .host_local = name_of(socket->get()),
-                    .appears = name_of(fd.get()),
+                    .guest_peer = name_of(fd.get()),
                     .guest = client,
                     .opened = now};
   auto made = std::make_unique<Flow>(*this, record, name, std::move(*socket));

@@ -38,11 +38,11 @@ void UdpStandIn::end(FlowEnd why) {
   tell(why);
 }
 
-std::optional<FlowEnd> UdpStandIn::open(const Endpoint& appears, const Endpoint& guest) {
+std::optional<FlowEnd> UdpStandIn::open(const Endpoint& guest_peer, const Endpoint& guest) {
   // The answer may come before open_udp() returns; then it must not end this object under our feet.
   opening_ = true;
   const std::uint64_t ticket =
-      shared_.stand_ins->open_udp(appears, guest, [this](Result<UniqueFd> result) { opened(std::move(result)); });
+      shared_.stand_ins->open_udp(guest_peer, guest, [this](Result<UniqueFd> result) { opened(std::move(result)); });
   opening_ = false;
   if (!socket_ && !failed_) ticket_ = ticket;
   return failed_;

@@ -42,7 +42,7 @@ class UdpStandIn final : private EpollSet::Handler {
   UdpStandIn& operator=(const UdpStandIn&) = delete;
 
   /// nullopt: under way or done; else why not. Called once, first.
-  std::optional<FlowEnd> open(const Endpoint& appears, const Endpoint& guest);
+  std::optional<FlowEnd> open(const Endpoint& guest_peer, const Endpoint& guest);
   /// To the guest. False: there was no place to wait (limits::udp_waiting_bytes).
   bool send(Bytes payload);
   bool is_open() const { return socket_.has_value(); }

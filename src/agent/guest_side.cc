@@ -68,11 +68,11 @@ void GuestSide::handle(const ToAgent& message) {
   } else if (const auto* want = std::get_if<WantBatch>(&message)) {
     make_batch(*want);
   } else if (const auto* bound = std::get_if<OpenBound>(&message)) {
-    answer(bound->seq, bound_stand_in(bound->appears, mark()));
+    answer(bound->seq, bound_stand_in(bound->guest_peer, mark()));
   } else if (const auto* udp = std::get_if<OpenUdp>(&message)) {
     if (udp->guest.address.is_v4() && udp->guest.address.is_loopback())
       if (auto allowed = allow_localnet(); !allowed) return answer(udp->seq, std::move(allowed).error());
-    answer(udp->seq, udp_stand_in(udp->appears, udp->guest, mark()));
+    answer(udp->seq, udp_stand_in(udp->guest_peer, udp->guest, mark()));
   } else if (const auto* listen = std::get_if<Listen>(&message)) {
     auto made = guest_socket(listen->kind, listen->at);
     if (made)

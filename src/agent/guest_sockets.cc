@@ -55,13 +55,13 @@ Result<UniqueFd> blank_stand_in(Family family, std::uint32_t mark) {
   return fd;
 }
 
-Result<UniqueFd> bound_stand_in(const Endpoint& appears, std::uint32_t mark) {
-  NH_LET(fd, blank_stand_in(appears.address.family(), mark));
+Result<UniqueFd> bound_stand_in(const Endpoint& guest_peer, std::uint32_t mark) {
+  NH_LET(fd, blank_stand_in(guest_peer.address.family(), mark));
   const char* words = "binding a stand-in to ";
-  auto bound = bind_to(fd.get(), appears, words);
+  auto bound = bind_to(fd.get(), guest_peer, words);
   if (!bound && bound.error().sys_errno == EADDRINUSE) {
     NH_TRY(set(fd.get(), SOL_TCP, TCP_REPAIR, TCP_REPAIR_ON, "repair mode"));
-    bound = bind_to(fd.get(), appears, words);
+    bound = bind_to(fd.get(), guest_peer, words);
     NH_TRY(set(fd.get(), SOL_TCP, TCP_REPAIR, TCP_REPAIR_OFF_NO_WP, "repair mode"));
     // Repair mode takes it away (tcp.c do_tcp_setsockopt); a guest's server on that port could not start again.
     NH_TRY(set(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1, "making a socket share its address"));
@@ -70,12 +70,12 @@ Result<UniqueFd> bound_stand_in(const Endpoint& appears, std::uint32_t mark) {
   return fd;
 }
 
-Result<UniqueFd> udp_stand_in(const Endpoint& appears, const Endpoint& guest, std::uint32_t mark) {
-  NH_LET(fd, stand_in(appears.address.family(), SOCK_DGRAM, mark));
+Result<UniqueFd> udp_stand_in(const Endpoint& guest_peer, const Endpoint& guest, std::uint32_t mark) {
+  NH_LET(fd, stand_in(guest_peer.address.family(), SOCK_DGRAM, mark));
   const char* words = "binding a UDP stand-in to ";
-  auto bound = bind_to(fd.get(), appears, words);
+  auto bound = bind_to(fd.get(), guest_peer, words);
   if (!bound && bound.error().sys_errno == EADDRINUSE)
-    bound = bind_to(fd.get(), {.address = appears.address, .port = 0}, words);
+    bound = bind_to(fd.get(), {.address = guest_peer.address, .port = 0}, words);
   NH_TRY(std::move(bound));
   const SockAddr to(guest);
   if (connect(fd.get(), to.get(), to.length) != 0) return sys_error("connecting a UDP stand-in to " + guest.text());

@@ -15,13 +15,13 @@ namespace nh::agent {
 /// bind to port 0 leaves the port to connect (IP_BIND_ADDRESS_NO_PORT), which then shares ports with the guest.
 Result<UniqueFd> blank_stand_in(Family family, std::uint32_t mark);
 
-/// One that is bound to `appears`, port not 0: also below 1024, and where a program of the guest listens on that port of every
+/// One that is bound to `guest_peer`, port not 0: also below 1024, and where a program of the guest listens on that port of every
 /// address (under TCP_REPAIR, which asks nobody).
-Result<UniqueFd> bound_stand_in(const Endpoint& appears, std::uint32_t mark);
+Result<UniqueFd> bound_stand_in(const Endpoint& guest_peer, std::uint32_t mark);
 
-/// A UDP stand-in connected to `guest`. Where a program of the guest has the port of `appears` on every address, it gets
+/// A UDP stand-in connected to `guest`. Where a program of the guest has the port of `guest_peer` on every address, it gets
 /// another port.
-Result<UniqueFd> udp_stand_in(const Endpoint& appears, const Endpoint& guest, std::uint32_t mark);
+Result<UniqueFd> udp_stand_in(const Endpoint& guest_peer, const Endpoint& guest, std::uint32_t mark);
 
 /// An ordinary socket of the guest's: listening, or UDP and bound.
 enum class GuestSocketKind : std::uint8_t { tcp_listener, udp };

@@ -239,9 +239,9 @@ WantBatch read_want_batch(Reader& in) {
 OpenUdp read_open_udp(Reader& in) {
   OpenUdp open;
   open.seq = in.number<std::uint32_t>();
-  open.appears = read_endpoint(in);
+  open.guest_peer = read_endpoint(in);
   open.guest = read_endpoint(in);
-  if (open.appears.address.family() != open.guest.address.family()) in.fail();
+  if (open.guest_peer.address.family() != open.guest.address.family()) in.fail();
   return open;
 }
 
@@ -358,12 +358,12 @@ std::vector<std::uint8_t> encode(const ToAgent& message) {
                  [&](const OpenBound& open) {
                    type(out, Type::open_bound);
                    out.number(open.seq);
-                   write_endpoint(out, open.appears);
+                   write_endpoint(out, open.guest_peer);
                  },
                  [&](const OpenUdp& open) {
                    type(out, Type::open_udp);
                    out.number(open.seq);
-                   write_endpoint(out, open.appears);
+                   write_endpoint(out, open.guest_peer);
                    write_endpoint(out, open.guest);
                  },
                  [&](const Listen& listen) {
@@ -459,8 +459,8 @@ Result<ToAgent> decode_to_agent(Bytes bytes) {
       return whole<WantBatch, ToAgent>(in, want);
     }
     case Type::open_bound: {
-      OpenBound open{.seq = in.number<std::uint32_t>(), .appears = {}};
-      open.appears = read_endpoint(in);
+      OpenBound open{.seq = in.number<std::uint32_t>(), .guest_peer = {}};
+      open.guest_peer = read_endpoint(in);
       return whole<OpenBound, ToAgent>(in, open);
     }
     case Type::open_udp: {

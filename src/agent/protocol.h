@@ -119,11 +119,11 @@ struct WantBatch {
 /// The three calls of StandIns, for the agent to make; see guest_sockets.h.
 struct OpenBound {
   std::uint32_t seq = 0;
-  Endpoint appears;
+  Endpoint guest_peer;
 };
 struct OpenUdp {
   std::uint32_t seq = 0;
-  Endpoint appears, guest;  ///< of one family
+  Endpoint guest_peer, guest;  ///< of one family
 };
 struct Listen {
   std::uint32_t seq = 0;

@@ -209,23 +209,27 @@ void AgentStandIns::on_agent_lost(const Error& error) {
 
 // ---- requests ----
 
-std::uint64_t AgentStandIns::open(const Endpoint& appears, const Endpoint& guest, Port port, Done done) {
-  NH_BUG_IF(appears.address.family() != guest.address.family());
-  return begin(
-      {.what = What::stream, .appears = appears, .guest = guest, .done = std::move(done), .deadline = {}, .port = port});
+std::uint64_t AgentStandIns::open(const Endpoint& guest_peer, const Endpoint& guest, Port port, Done done) {
+  NH_BUG_IF(guest_peer.address.family() != guest.address.family());
+  return begin({.what = What::stream,
+                .guest_peer = guest_peer,
+                .guest = guest,
+                .done = std::move(done),
+                .deadline = {},
+                .port = port});
 }
 
 std::uint64_t AgentStandIns::listen(Kind kind, const Endpoint& at, Done done) {
   return begin({.what = kind == Kind::udp ? What::udp_socket : What::tcp_listener,
-                .appears = at,
+                .guest_peer = at,
                 .guest = {},
                 .done = std::move(done),
                 .deadline = {}});
 }
 
-std::uint64_t AgentStandIns::open_udp(const Endpoint& appears, const Endpoint& guest, Done done) {
-  NH_BUG_IF(appears.address.family() != guest.address.family());
-  return begin({.what = What::udp, .appears = appears, .guest = guest, .done = std::move(done), .deadline = {}});
+std::uint64_t AgentStandIns::open_udp(const Endpoint& guest_peer, const Endpoint& guest, Done done) {
+  NH_BUG_IF(guest_peer.address.family() != guest.address.family());
+  return begin({.what = What::udp, .guest_peer = guest_peer, .guest = guest, .done = std::move(done), .deadline = {}});
 }
 
 void AgentStandIns::cancel(std::uint64_t ticket) {
@@ -270,17 +274,17 @@ std::optional<Result<UniqueFd>> AgentStandIns::attempt(Waiting& waiting, std::ui
 }
 
 std::optional<Result<UniqueFd>> AgentStandIns::attempt_stream(Waiting& waiting, std::uint64_t ticket) {
-  if (waiting.bound_by_agent || (waiting.appears.port != 0 && waiting.appears.port < IPPORT_RESERVED)) {
+  if (waiting.bound_by_agent || (waiting.guest_peer.port != 0 && waiting.guest_peer.port < IPPORT_RESERVED)) {
     ask(waiting, ticket);
     return std::nullopt;
   }
-  auto& stock = stock_[index(waiting.appears.address.family())];
+  auto& stock = stock_[index(waiting.guest_peer.address.family())];
   while (true) {
-    if (stock.size() <= full_stock_ / 2) restock(waiting.appears.address.family());
+    if (stock.size() <= full_stock_ / 2) restock(waiting.guest_peer.address.family());
     if (stock.empty()) return std::nullopt;
     UniqueFd fd = std::move(stock.back());
     stock.pop_back();
-    const std::uint16_t port = waiting.appears.port;
+    const std::uint16_t port = waiting.guest_peer.port;
     const auto range = port == 0 ? std::nullopt : port_range();
     // A range that cannot be read is taken for all ports: it is the guest's own connects that an explicit bind would hurt.
     const bool in_range =
@@ -289,8 +293,8 @@ std::optional<Result<UniqueFd>> AgentStandIns::attempt_stream(Waiting& waiting, 
       const std::uint32_t just_this = port | static_cast<std::uint32_t>(port) << 16;
       if (setsockopt(fd.get(), SOL_IP, ip_local_port_range, &just_this, sizeof just_this) != 0) other_way(waiting);
     }
-    const bool explicitly = waiting.appears.port != 0 && (!in_range || waiting.bound_explicitly);
-    auto done = bind_to(fd.get(), waiting.appears.address, explicitly ? port : 0);
+    const bool explicitly = waiting.guest_peer.port != 0 && (!in_range || waiting.bound_explicitly);
+    auto done = bind_to(fd.get(), waiting.guest_peer.address, explicitly ? port : 0);
     if (!done && explicitly && (done.error().sys_errno == EADDRINUSE || done.error().sys_errno == EACCES)) {
       waiting.bound_by_agent = true;
       ask(waiting, ticket);
@@ -298,7 +302,7 @@ std::optional<Result<UniqueFd>> AgentStandIns::attempt_stream(Waiting& waiting, 
     }
     if (done) done = begin_connect(fd.get(), waiting.guest);
     if (done) return fd;
-    if (waiting.appears.port == 0 || !port_is_taken(done.error()) || !other_way(waiting)) return std::move(done).error();
+    if (waiting.guest_peer.port == 0 || !port_is_taken(done.error()) || !other_way(waiting)) return std::move(done).error();
   }
 }
 
@@ -311,7 +315,7 @@ std::optional<Result<UniqueFd>> AgentStandIns::connect_bound(Waiting& waiting, s
 
 bool AgentStandIns::other_way(Waiting& waiting) {
   if (waiting.port == Port::must_be_kept) return !waiting.bound_by_agent && !std::exchange(waiting.bound_explicitly, true);
-  waiting.appears.port = 0;
+  waiting.guest_peer.port = 0;
   waiting.bound_by_agent = false;
   ++counters_.port_let_go;
   return true;
@@ -321,14 +325,14 @@ bool AgentStandIns::other_way(Waiting& waiting) {
 void AgentStandIns::ask(Waiting& waiting, std::uint64_t ticket) {
   if (asked_.size() >= agent::max_asked) return;
   const std::uint32_t seq = next_seq_;
-  agent::ToAgent question = agent::OpenBound{.seq = seq, .appears = waiting.appears};
+  agent::ToAgent question = agent::OpenBound{.seq = seq, .guest_peer = waiting.guest_peer};
   if (waiting.what == What::udp)
-    question = agent::OpenUdp{.seq = seq, .appears = waiting.appears, .guest = waiting.guest};
+    question = agent::OpenUdp{.seq = seq, .guest_peer = waiting.guest_peer, .guest = waiting.guest};
   else if (waiting.what != What::stream)
     question = agent::Listen{
         .seq = seq,
         .kind = waiting.what == What::udp_socket ? agent::GuestSocketKind::udp : agent::GuestSocketKind::tcp_listener,
-        .at = waiting.appears};
+        .at = waiting.guest_peer};
   if (!link_.ask(question)) return;
   waiting.asked = true;
   asked_[seq] = ticket;
@@ -377,14 +381,15 @@ void AgentStandIns::fail_waiting(const Error& error, std::optional<Family> famil
   std::vector<std::uint64_t> failing;
   for (const auto& [ticket, waiting] : waiting_) {
     const bool ordinary = waiting.what == What::tcp_listener || waiting.what == What::udp_socket;
-    if (!family || (!ordinary && !waiting.asked && waiting.appears.address.family() == *family)) failing.push_back(ticket);
+    if (!family || (!ordinary && !waiting.asked && waiting.guest_peer.address.family() == *family))
+      failing.push_back(ticket);
   }
   for (const std::uint64_t ticket : failing) finish(ticket, Error(error));
   arm();
 }
 
 bool AgentStandIns::is_served(const Waiting& waiting) const {
-  const Family family = waiting.appears.address.family();
+  const Family family = waiting.guest_peer.address.family();
   return waiting.port == Port::must_be_kept ? answers_dials(family) : serves(family);
 }
 

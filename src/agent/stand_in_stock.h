@@ -58,11 +58,11 @@ class AgentStandIns final : public StandIns, private AgentListener {
   State state() const override { return state_; }
   std::string reason() const override;
   void on_change(std::function<void()> callback) override { on_change_ = std::move(callback); }
-  std::uint64_t open(const Endpoint& appears, const Endpoint& guest, Port port, Done done) override;
+  std::uint64_t open(const Endpoint& guest_peer, const Endpoint& guest, Port port, Done done) override;
   void check(std::function<void()> done) override;
   void drop_check() override { on_checked_ = nullptr; }
   std::uint64_t listen(Kind kind, const Endpoint& at, Done done) override;
-  std::uint64_t open_udp(const Endpoint& appears, const Endpoint& guest, Done done) override;
+  std::uint64_t open_udp(const Endpoint& guest_peer, const Endpoint& guest, Done done) override;
   void cancel(std::uint64_t ticket) override;
 
   struct Counters {
@@ -81,8 +81,8 @@ class AgentStandIns final : public StandIns, private AgentListener {
   enum class What : std::uint8_t { stream, udp, tcp_listener, udp_socket };
   struct Waiting {
     What what;
-    Endpoint appears;  ///< where it binds
-    Endpoint guest;    ///< whereto it connects
+    Endpoint guest_peer;  ///< where it binds
+    Endpoint guest;       ///< whereto it connects
     Done done;
     Instant deadline;
     Port port = Port::may_change;

@@ -158,7 +158,7 @@ Json json_of(const FlowRecord& flow, Instant now) {
   json.put("state", flow.open ? "open" : "connecting");
   json.put_end("peer_addr", "peer_port", flow.host_peer);
   json.put_end("host_addr", "host_port", flow.host_local);
-  json.put_end("seen_addr", "seen_port", flow.appears);
+  json.put_end("seen_addr", "seen_port", flow.guest_peer);
   json.put_end("guest_addr", "guest_port", flow.guest);
   json.put("age", seconds_of(now - flow.opened));
   json.put("bytes_to_guest", flow.bytes_to_guest);

@@ -65,8 +65,8 @@ std::vector<ToAgent> one_of_each_question() {
           Steer{},
           Steer{.dial_v4 = v4, .dial_v6 = v6},
           WantBatch{.family = Family::v6, .count = max_batch},
-          OpenBound{.seq = 1, .appears = v6},
-          OpenUdp{.seq = 2, .appears = v4, .guest = v4},
+          OpenBound{.seq = 1, .guest_peer = v6},
+          OpenUdp{.seq = 2, .guest_peer = v4, .guest = v4},
           Listen{.seq = 3, .kind = GuestSocketKind::udp, .at = v4},
           Localnet{.seq = 4},
           FollowPorts{.on = true}};
@@ -130,7 +130,7 @@ TEST_CASE("questions that cannot be meant are invalid") {
   CHECK(!decode_to_agent(encode(ToAgent(WantBatch{.family = Family::v4, .count = 0}))));
   CHECK(!decode_to_agent(encode(ToAgent(WantBatch{.family = Family::v4, .count = max_batch + 1}))));
   CHECK(!decode_to_agent(
-      encode(ToAgent(OpenUdp{.seq = 1, .appears = {}, .guest = {.address = Address::loopback(Family::v6), .port = 1}}))));
+      encode(ToAgent(OpenUdp{.seq = 1, .guest_peer = {}, .guest = {.address = Address::loopback(Family::v6), .port = 1}}))));
 }
 
 TEST_CASE("what is too long is cut, and still decodes") {

@@ -44,16 +44,16 @@ struct StandInLab {
     if (stand_ins->state() != StandIns::State::ready) throw Failed{stand_ins->reason()};
   }
 
-  Result<UniqueFd> open(const Endpoint& appears, const Endpoint& to) {
+  Result<UniqueFd> open(const Endpoint& guest_peer, const Endpoint& to) {
     std::optional<Result<UniqueFd>> result;
-    stand_ins->open(appears, to, StandIns::Port::may_change,
+    stand_ins->open(guest_peer, to, StandIns::Port::may_change,
                     [&](Result<UniqueFd> made) { result.emplace(std::move(made)); });
     EXPECT(until(loop, [&] { return result.has_value(); }));
     return std::move(*result);
   }
-  Result<UniqueFd> open_udp(const Endpoint& appears, const Endpoint& to) {
+  Result<UniqueFd> open_udp(const Endpoint& guest_peer, const Endpoint& to) {
     std::optional<Result<UniqueFd>> result;
-    stand_ins->open_udp(appears, to, [&](Result<UniqueFd> made) { result.emplace(std::move(made)); });
+    stand_ins->open_udp(guest_peer, to, [&](Result<UniqueFd> made) { result.emplace(std::move(made)); });
     EXPECT(until(loop, [&] { return result.has_value(); }));
     return std::move(*result);
   }
@@ -75,9 +75,9 @@ inline std::string receive_line(int fd) {
   return line;
 }
 
-/// What the guest's service says of a connection from `appears`.
-inline std::string seen_by(StandInLab& lab, const Endpoint& appears, const Endpoint& to) {
-  const UniqueFd fd = EXPECT_OK(lab.open(appears, to));
+/// What the guest's service says of a connection from `guest_peer`.
+inline std::string seen_by(StandInLab& lab, const Endpoint& guest_peer, const Endpoint& to) {
+  const UniqueFd fd = EXPECT_OK(lab.open(guest_peer, to));
   return receive_line(fd.get());
 }
 

@@ -33,7 +33,7 @@ struct FakeRelays final : RelayPath {
   RuleCounters of_rule(std::uint64_t rule) const override { return {.flows_opened = 100 * rule}; }
   void forget_rule(std::uint64_t rule) override { forgotten.insert(rule); }
   std::vector<FlowRecord> flows(const Rules::FlowQuery&) const override {
-    return {FlowRecord{.id = 4, .host_peer = {}, .host_local = {}, .appears = {}, .guest = {}}};
+    return {FlowRecord{.id = 4, .host_peer = {}, .host_local = {}, .guest_peer = {}, .guest = {}}};
   }
   bool kill(std::uint64_t flow) override { return flow == 4; }
 
@@ -72,8 +72,8 @@ struct FakeDatagrams final : DatagramPath {
   void remove(std::uint64_t number) override { open.erase(number); }
   RuleCounters of_listener(std::uint64_t) const override { return {.flows_opened = 1}; }
   std::vector<FlowRecord> flows(const Rules::FlowQuery&) const override {
-    return {FlowRecord{.id = 5, .host_peer = {}, .host_local = {}, .appears = {}, .guest = {}},
-            FlowRecord{.id = 3, .host_peer = {}, .host_local = {}, .appears = {}, .guest = {}}};
+    return {FlowRecord{.id = 5, .host_peer = {}, .host_local = {}, .guest_peer = {}, .guest = {}},
+            FlowRecord{.id = 3, .host_peer = {}, .host_local = {}, .guest_peer = {}, .guest = {}}};
   }
   bool kill(std::uint64_t flow) override { return flow == 5; }
 

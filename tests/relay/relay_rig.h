@@ -41,7 +41,7 @@ class FakeStandIns final : public StandIns {
     for (const auto& done : std::exchange(checks, {})) done();
   }
   std::uint64_t open(const Endpoint& from, const Endpoint& to, Port, Done done) override {
-    appears.push_back(from);
+    guest_peers.push_back(from);
     if (present == State::off) {
       done(Error{.code = Code::gone, .what = "off"});
       return 0;
@@ -91,7 +91,7 @@ class FakeStandIns final : public StandIns {
   int error = 0;  // what each answer is, if it is not 0
   std::map<std::uint64_t, Waiting> waiting;
   std::size_t cancelled = 0;
-  std::vector<Endpoint> appears;
+  std::vector<Endpoint> guest_peers;
   bool keeps_duplicate = false;
   UniqueFd duplicate;  // of the last stand-in that was given at once, as the agent may keep one
 

@@ -29,7 +29,7 @@ Joined join_pairs(RelayRig& rig, std::uint64_t rule) {
   Relay* relay = rig.relays.begin({.rule = rule,
                                    .direction = FlowDirection::in,
                                    .host_peer = at("192.0.2.1", port),
-                                   .appears = at("192.0.2.1", port),
+                                   .guest_peer = at("192.0.2.1", port),
                                    .guest = at("10.0.2.100", 80)},
                                   Relay::host, UniqueFd(client[1]), nullptr);
   REQUIRE(relay != nullptr);

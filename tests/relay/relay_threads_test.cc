@@ -122,9 +122,9 @@ TEST_CASE("a segment of a killed flow is nobody's at once", "[relay_threads]") {
   rig.serve();
   const Joined flow = rig.join();
   const FlowRecord record = rig.relays.list(0, 1, std::nullopt).at(0);
-  CHECK(rig.relays.find(record.guest, record.appears) != nullptr);
+  CHECK(rig.relays.find(record.guest, record.guest_peer) != nullptr);
   CHECK(rig.relays.kill(record.id));
-  CHECK(rig.relays.find(record.guest, record.appears) == nullptr);
+  CHECK(rig.relays.find(record.guest, record.guest_peer) == nullptr);
 }
 
 TEST_CASE("flows that are with threads at the end are closed, whatever they are doing", "[relay_threads]") {

@@ -89,13 +89,13 @@ TEST_CASE("a SYN becomes a relay, with the dialled address for the stand-in", "[
   Rig rig;
   REQUIRE(rig.take(rig.syn()));
   REQUIRE(rig.until([&] { return rig.relayed() == 1; }));
-  REQUIRE(rig.stand_ins.appears == std::vector<Endpoint>{rig.to});
+  REQUIRE(rig.stand_ins.guest_peers == std::vector<Endpoint>{rig.to});
   const UniqueFd guest = accepted(rig.guest), service = accepted(rig.service);
   CHECK(carries(rig, guest.get(), service.get()));
   CHECK(carries(rig, service.get(), guest.get()));
   const FlowRecord record = rig.relays.list(0, 10, std::nullopt).at(0);
   CHECK(record.direction == FlowDirection::out);
-  CHECK(record.appears == rig.to);
+  CHECK(record.guest_peer == rig.to);
   CHECK(record.guest == rig.from);
   CHECK(record.host_peer == at("127.0.0.1", rig.to.port));
   CHECK(rig.sink.frames.empty());
@@ -116,7 +116,7 @@ TEST_CASE("a host that refuses is a reset of that very SYN", "[outbound_tcp]") {
   CHECK(answer.to() == rig.from);
   CHECK(wire::load32(answer.l4(), 8) == 7001);
   CHECK(rig.relays.size() == 0);
-  CHECK(rig.stand_ins.appears.empty());
+  CHECK(rig.stand_ins.guest_peers.empty());
 }
 
 TEST_CASE("an errno of the host's is the ICMP error that means it, or the nearest", "[outbound_tcp]") {

@@ -85,8 +85,8 @@ TEST_CASE("a client on loopback appears as the gateway, with its port", "[tcp_fo
   rig.serve();
   const Joined flow = rig.join();
   const Endpoint client = local_name(flow.client.get()).value();
-  REQUIRE(rig.stand_ins.appears.size() == 1);
-  CHECK(rig.stand_ins.appears[0] == at("10.0.2.2", client.port));
+  REQUIRE(rig.stand_ins.guest_peers.size() == 1);
+  CHECK(rig.stand_ins.guest_peers[0] == at("10.0.2.2", client.port));
   const FlowRecord record = rig.relays.list(0, 10, 1).at(0);
   CHECK(record.host_peer == client);
   CHECK(record.host_local == rig.host);
@@ -94,8 +94,8 @@ TEST_CASE("a client on loopback appears as the gateway, with its port", "[tcp_fo
   CHECK(record.open);
   CHECK(record.direction == FlowDirection::in);
   // What the stand-in is really bound to.
-  CHECK(rig.relays.find(record.guest, record.appears) != nullptr);
-  CHECK(rig.relays.find(record.appears, record.guest) == nullptr);
+  CHECK(rig.relays.find(record.guest, record.guest_peer) != nullptr);
+  CHECK(rig.relays.find(record.guest_peer, record.guest) == nullptr);
 }
 
 TEST_CASE("an IPv6 service is reached by an IPv4 client, which appears as the gateway", "[tcp_forward]") {
@@ -103,7 +103,7 @@ TEST_CASE("an IPv6 service is reached by an IPv4 client, which appears as the ga
   rig.serve(1, "::1");
   const Joined flow = rig.join();
   ping(rig, flow.client.get(), flow.service.get());
-  CHECK(rig.stand_ins.appears[0].address == addr("fd00::2"));
+  CHECK(rig.stand_ins.guest_peers[0].address == addr("fd00::2"));
 }
 
 TEST_CASE("a client whom the guest refuses, or does not answer, is reset", "[tcp_forward]") {
@@ -258,7 +258,7 @@ TEST_CASE("a client whose family has no stand-ins is led to the guest's address 
   rig.stand_ins.only = Family::v6;
   const Joined flow = rig.join();
   ping(rig, flow.client.get(), flow.service.get());
-  CHECK(rig.stand_ins.appears.back().address == addr("fd00::2"));
+  CHECK(rig.stand_ins.guest_peers.back().address == addr("fd00::2"));
   for (const auto only : {std::optional<Family>(), std::optional<Family>(Family::v4)}) {
     rig.stand_ins.only = only;
     const UniqueFd client = rig.dial();
@@ -267,7 +267,7 @@ TEST_CASE("a client whose family has no stand-ins is led to the guest's address 
       accepted.reset(accept4(v4_service.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
       return static_cast<bool>(accepted);
     }));
-    CHECK(rig.stand_ins.appears.back().address == addr("10.0.2.2"));
+    CHECK(rig.stand_ins.guest_peers.back().address == addr("10.0.2.2"));
   }
 }
 
@@ -339,9 +339,9 @@ TEST_CASE("a listener of the guest leads to a host service, by address or by pat
     const FlowRecord record = rig.relays.list(0, 10, 7).at(0);
     CHECK(record.direction == FlowDirection::out);
     CHECK(record.guest == local_name(flow.client.get()).value());
-    CHECK(record.appears == rig.host);
+    CHECK(record.guest_peer == rig.host);
     CHECK(record.host_peer == goal.at);
-    CHECK(rig.relays.find(record.guest, record.appears) == nullptr);
+    CHECK(rig.relays.find(record.guest, record.guest_peer) == nullptr);
     rig.service.reset();
     const UniqueFd refused = rig.dial();
     CHECK(outcome(rig, refused) == ECONNRESET);
@@ -365,7 +365,7 @@ TEST_CASE("clients of a Unix socket are led to the guest, half-close and all", "
     if (!service) service = rig.accept_service();
     return static_cast<bool>(service);
   }));
-  CHECK(rig.stand_ins.appears[0] == at("10.0.2.2", 0));
+  CHECK(rig.stand_ins.guest_peers[0] == at("10.0.2.2", 0));
   constexpr std::size_t size = 5000000;
   Stream up(client.get(), service.get(), size, 30000), down(service.get(), client.get(), size, 30000);
   REQUIRE(rig.until([&] {

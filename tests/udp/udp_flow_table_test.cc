@@ -38,7 +38,7 @@ TEST_CASE("a pair that is taken gets another port, and there are enough of them"
   REQUIRE(table.open(client(5000), pair_of(5000), clock.now()) != nullptr);
   UdpFlow* const second = table.open(client(5000, 2), pair_of(5000), clock.now());
   REQUIRE(second != nullptr);
-  CHECK(second->pair.appears.port != 5000);
+  CHECK(second->pair.guest_peer.port != 5000);
   // The ports from 1024 on are the ones to choose from: all 64512 can be had, and then no more.
   std::size_t opened = 2;
   for (std::uint64_t listener = 3; table.open(client(5000, listener), pair_of(5000), clock.now()) != nullptr; ++listener)

@@ -504,7 +504,7 @@ TEST_CASE("flows are listed by id and rule, and killed") {
   CHECK(first.open);
   CHECK(first.host_peer == clients[0].name());
   CHECK(first.host_local == one);
-  CHECK(first.appears == Endpoint{addr("10.0.2.2"), clients[0].port()});
+  CHECK(first.guest_peer == Endpoint{addr("10.0.2.2"), clients[0].port()});
   CHECK(first.guest == at("10.0.2.100", 5300));
   CHECK(first.bytes_to_guest == 1);
   CHECK(first.bytes_to_host == 4);

@@ -17,7 +17,7 @@ namespace {
 // Answers at once, or when the test says so.
 struct FakeStandIns final : StandIns {
   struct Asked {
-    Endpoint appears, guest;
+    Endpoint guest_peer, guest;
     Done done;
   };
   State state() const override { return State::ready; }
@@ -27,8 +27,8 @@ struct FakeStandIns final : StandIns {
   void drop_check() override {}
   std::uint64_t open(const Endpoint&, const Endpoint&, Port, Done) override { return 0; }
   std::uint64_t listen(Kind, const Endpoint&, Done) override { return 0; }
-  std::uint64_t open_udp(const Endpoint& appears, const Endpoint& guest, Done done) override {
-    asked.push_back({appears, guest, std::move(done)});
+  std::uint64_t open_udp(const Endpoint& guest_peer, const Endpoint& guest, Done done) override {
+    asked.push_back({guest_peer, guest, std::move(done)});
     if (!at_once) return asked.size();
     answer(asked.size() - 1);
     return 0;
@@ -121,7 +121,7 @@ TEST_CASE("a service on the guest's loopback is reached through a stand-in and a
   f.stand_ins.at_once = at_once;
   f.client.send_to(f.bound, text("one"));
   REQUIRE(f.turns([&] { return f.stand_ins.asked.size() == 1; }));
-  CHECK(f.stand_ins.asked[0].appears == Endpoint{addr(v4 ? "10.0.2.2" : "fd00::2"), f.client.port()});
+  CHECK(f.stand_ins.asked[0].guest_peer == Endpoint{addr(v4 ? "10.0.2.2" : "fd00::2"), f.client.port()});
   CHECK(f.stand_ins.asked[0].guest == f.service.name());
   if (!at_once) {
     // What comes meanwhile waits, in order.
@@ -200,14 +200,14 @@ TEST_CASE("on [::] each client reaches the loopback service of its own family") 
   f.client.send_to(at("127.0.0.1", wildcard.port), text("four"));
   const HostDatagram four = f.received(f.service);
   CHECK(four.text() == "four");
-  CHECK(f.stand_ins.asked.at(0).appears.address == addr("10.0.2.2"));
+  CHECK(f.stand_ins.asked.at(0).guest_peer.address == addr("10.0.2.2"));
   f.service.send_to(four.from, text("answer"));
   CHECK(f.received(f.client).from == at("127.0.0.1", wildcard.port));
 
   const HostSocket v6_client = HostSocket::udp("::1");
   v6_client.send_to(at("::1", wildcard.port), text("six"));
   CHECK(f.received(v6_service).text() == "six");
-  CHECK(f.stand_ins.asked.at(1).appears.address == addr("fd00::2"));
+  CHECK(f.stand_ins.asked.at(1).guest_peer.address == addr("fd00::2"));
 }
 
 TEST_CASE("stand-ins and what waits for them are bounded") {
