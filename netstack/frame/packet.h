@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <optional>
 
-#include "netstack/guard/drop_reason.h"
+#include "netstack/frame/drop_reason.h"
 #include "src/base/address.h"
 
 namespace nh {

@@ -24,7 +24,7 @@
 #include <vector>
 
 #include "netstack/frame/packet.h"
-#include "netstack/guard/drop_reason.h"
+#include "netstack/frame/drop_reason.h"
 #include "netstack/guard/reassembly.h"
 #include "netstack/guard/source_rule.h"
 #include "netstack/plan/address_plan.h"

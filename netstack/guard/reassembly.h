@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "netstack/frame/packet.h"
-#include "netstack/guard/drop_reason.h"
+#include "netstack/frame/drop_reason.h"
 #include "src/base/clock.h"
 
 namespace nh {

@@ -3,7 +3,7 @@
 //
 // Three kinds of failure have three names here, and only one of them is an Error:
 //   our bug            NH_BUG_IF(condition): message and abort
-//   hostile input      a counted drop (netstack/guard/drop_reason.h), never an Error
+//   hostile input      a counted drop (netstack/frame/drop_reason.h), never an Error
 //   the environment    Error, returned by value and given context on the way up
 // Nothing of ours throws. Libraries that do (nlohmann::json, CLI11) are caught where they are called.
 #pragma once

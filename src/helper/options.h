@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "src/base/address.h"
+#include "src/base/exit_codes.h"
 #include "src/base/log.h"
 #include "src/linux/listen_fds.h"
 #include "src/linux/target.h"
@@ -83,11 +84,6 @@ std::vector<int> named_descriptors(const Options& options);
 struct PrintAndExit {
   std::string text;
 };
-
-/// Exit codes (netns-helper.1, EXIT CODES).
-inline constexpr int exit_asked = 0;    ///< help, version, or ended as asked: exit fd, signal, target gone
-inline constexpr int exit_failure = 1;  ///< could not start, or cannot go on
-inline constexpr int exit_usage = 2;    ///< the command line breaks a rule
 
 struct CommandLine {
   std::optional<PrintAndExit> print;

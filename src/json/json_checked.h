@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// JSON with bounds: the one header that includes nlohmann/json, for .cc files here and in src/helper.
+// JSON with bounds: the one header that includes nlohmann/json; for .cc files, and headers that .cc files alone include.
 //
 // parse_checked() reads a request event by event and stops at the first broken rule, so that
 // neither depth, nor the number of values, nor a member given twice ever reaches a document. Keys

@@ -17,10 +17,9 @@
 #include <string_view>
 #include <vector>
 
+#include "src/base/exit_codes.h"
 #include "src/base/limits.h"
 #include "src/base/log.h"
-#include "src/helper/options.h"
-#include "src/helper/serve.h"
 #include "src/linux/bounded_read.h"
 #include "src/linux/pidfd.h"
 #include "src/oci/annotations.h"
@@ -37,14 +36,6 @@ constexpr std::string_view usage =
     "OPTION is any of `netns-helper --help` that names neither the guest nor a descriptor.\n";
 
 using Words = std::vector<std::string>;
-
-Result<Options> parse(const Words& words) {
-  std::vector<const char*> argv{"netns-helper"};
-  for (const std::string& word : words) argv.push_back(word.c_str());
-  NH_LET(line, parse_command_line(static_cast<int>(argv.size()), argv.data()));
-  if (line.print) return Error{.code = Code::invalid, .what = "--help and --version are not for a container"};
-  return std::move(line.options);
-}
 
 Result<std::string> read_file(const std::string& path, std::size_t size, const Clock& clock) {
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -78,37 +69,20 @@ Result<std::string> target_word(const ContainerState& state, const Clock& clock)
   return "--netns=" + **path;
 }
 
-Result<> refuse_descriptors(const Options& options) {
-  const struct {
-    int fd;
-    const char* option;
-  } all[] = {{options.ready_fd, "ready-fd"},
-             {options.exit_fd, "exit-fd"},
-             {options.sync_fd, "sync-fd"},
-             {options.block_fd, "block-fd"}};
-  for (const auto& [fd, option] : all)
-    if (fd >= 0)
-      return Error{.code = Code::invalid,
-                   .what = std::string("--") + option + ": a hook's helper has no descriptors",
-                   .field = option};
-  return Ok{};
-}
-
-/// What the helper is to do, from the hook's command line and the container's annotations.
-Result<Options> options_for(const ContainerState& state, const Words& hook_words, AnnotationReach reach,
-                            const Clock& clock) {
+/// Has the helper parse the hook's command line and the container's annotations.
+Result<> parse_options(HookedHelper& helper, const ContainerState& state, const Words& hook_words, AnnotationReach reach,
+                       const Clock& clock) {
   NH_LET(target, target_word(state, clock));
   Words words{target};
   words.insert(words.end(), hook_words.begin(), hook_words.end());
   // Alone first: what is wrong with it is not the container's fault.
-  NH_LET(own, parse(words));
-  NH_TRY(refuse_descriptors(own));
+  NH_TRY(helper.parse(words));
   NH_LET(added, words_of_annotations(state.annotations, reach));
-  if (added.empty()) return own;
+  if (added.empty()) return Ok{};
   words.insert(words.end(), added.begin(), added.end());
-  auto options = parse(words);
-  if (!options) return std::move(options).error().in("with the annotations");
-  return options;
+  auto parsed = helper.parse(words);
+  if (!parsed) return std::move(parsed).error().in("with the annotations");
+  return Ok{};
 }
 
 /// The end of the log, for the runtime's user to read.
@@ -121,7 +95,7 @@ void quote_log(int log_fd) {
 }
 
 /// The child's side of the fork: from here on it is the helper.
-int be_the_helper(Options options, const OciDirectory& directory, int log_fd) {
+int be_the_helper(HookedHelper& helper, const HookedHelper::Start& start, const OciDirectory& directory, int log_fd) {
   setsid();
   const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
   const rlimit log_size{.rlim_cur = limits::oci_log, .rlim_max = limits::oci_log};
@@ -134,8 +108,7 @@ int be_the_helper(Options options, const OciDirectory& directory, int log_fd) {
     log::error(written.error().message());
     return exit_failure;
   }
-  options.held_fd = directory.fd();
-  return serve(options);
+  return helper.serve(start);
 }
 
 /// Otherwise the helper has ended or will at once, and its log tells why.
@@ -156,17 +129,16 @@ Result<> wait_for_ready(int ready_fd, int pidfd) {
   return Error{.code = Code::failed, .what = "the network could not be made"};
 }
 
-Result<int> attach(const ContainerState& state, const Words& hook_words, AnnotationReach reach, const Clock& clock) {
+Result<int> attach(HookedHelper& helper, const ContainerState& state, const Words& hook_words, AnnotationReach reach,
+                   const Clock& clock) {
   NH_LET(container, open_pidfd(*state.pid));
   // Both prestart and createRuntime may name us.
   if (OciDirectory::serves(state.id, state.bundle, *state.pid)) return exit_asked;
-  NH_LET(options, options_for(state, hook_words, reach, clock));
+  NH_TRY(parse_options(helper, state, hook_words, reach, clock));
   NH_LET(directory, OciDirectory::make(state.id, state.bundle, clock));
   NH_TRY(directory.write_number("container-pid", *state.pid));
   NH_LET(log_fd, directory.open_log());
   const std::string control = directory.path("control");
-  if (options.api_socket.empty() && control.size() < sizeof(sockaddr_un::sun_path)) options.api_socket = control;
-  (options.attach == TargetKind::pid ? options.target_pidfd : options.exit_fd) = container.get();
 
   std::array<int, 2> ends{};
   if (pipe2(ends.data(), O_CLOEXEC) != 0) return sys_error("making a pipe");
@@ -175,9 +147,12 @@ Result<int> attach(const ContainerState& state, const Words& hook_words, Annotat
   const pid_t child = fork();
   if (child < 0) return sys_error("forking the helper");
   if (child == 0) {
-    options.ready_fd = ready_write.release();
+    const HookedHelper::Start start{.container_pidfd = container.get(),
+                                    .ready_fd = ready_write.release(),
+                                    .held_fd = directory.fd(),
+                                    .api_socket = control.size() < sizeof(sockaddr_un::sun_path) ? control : ""};
     // No destructor of this function may close what has another meaning by then.
-    std::exit(be_the_helper(std::move(options), directory, log_fd.get()));
+    std::exit(be_the_helper(helper, start, directory, log_fd.get()));
   }
   ready_write.reset();
   NH_LET(pidfd, open_pidfd(child));
@@ -189,7 +164,7 @@ Result<int> attach(const ContainerState& state, const Words& hook_words, Annotat
   return std::move(outcome).error();
 }
 
-Result<int> run(const Words& hook_words, AnnotationReach reach) {
+Result<int> run(HookedHelper& helper, const Words& hook_words, AnnotationReach reach) {
   const MonotonicClock clock;
   NH_LET(text, read_bounded({.fd = STDIN_FILENO,
                              .subject = "the container's state on standard input",
@@ -205,7 +180,7 @@ Result<int> run(const Words& hook_words, AnnotationReach reach) {
     NH_TRY(OciDirectory::clean(state->id, state->bundle, clock));
     return exit_asked;
   }
-  auto code = attach(*state, hook_words, reach, clock);
+  auto code = attach(helper, *state, hook_words, reach, clock);
   if (!code) return std::move(code).error().in("container " + state->id);
   return code;
 }
@@ -217,7 +192,7 @@ int print(std::string_view text) {
 
 }  // namespace
 
-int oci_hook_main(int argc, char** argv) {
+int oci_hook_main(int argc, char** argv, HookedHelper& helper) {
   Words words(argv + 1, argv + argc);
   AnnotationReach reach = AnnotationReach::all;
   constexpr std::string_view annotations = "--annotations=";
@@ -231,7 +206,7 @@ int oci_hook_main(int argc, char** argv) {
     words.erase(words.begin());
   }
   if (words == Words{"--help"} || words == Words{"-h"}) return print(usage);
-  const auto code = run(words, reach);
+  const auto code = run(helper, words, reach);
   if (code) return *code;
   log::error("oci-hook: " + code.error().message());
   return exit_failure;

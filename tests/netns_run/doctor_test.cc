@@ -11,9 +11,9 @@
 #include <sys/syscall.h>
 
 #include <cstddef>
-#include <nlohmann/json.hpp>
 #include <set>
 
+#include "src/json/json_checked.h"
 #include "src/linux/capabilities.h"
 #include "tests/support/catch.h"
 #include "tests/support/namespaces.h"
@@ -294,7 +294,7 @@ TEST_CASE("what nf_tables refuses is found out") {
 TEST_CASE("JSON: one object, ok as the exit code has it") {
   int code = -1;
   const std::string text = shown(true, code);
-  const auto object = nlohmann::json::parse(text, nullptr, false);
+  const auto object = Json::parse(text, nullptr, false);
   REQUIRE(object.is_object());
   CHECK(object["ok"].get<bool>() == (code == 0));
   CHECK(object["checks"].size() == examine_host().size());

@@ -275,7 +275,7 @@ ROWS = {row.name: row for row in (
     Row("bound to its device", bound_to_device, answer),
     Row("ECN asked for", talk(question), answer, sysctls={"ipv4/tcp_ecn": "1"}, alone=True),
     Row("SYN without options", talk(question), answer, sysctls=_PLAIN_SYN, alone=True),
-    # The guard carries no IPv4 options (netstack/guard/drop_reason.h ip_header).
+    # The guard carries no IPv4 options (netstack/frame/drop_reason.h ip_header).
     Row("IP options on the SYN", talk(question, prepare=lambda s: s.setsockopt(socket.IPPROTO_IP, socket.IP_OPTIONS, b"\x01" * 40)),
         answer, becomes={4: "gave up"}, families=(4,), slow=True),
     Row("MPTCP", talk(question, protocol=_IPPROTO_MPTCP), answer, general=True),

@@ -4,8 +4,8 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 
+#include "src/json/json_checked.h"
 #include "src/linux/id_map.h"
 #include "tools/netns-run/doctor/doctor_checks.h"
 
@@ -51,20 +51,20 @@ void print_table(std::FILE* out, const std::vector<Check>& checks, const IdMapCa
 }
 
 void print_json(std::FILE* out, const std::vector<Check>& checks, const IdMapCaller& caller, const utsname& system) {
-  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  Json all = Json::array();
   for (const Check& check : checks)
     all.push_back({{"name", check.name},
                    {"state", state_name(check.state)},
                    {"required", check.required},
                    {"detail", check.detail},
                    {"cure", check.cure}});
-  const nlohmann::ordered_json object{{"ok", works(checks)},
-                                      {"user", caller.user},
-                                      {"uid", caller.uid},
-                                      {"kernel", system.release},
-                                      {"checks", std::move(all)}};
+  const Json object{{"ok", works(checks)},
+                    {"user", caller.user},
+                    {"uid", caller.uid},
+                    {"kernel", system.release},
+                    {"checks", std::move(all)}};
   // Whatever bytes a program or a file has said, the text is valid UTF-8, and nothing is thrown.
-  const std::string text = object.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  const std::string text = object.dump(2, ' ', false, Json::error_handler_t::replace);
   std::fprintf(out, "%s\n", text.c_str());
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "netstack/guard/drop_reason.h"
+#include "netstack/frame/drop_reason.h"
 
 #include <set>
 
