@@ -4,11 +4,12 @@
 import json
 import os
 import re
+import signal
 import subprocess
 from pathlib import Path
 
+from tests.support import process
 from tests.support.case import LabTestCase, main
-from tests.support.clients import end
 from tests.support.guest import DEADLINE
 from tests.support.helper import wait_until
 from tests.support.lab import HELPER, RUN, SERVICE4, USER, USER_DIR
@@ -101,7 +102,7 @@ class Descriptors(BwrapTest):
         self.assertEqual(helper.wait_exit(), 0)
 
     def ended_by(self, child, bwrap):
-        end(child)
+        process.send(child, signal.SIGKILL)
         bwrap.communicate(timeout=DEADLINE)
 
     def test_no_network_no_command(self):
@@ -166,7 +167,7 @@ class Readme(BwrapTest):
         with open(f"{USER_DIR}/info", encoding="ascii") as file:
             child = json.load(file)["child-pid"]
         self.assertIsNone(script.poll())
-        end(child)
+        self.assertTrue(process.send(child, signal.SIGKILL))
         self.assertEqual(self.ended(script)[:2], (137, ""))
 
     def test_without_a_helper(self):

@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 
-from tests.support import kernel, oci
+from tests.support import kernel, oci, process
 from tests.support.case import main, processes
 from tests.support.clients import ClientTestCase, environment, rootfs, run, start, wait_for_line
 from tests.support.guest import DEADLINE
@@ -104,12 +104,12 @@ class Runc(RuntimeTest, ClientTestCase):
         port = 18501
         self.bundle_with(["sh", "-c", "ip -o address show net3; echo answer | nc -l -p 80"],
                          annotations={"tap-name": "net3", "mtu": "4000", "forward": f"{port}:80/tcp"}, hook=("--no-ipv6",))
-        process = start(*self.command("run", "--bundle", self.bundle, self.ident), stdout=subprocess.PIPE)
-        line = wait_for_line(process, "the container's address")
+        running = start(*self.command("run", "--bundle", self.bundle, self.ident), stdout=subprocess.PIPE)
+        line = wait_for_line(running, "the container's address")
         self.assertIn("10.0.2.100/24", line)
         self.assertEqual(self._answer(port), b"answer\n")
-        self.assertEqual(process.wait(60), 0)
-        process.stdout.close()
+        self.assertEqual(running.wait(60), 0)
+        running.stdout.close()
         self.nothing_is_left()
 
     def _answer(self, port):
@@ -125,9 +125,10 @@ class Runc(RuntimeTest, ClientTestCase):
         self.bundle_with(["sleep", "1000"])
         run(*self.command("create", "--bundle", self.bundle, self.ident))
         (helper,) = [pid for pid in processes() if os.getsid(pid) == pid]
-        run(*self.command("start", self.ident))
-        run(*self.command("kill", self.ident, "KILL"))
-        oci.wait_for_end(helper)
+        with process.Process(helper) as held:
+            run(*self.command("start", self.ident))
+            run(*self.command("kill", self.ident, "KILL"))
+            self.assertTrue(held.wait(), "the helper has not ended")
         wait_until(lambda: '"stopped"' in run(*self.command("state", self.ident)).stdout, "the container stops")
         run(*self.command("delete", self.ident))
         self.nothing_is_left()
@@ -146,7 +147,7 @@ class Runc(RuntimeTest, ClientTestCase):
         self.bundle_with(["sleep", "1000"], stages=("createRuntime",))
         run(*self.command("create", "--bundle", self.bundle, self.ident))
         state = json.loads(run(*self.command("state", self.ident)).stdout)
-        os.kill(state["pid"], signal.SIGKILL)
+        self.assertTrue(process.send(state["pid"], signal.SIGKILL))
         wait_until(lambda: not processes(), "the helper ends")
         run(*self.command("delete", "--force", self.ident))
 

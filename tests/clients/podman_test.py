@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Rootless podman with `--network slirp4netns`: what a container sees under our helper is what it sees under slirp4netns."""
 
-import contextlib
+import signal
 
-from tests.support import clients, dns
+from tests.support import clients, dns, process
 from tests.support.case import main
 from tests.support.helper import wait_until
 from tests.support.lab import DNS4, HOST_LAN4, HOST_WAN4, HOST_WAN6, LAN4, LAN6, SERVICE4, SERVICE6
@@ -216,8 +216,7 @@ class Container(PodmanTestCase):
         """A container whose helper died can still be stopped and removed."""
         def observe(binary):
             guest = self.run_container(binary, "slirp4netns")
-            with contextlib.suppress(ProcessLookupError):
-                clients.end(self.the_helper(binary))
+            process.send(self.the_helper(binary), signal.SIGKILL)
             self.wait_gone(binary)
             wait_until(lambda: guest.link() is None, "the TAP goes with its helper")
             self.remove("guest")

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Ends at the worst moment: of the agent, of the helper while it starts, of the TAP under it."""
 
-import contextlib
-import os
 import random
 import signal
 import time
@@ -24,7 +22,7 @@ class Agent(LabTestCase):
         server = self.tcp_server(self.lab.internet, SERVICE4)
         with guest.connect(SERVICE4, server.port) as connection:
             self.assert_tcp_echo(connection)
-            os.kill(helper.info()["agent_pid"], signal.SIGKILL)
+            self.signal_agent(helper, signal.SIGKILL)
             wait_until(lambda: not helper.info()["agent_pid"], "info tells")
             self.assert_tcp_echo(connection)
         self.assert_works(guest)
@@ -35,7 +33,7 @@ class Agent(LabTestCase):
     def test_stopped(self):
         """An agent that does not answer costs the guest nothing."""
         guest, helper = self.pair(control=True)
-        os.kill(helper.info()["agent_pid"], signal.SIGSTOP)
+        self.signal_agent(helper, signal.SIGSTOP)
         self.assert_works(guest)
         self.assertEqual(helper.stop(), 0)
 
@@ -49,8 +47,7 @@ class Start(LabTestCase):
             end = signal.SIGKILL if number % 2 else signal.SIGTERM
             helper = self.helper(guest=guest, wait=False)
             time.sleep(dice.uniform(0, START_TIME))
-            with contextlib.suppress(ProcessLookupError):
-                helper.process.send_signal(end)
+            helper.process.send_signal(end)
             # Before its handlers are there, SIGTERM ends it as SIGKILL does.
             self.assertIn(helper.wait_exit(), (0, -end), helper.log())
             wait_until(lambda: not processes(), "the agent goes too")

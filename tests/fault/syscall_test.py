@@ -4,6 +4,7 @@
 import os
 import signal
 
+from tests.support import process
 from tests.support.case import LabTestCase, main, processes
 from tests.support.helper import wait_until
 from tests.support.lab import USER_DIR
@@ -38,7 +39,7 @@ class EachFails(LabTestCase):
 
     def _stop(self, helper):
         for pid in helper.children():
-            os.kill(pid, signal.SIGTERM)
+            process.send(pid, signal.SIGTERM)
         return helper.wait_exit()
 
     def _count(self, guest, call):

@@ -139,15 +139,15 @@ class Works(ConfineTestCase):
     def test_agent_that_is_stopped_does_not_keep_us(self):
         """It is killed, by one of the few signals that a confined helper may send; or dies with the helper."""
         _, helper = self.pair(*BOTH, control=True)
-        agent = helper.info()["agent_pid"]
-        os.kill(agent, signal.SIGSTOP)
-        self.assertEqual(helper.stop(), 0)
-        wait_until(lambda: not os.path.exists(f"/proc/{agent}"), "the agent is gone")
+        with self.agent(helper) as agent:
+            agent.signal(signal.SIGSTOP)
+            self.assertEqual(helper.stop(), 0)
+            self.assertTrue(agent.wait(), "the agent is still there")
         _, helper = self.pair(*BOTH, control=True)
-        agent = helper.info()["agent_pid"]
-        os.kill(agent, signal.SIGSTOP)
-        helper.stop(signal.SIGKILL)
-        wait_until(lambda: not os.path.exists(f"/proc/{agent}"), "the agent is gone")
+        with self.agent(helper) as agent:
+            agent.signal(signal.SIGSTOP)
+            helper.stop(signal.SIGKILL)
+            self.assertTrue(agent.wait(), "the agent is still there")
 
 
 class Resolving(ConfineTestCase):

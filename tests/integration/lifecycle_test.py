@@ -9,7 +9,7 @@ import socket
 import subprocess
 import time
 
-from tests.support import kernel
+from tests.support import kernel, process
 from tests.support.case import LabTestCase, main, processes
 from tests.support.guest import Guest
 from tests.support.helper import EVERYWHERE, Helper, wait_until
@@ -19,15 +19,6 @@ from tests.support.skip import need_tool, sanitized, skip
 SOON = 5.0  # s; promised is one
 STOCK = 64  # blank stand-ins that are kept: between half of it and all
 CYCLES = 200 // (10 if sanitized() else 1)
-
-
-def alive(pid):
-    """Not counting a zombie."""
-    try:
-        with open(f"/proc/{pid}/stat", encoding="ascii") as file:
-            return file.read().rpartition(")")[2].split()[0] not in "ZX"
-    except FileNotFoundError:
-        return False
 
 
 class Ends(LabTestCase):
@@ -138,11 +129,11 @@ class Ends(LabTestCase):
 class Killed(LabTestCase):
     def test_agent_dies_too_and_the_next_helper_takes_over(self):
         guest, helper = self.pair(control=True)
-        agent = helper.info()["agent_pid"]
-        self.assertTrue(alive(agent))
         path = helper.control_path
-        self.assertEqual(helper.stop(signal.SIGKILL), -signal.SIGKILL)
-        wait_until(lambda: not alive(agent), "the agent dies")
+        with self.agent(helper) as agent:
+            self.assertTrue(agent.is_running())
+            self.assertEqual(helper.stop(signal.SIGKILL), -signal.SIGKILL)
+            self.assertTrue(agent.wait(), "the agent has not ended")
         wait_until(lambda: guest.link() is None, "the TAP goes")
         self.assertTrue(os.path.exists(path), "a stale socket is left")
         successor = self.helper("--api-socket", path, guest=guest)
@@ -184,7 +175,7 @@ class WholeLife(LabTestCase):
         helper.forward(18301, 80)
         self.assert_works(guest)
         for pid in helper.children():  # of strace, which passes no signal on
-            os.kill(pid, signal.SIGTERM)
+            process.send(pid, signal.SIGTERM)
         helper.wait_exit()
         with open(trace, encoding="ascii") as file:
             calls = re.findall(r"^\d+ +(execve\w*\(.*)", file.read(), re.M)

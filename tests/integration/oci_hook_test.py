@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """The OCI hook under a runtime of the test's own: what it is told, what it starts, what it says, what it leaves."""
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 
-from tests.support import kernel, oci
-from tests.support.case import LabTestCase, main, processes
+from tests.support import kernel, oci, process
+from tests.support.case import LabTestCase, main, processes, runs
 from tests.support.guest import DEADLINE, Guest
 from tests.support.helper import Control, wait_until
 from tests.support.lab import HELPER, USER, USER_DIR
@@ -29,9 +30,7 @@ class HookTest(LabTestCase):
 
     def _end_all(self):
         """Before the check that no helper is left; a test that expects its end has looked at it itself."""
-        for pid in processes():
-            os.kill(pid, signal.SIGKILL)
-        wait_until(lambda: not processes(), "the helpers end")
+        process.end_all(runs(HELPER))
         subprocess.run(["rm", "-rf", f"{oci.runtime_dir()}/netns-helper"], check=True)
 
     def create(self, guest, *options, **state):
@@ -78,9 +77,9 @@ class Attaches(HookTest):
     def test_ends_with_the_container(self):
         guest = self.guest()
         self.create(guest)
-        pid = oci.number_in(f"{self.the_directory()}/pid")
-        guest.kill()
-        oci.wait_for_end(pid)
+        with process.Process(oci.number_in(f"{self.the_directory()}/pid")) as helper:
+            guest.kill()
+            self.assertTrue(helper.wait(), "the helper has not ended")
 
     def test_what_is_left_of_others_goes_with_the_next(self):
         guest = self.guest()
@@ -175,9 +174,9 @@ class Options(HookTest):
         self.create(guest, "--sandbox", annotations={"seccomp": "true"})
         self.assert_works(guest)
         self.ask("info")
-        pid = oci.number_in(f"{self.the_directory()}/pid")
-        guest.kill()
-        oci.wait_for_end(pid)
+        with process.Process(oci.number_in(f"{self.the_directory()}/pid")) as helper:
+            guest.kill()
+            self.assertTrue(helper.wait(), "the helper has not ended")
         self.assertFalse(os.path.exists(f"{self.the_directory()}/control"))
 
     def test_annotations_of_others_mean_nothing(self):
@@ -253,12 +252,12 @@ class Fails(HookTest):
         wait_until(lambda: guest.link() is None, "the TAP goes")
 
     def test_network_namespace_of_the_host(self):
-        process = subprocess.Popen(["sleep", "1000"], user=USER, group=USER, extra_groups=[])
+        sleeper = subprocess.Popen(["sleep", "1000"], user=USER, group=USER, extra_groups=[])
         try:
-            self.refused(oci.state(process.pid), "our own network namespace")
+            self.refused(oci.state(sleeper.pid), "our own network namespace")
         finally:
-            process.kill()
-            process.wait()
+            sleeper.kill()
+            sleeper.wait()
 
     def test_a_hook_that_is_killed_while_it_reads(self):
         """The runtime's timeout."""
@@ -302,9 +301,9 @@ class NotDumpable(HookTest):
         config = {"linux": {"namespaces": [{"type": "mount"}, {"type": "network", "path": path}]}}
         self.create(guest, bundle=self.bundle(json.dumps(config)))
         self.assert_works(guest)
-        pid = oci.number_in(f"{self.the_directory()}/pid")
-        guest.kill()  # the path stays
-        oci.wait_for_end(pid)
+        with process.Process(oci.number_in(f"{self.the_directory()}/pid")) as helper:
+            guest.kill()  # the path stays
+            self.assertTrue(helper.wait(), "the helper has not ended")
 
 
 class Poststop(HookTest):
@@ -324,7 +323,7 @@ class Poststop(HookTest):
     def test_ends_one_that_does_not_listen(self):
         self.create(self.guest())
         pid = oci.number_in(f"{self.the_directory()}/pid")
-        os.kill(pid, signal.SIGSTOP)
+        self.assertTrue(process.send(pid, signal.SIGSTOP))
         self.stop()
         self.assertEqual(processes(), [])
         self.assertEqual(oci.directories(), [])
@@ -344,10 +343,11 @@ class Poststop(HookTest):
         """The helper was killed, its number is somebody else's: the lock tells."""
         self.create(self.guest())
         directory = self.the_directory()
-        pids = processes()
-        os.kill(oci.number_in(f"{directory}/pid"), signal.SIGKILL)
-        for pid in pids:
-            oci.wait_for_end(pid)
+        with contextlib.ExitStack() as stack:
+            helper_and_agent = [stack.enter_context(one) for one in process.find(runs(HELPER))]
+            process.send(oci.number_in(f"{directory}/pid"), signal.SIGKILL)
+            for one in helper_and_agent:
+                self.assertTrue(one.wait(), "helper or agent has not ended")
         bystander = Guest()
         self._keep(bystander)
         with open(f"{directory}/pid", "w", encoding="ascii") as file:

@@ -116,12 +116,12 @@ class Forwarding(AttackTestCase):
     """The guest forwards, and our rules are gone: a stray segment that is written back into the TAP must not come out of it for ever."""
 
     def test_rules_gone(self):
-        for agent in (signal.SIGSTOP, signal.SIGKILL):
-            with self.subTest(agent=agent.name):
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            with self.subTest(agent=number.name):
                 guest, helper = self.outbound()
                 flows = [self.dial(guest, service) for service in BOTH]
-                os.kill(helper.info()["agent_pid"], agent)  # or it would put them back
-                agent_pid = helper.info()["agent_pid"]
+                agent = self._keep(self.agent(helper))
+                agent.signal(number)  # or it would put them back
                 guest.run("sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward; echo 1 >/proc/sys/net/ipv6/conf/all/forwarding; "
                                       "echo 2 >/proc/sys/net/ipv6/conf/tap0/accept_ra")
                 self.drop_rules(guest)
@@ -139,8 +139,8 @@ class Forwarding(AttackTestCase):
                 self.assert_quiet(helper)
                 # What works without us works.
                 wait_until(lambda: self.general_or_relayed(guest), "the guest connects again", RECOVERY)
-                if agent == signal.SIGSTOP:
-                    os.kill(agent_pid, signal.SIGCONT)
+                if number == signal.SIGSTOP:
+                    agent.signal(signal.SIGCONT)
                     wait_until(lambda: len(self.our_rules(guest)) == 2, "our rules are put back")
                     self.wait_relayed(guest, helper)
                 for connection in flows:

@@ -4,7 +4,6 @@ an agent that is killed, addresses and routes that change. With traffic before, 
 
 import contextlib
 import errno
-import os
 import signal
 
 from tests.support.case import main
@@ -133,7 +132,7 @@ class AgentKilled(OutboundTestCase):
         old = [self.dial(guest, service) for service in BOTH]
         with self.traffic(guest) as traffic:
             with self.path_events(helper) as next_path:
-                os.kill(helper.info()["agent_pid"], signal.SIGKILL)
+                self.signal_agent(helper, signal.SIGKILL)
                 event = next_path()
             self.assertEqual(event["path"], "libslirp")
             self.assertTrue(event["reason"])

@@ -248,7 +248,7 @@ class AgentKilled(LifeTestCase):
         server = self.tcp_server(guest.netns_fd(), GUEST4, port=80)
         old = self.echoes(self.from_lan(port))
         with self.events(helper, "path_changed") as next_event:
-            os.kill(helper.info()["agent_pid"], signal.SIGKILL)
+            self.signal_agent(helper, signal.SIGKILL)
             event = next_event("path_changed")
         self.assertEqual(event["path"], "libslirp")
         self.assertTrue(event["reason"])
@@ -268,7 +268,7 @@ class AgentKilled(LifeTestCase):
         guest, helper = self.forwarding(f"0.0.0.0:{port}:127.0.0.1:80", f"0.0.0.0:{path_port}:80")
         self.tcp_server(guest.netns_fd(), "0.0.0.0", port=80)
         with self.events(helper, "rule_failed") as next_event:
-            os.kill(helper.info()["agent_pid"], signal.SIGKILL)
+            self.signal_agent(helper, signal.SIGKILL)
             event = next_event("rule_failed")
         failed = next(rule for rule in self.rules(helper).values() if "127.0.0.1" in rule["spec"].get("guest_addr", ""))
         self.assertEqual(event["id"], failed["id"])

@@ -31,7 +31,7 @@ def prepare():
 
 
 def children(pid):
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
             return [int(one) for one in file.read().split()]
     return []

@@ -8,7 +8,7 @@ import signal
 import subprocess
 
 from tests.launch.launch import NETNS_RUN, RUNTIME, LaunchTestCase
-from tests.support import kernel
+from tests.support import kernel, process
 from tests.support.case import main, processes
 from tests.support.helper import wait_until
 from tests.support.lab import RUN, USER_DIR
@@ -88,7 +88,7 @@ class Leftovers(LaunchTestCase):
         for name, (find, code, files_left) in whom.items():
             with self.subTest(killed=name):
                 run = self._running()
-                os.kill(find(run), signal.SIGKILL)
+                self.assertTrue(process.send(find(run), signal.SIGKILL))
                 if code is None:  # the command goes on
                     run.process.send_signal(signal.SIGTERM)
                     code = 128 + signal.SIGTERM

@@ -7,7 +7,7 @@ import signal
 import socket
 
 from tests.launch.launch import RUNTIME, LaunchTestCase, user_file
-from tests.support import dns
+from tests.support import dns, process
 from tests.support.case import main, processes
 from tests.support.helper import wait_until
 from tests.support.lab import DNS4, SERVICE4, SERVICE6, USER_DIR
@@ -162,7 +162,7 @@ class HelperEnds(LaunchTestCase):
     def test_kill(self):
         run = self.start("--", "sh", "-c", "echo started; exec sleep 1000")
         run.wait_for("started")
-        os.kill(run.helper(), signal.SIGKILL)
+        self.assertTrue(process.send(run.helper(), signal.SIGKILL))
         self.assertEqual(run.wait(), 125)
         self.assertIn("netns-helper has ended (signal 9): the command has lost its network, and is killed", run.err())
 
@@ -172,7 +172,7 @@ class HelperEnds(LaunchTestCase):
         os.chmod(fifo, 0o666)
         run = self.start("--on-helper-exit=keep", "--", "sh", "-c", f"echo started; read x < {fifo}; ip -o link; exit 3")
         run.wait_for("started")
-        os.kill(run.helper(), signal.SIGKILL)
+        self.assertTrue(process.send(run.helper(), signal.SIGKILL))
         wait_until(lambda: "the command goes on without a network" in run.err(), "the user is told")
         with open(fifo, "w", encoding="ascii") as file:
             file.write("go\n")

@@ -9,9 +9,11 @@ import signal
 import time
 
 from tests.launch.launch import NETNS_RUN, RUNTIME, LaunchTestCase, children, user_file
+from tests.support import process
 from tests.support.case import main
 from tests.support.helper import wait_until
 from tests.support.lab import USER_DIR
+from tests.support.process import Process
 
 LOCAL = ("--no-net",)
 FULL, NONE, RAW = "000001ffffffffff", "0000000000000000", "0000000000002000"
@@ -47,10 +49,10 @@ class Ending(LaunchTestCase):
     def test_the_rest_of_the_namespace_goes_with_the_command(self):
         run = self.start(*LOCAL, "--", "sh", "-c", "sleep 1000 & echo started; read x", stdin=-1)
         run.wait_for("started")
-        sleeper = run.children(run.command())[0]
-        run.process.stdin.close()
-        run.wait()
-        wait_until(lambda: not os.path.exists(f"/proc/{sleeper}"), "what the command left behind ends")
+        with Process(run.children(run.command())[0]) as sleeper:
+            run.process.stdin.close()
+            run.wait()
+            self.assertTrue(sleeper.wait(), "what the command left behind has not ended")
 
     def test_orphans_are_reaped(self):
         out = self.sh("for i in 1 2 3 4 5; do (sleep 0.0$i & ); done; "
@@ -117,14 +119,14 @@ class Signals(LaunchTestCase):
                 run = self.start(*LOCAL, *options, "--", "python3", "-c", self.TRAP)
                 run.wait_for("started")
                 for name in ("SIGINT", "SIGHUP", "SIGQUIT", "SIGUSR1", "SIGUSR2", "SIGWINCH", "SIGTERM"):
-                    os.kill(run.pid, getattr(signal, name))
+                    run.process.send_signal(getattr(signal, name))
                     run.wait_for(name)
                 self.assertEqual(run.wait(), 0)
 
     def test_kill_the_command(self):
         run = self.start(*LOCAL, "--", "sh", "-c", "echo started; exec sleep 1000")
         run.wait_for("started")
-        os.kill(run.pid, signal.SIGTERM)
+        run.process.send_signal(signal.SIGTERM)
         self.assertEqual(run.wait(), 128 + signal.SIGTERM)
 
     def test_while_it_is_being_prepared(self):
@@ -134,7 +136,7 @@ class Signals(LaunchTestCase):
         run = self.start(*LOCAL, "--block-fd", str(read_end), "--pid-file", f"{USER_DIR}/pid-early", "--", "touch", f"{USER_DIR}/early", pass_fds=[read_end])
         os.close(read_end)
         wait_until(lambda: os.path.exists(f"{USER_DIR}/pid-early"), "it is prepared")
-        os.kill(run.pid, signal.SIGTERM)
+        run.process.send_signal(signal.SIGTERM)
         self.assertEqual(run.wait(), 128 + signal.SIGTERM)
         self.assertIn("--block-fd", run.err())
         self.assertFalse(os.path.exists(f"{USER_DIR}/early"))
@@ -144,31 +146,30 @@ class KillChild(LaunchTestCase):
     def _killed(self, *options):
         run = self.start(*LOCAL, *options, "--", "sh", "-c", "echo started; exec sleep 1000")
         run.wait_for("started")
-        command = run.child() if "--pid=host" in options else run.command()
+        command = self._keep(Process(run.child() if "--pid=host" in options else run.command()))
         run.process.kill()
         run.process.wait()
         return command
 
     def test_yes(self):
         for options in ((), ("--pid=host",)):
-            command = self._killed(*options)
-            wait_until(lambda: not os.path.exists(f"/proc/{command}"), "the command is killed")
+            self.assertTrue(self._killed(*options).wait(), "the command has not been killed")
 
     def test_no(self):
         command = self._killed("--kill-child=no")
-        self.assertTrue(os.path.exists(f"/proc/{command}/exe"))
-        os.kill(command, signal.SIGKILL)
+        self.assertTrue(command.is_running())
+        command.end()
 
     def test_no_keeps_the_network(self):
         self.need_device()
         run = self.start("--kill-child=no", "--", "sh", "-c", "echo started; exec sleep 1000")
         run.wait_for("started")
-        command, helper = run.command(), run.helper()
+        command, helper = self._keep(Process(run.command())), self._keep(Process(run.helper()))
         run.process.kill()
         run.process.wait()
-        self.assertTrue(os.path.exists(f"/proc/{helper}/exe"))
-        os.kill(command, signal.SIGKILL)
-        wait_until(lambda: not os.path.exists(f"/proc/{helper}"), "the helper ends with the command")
+        self.assertTrue(helper.is_running())
+        command.end()
+        self.assertTrue(helper.wait(), "the helper has not ended with the command")
 
     def test_no_and_an_ordinary_end(self):
         """The helper ends by the reaper's end, which is no failure of the helper's."""
@@ -203,7 +204,8 @@ class Terminal(LaunchTestCase):
                 os.environ["PS1"] = "prompt> "
                 os.execv("/bin/bash", ["bash", "--norc", "--noprofile", "-i"])
             os._exit(1)
-        self.addCleanup(lambda: (os.kill(pid, signal.SIGKILL), os.waitpid(pid, 0), os.close(master)))
+        shell = Process(pid)
+        self.addCleanup(lambda: (shell.end(), shell.close(), os.waitpid(pid, 0), os.close(master)))
         self.shell, self.master, self.seen = pid, master, ""
         self._expect("prompt> ")
         self._type(" ".join([NETNS_RUN, *LOCAL, *words]) + "\n")
@@ -274,14 +276,14 @@ class Terminal(LaunchTestCase):
                 launcher = children(self.shell)[0]
                 child = children(launcher)[0]
                 if not option:
-                    os.kill(child, signal.SIGSTOP)
+                    self.assertTrue(process.send(child, signal.SIGSTOP))
                     wait_until(lambda: status_of(child, "State").startswith("T"), "the reaper stands still")
                 self._type("\x03")
                 if not option:
                     wait_until(lambda: not pending(launcher, signal.SIGINT) and pending(child, signal.SIGINT), "the launcher has had its own")
-                    os.kill(child, signal.SIGCONT)
+                    self.assertTrue(process.send(child, signal.SIGCONT))
                 self._expect("INT")
-                os.kill(launcher, signal.SIGKILL)
+                process.send(launcher, signal.SIGKILL)
 
     def test_new_session_has_no_terminal(self):
         self._session("--new-session", "--", "sh", "-c", "'tty < /dev/tty; echo no''ne'")

@@ -12,23 +12,27 @@ import sys
 import traceback
 import unittest
 
-from tests.support import servers
+from tests.support import process, servers
 from tests.support.guest import Guest
-from tests.support.helper import Helper
+from tests.support.helper import Helper, wait_until
 from tests.support.lab import HELPER, Lab, enter
 from tests.support.skip import EXIT_SKIPPED, CannotRun, must_work, skip
 
 _HANGS_AFTER = 600  # s; then every thread's stack is printed and the program ends
 
 
+def runs(executable):
+    """For process.find(): whether a process of the lab runs this executable."""
+    return lambda pid: os.readlink(f"/proc/{pid}/exe") == executable
+
+
 def processes(executable=HELPER):
     """The pids of the lab that run this executable, zombies not counted."""
     found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            with contextlib.suppress(OSError):
-                if os.readlink(f"/proc/{name}/exe") == executable:
-                    found.append(int(name))
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if runs(executable)(name):
+                found.append(int(name))
     return found
 
 
@@ -42,11 +46,10 @@ class LabTestCase(unittest.TestCase):
         self.addCleanup(self._nothing_left)
 
     def _nothing_left(self):
-        left = processes()
-        for pid in left:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, 9)
-        self.assertEqual(left, [], "helper processes were left behind")
+        # The agent of a helper that was killed ends a moment later (PR_SET_PDEATHSIG).
+        with contextlib.suppress(AssertionError):
+            wait_until(lambda: not processes(), "every helper and agent has ended")
+        self.assertEqual(process.end_all(runs(HELPER)), [], "helper processes were left behind")
 
     def _keep(self, thing):
         self.addCleanup(thing.close)
@@ -67,6 +70,15 @@ class LabTestCase(unittest.TestCase):
         """(guest, helper attached to it)."""
         guest = self.guest()
         return guest, self.helper(*options, guest=guest, **arguments)
+
+    @staticmethod
+    def agent(helper):
+        """The agent's process, held; the caller closes it."""
+        return process.Process(helper.info()["agent_pid"])
+
+    def signal_agent(self, helper, number):
+        with self.agent(helper) as agent:
+            self.assertTrue(agent.signal(number), "the agent has ended by itself")
 
     def tcp_server(self, netns, address, serve=servers.echo, port=0):
         return self._keep(servers.TcpServer(netns, address, serve, port))

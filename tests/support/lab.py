@@ -23,6 +23,7 @@ import sys
 import time
 
 from tests.support import kernel
+from tests.support.process import Process
 from tests.support.skip import CannotRun
 
 USER = 1000
@@ -103,17 +104,13 @@ def enter(user_namespace=True):
         except (CannotRun, OSError, subprocess.CalledProcessError) as error:
             problem = str(error)
     os.write(go_write, b"0" if problem else b"1")
-    deadline = time.monotonic() + _LIFETIME
-    signal.signal(signal.SIGTERM, lambda *_: os.kill(child, signal.SIGKILL))
-    while True:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
-            break
-        if time.monotonic() > deadline:
+    with Process(child) as inside:
+        signal.signal(signal.SIGTERM, lambda *_: inside.signal(signal.SIGKILL))
+        if not inside.wait(_LIFETIME):
             print(f"lab: not done after {_LIFETIME} s: killed", file=sys.stderr)
-            os.kill(child, signal.SIGKILL)
-            deadline += _LIFETIME
-        time.sleep(0.02)
+            inside.signal(signal.SIGKILL)
+        status = os.waitpid(child, 0)[1]
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
     if problem:
         raise CannotRun(problem)
     sys.stdout.flush()

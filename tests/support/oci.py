@@ -4,9 +4,7 @@
 import json
 import os
 import subprocess
-import time
 
-from tests.support.guest import DEADLINE
 from tests.support.lab import HELPER, USER, USER_DIR
 from tests.support.helper import START
 
@@ -41,21 +39,3 @@ def directories(base=None):
 def number_in(path):
     with open(path, encoding="ascii") as file:
         return int(file.read())
-
-
-def wait_for_end(pid):
-    """Of all its threads: what they had open together is open until the last one has ended, when the first is a zombie already."""
-    deadline = time.monotonic() + DEADLINE
-    while not _has_ended(pid):
-        if time.monotonic() >= deadline:
-            raise AssertionError(f"process {pid} has not ended within {DEADLINE} s")
-        time.sleep(0.01)
-
-
-def _has_ended(pid):
-    try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
-            dead = file.read().rpartition(")")[2].split()[0] in "ZX"
-        return dead and len(os.listdir(f"/proc/{pid}/task")) <= 1
-    except (FileNotFoundError, ProcessLookupError):
-        return True

@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: BSD-3-Clause
 """Pasta: one run of the packaged pasta beside a guest, without any forward."""
 
-import contextlib
-import os
 import signal
 import subprocess
 
 from tests.support.guest import DEADLINE
-from tests.support.helper import HelperFailed, wait_until
+from tests.support.helper import HelperFailed
 from tests.support.lab import USER, USER_DIR
+from tests.support.process import Process
 from tests.support.skip import need_tool
 
 
@@ -27,9 +26,11 @@ class Pasta:
         if done.returncode != 0:
             raise HelperFailed(f"{' '.join(command)}: exit {done.returncode}: {done.stderr}")
         with open(pid_file, encoding="ascii") as file:
-            self.pid = int(file.read())
+            self._process = Process(int(file.read()))
+        self.pid = self._process.pid
 
     def close(self):
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGTERM)
-        wait_until(lambda: not os.path.exists(f"/proc/{self.pid}"), "pasta ends")
+        with self._process:
+            self._process.signal(signal.SIGTERM)
+            if not self._process.wait():
+                raise HelperFailed(f"pasta {self.pid} does not end at SIGTERM")
