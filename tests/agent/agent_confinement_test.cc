@@ -39,7 +39,7 @@ bool has_line(const std::string& text, const std::string& line) {
 }
 
 TEST_CASE("the agent keeps three capabilities, no new privileges, and ignores what a terminal sends") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           const Lab lab;
           const std::string status = read_file(proc_of(lab.link->pid(), "status"));
@@ -105,7 +105,7 @@ TEST_CASE("(inside) the agent's descriptors and namespaces", "[.inside]") {
 }
 
 TEST_CASE("the agent has standard error, seven sockets and one file, and the guest's user and network namespaces only") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           test::enter_new_namespaces();
           execl("/proc/self/exe", "agent_test", "[.inside]", nullptr);
@@ -114,7 +114,7 @@ TEST_CASE("the agent has standard error, seven sockets and one file, and the gue
 }
 
 TEST_CASE("nobody can look into the agent from outside of its user namespaces: it is not dumpable") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           if (geteuid() == 0) return;  // root may
           const Lab lab;
@@ -124,7 +124,7 @@ TEST_CASE("nobody can look into the agent from outside of its user namespaces: i
 }
 
 TEST_CASE("the agent dies with a helper that is killed") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
           test::Pipe told;
@@ -160,7 +160,7 @@ TEST_CASE("the agent dies with a helper that is killed") {
 }
 
 TEST_CASE("attaching and detaching again and again leaves neither process nor descriptor") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           const auto open_fds = [] {
             std::size_t count = 0;

@@ -33,7 +33,7 @@ bool has_address(const TapState& state, const std::string& text) {
 }
 
 TEST_CASE("the agent attaches, configures and reports, for an ordinary namespace") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           Guest guest;
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
@@ -59,7 +59,7 @@ TEST_CASE("the agent attaches, configures and reports, for an ordinary namespace
 }
 
 TEST_CASE("without a plan nothing is configured") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           Guest guest;
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
@@ -72,7 +72,7 @@ TEST_CASE("without a plan nothing is configured") {
 }
 
 TEST_CASE("a namespace whose ids are not mapped is served") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           Guest guest([] { enter_new_namespaces(CLONE_NEWUSER | CLONE_NEWNET, /* mapped= */ false); });
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
@@ -84,7 +84,7 @@ TEST_CASE("a namespace whose ids are not mapped is served") {
 }
 
 TEST_CASE("a guest in a user namespace nested in the owner of its network namespace is served") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           Guest guest([] {
             enter_new_namespaces();
@@ -101,7 +101,7 @@ TEST_CASE("a guest in a user namespace nested in the owner of its network namesp
 }
 
 TEST_CASE("a namespace that our own user namespace owns needs no join of a user namespace") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           enter_new_namespaces();
           Guest guest([] { enter_new_namespaces(CLONE_NEWNET); });
@@ -114,7 +114,7 @@ TEST_CASE("a namespace that our own user namespace owns needs no join of a user 
 }
 
 TEST_CASE("real root serves a namespace of the initial user namespace, and one of an ordinary user") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   if (geteuid() != 0) return;
   for (const int flags : {CLONE_NEWNET, CLONE_NEWUSER | CLONE_NEWNET})
     CHECK(in_child([flags] {
@@ -132,7 +132,7 @@ TEST_CASE("real root serves a namespace of the initial user namespace, and one o
 }
 
 TEST_CASE("a TAP that was handed over is configured in its own namespace") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           std::array<int, 2> ends{};
           EXPECT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
@@ -155,7 +155,7 @@ TEST_CASE("a TAP that was handed over is configured in its own namespace") {
 }
 
 TEST_CASE("what fails in the agent is told with its step, undone, and leaves no child") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           Guest guest;
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
@@ -178,7 +178,7 @@ TEST_CASE("what fails in the agent is told with its step, undone, and leaves no 
 }
 
 TEST_CASE("a signal ends the wait") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           Guest guest;
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
@@ -205,7 +205,7 @@ TEST_CASE("a signal ends the wait") {
 }
 
 TEST_CASE("an agent that has configured, and finds nobody to tell it to, undoes it") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           Guest guest;
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
@@ -250,7 +250,7 @@ TEST_CASE("an agent that has configured, and finds nobody to tell it to, undoes 
 }
 
 TEST_CASE("changes are reported, questions answered, the loss of the agent and of the TAP noticed") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           Guest guest;
           const Target target = EXPECT_OK(open_pid_target(guest.text()));
@@ -290,7 +290,7 @@ TEST_CASE("changes are reported, questions answered, the loss of the agent and o
 }
 
 TEST_CASE("a killed agent is noticed and told with its signal") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(in_child([] {
           Guest guest;
           const Target target = EXPECT_OK(open_pid_target(guest.text()));

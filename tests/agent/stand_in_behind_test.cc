@@ -22,7 +22,7 @@ void run(const std::string& command) {
 }
 
 TEST_CASE("a container behind the guest sees the client's own address, by its own address and by a translated port") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           StandInLab lab;
           const Guest container([&lab] {

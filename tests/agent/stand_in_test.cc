@@ -24,7 +24,7 @@ using Lab = test::StandInLab;
 constexpr std::uint16_t port = 8080;
 
 TEST_CASE("the guest sees a foreign client's own address and port, wherever its program listens") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(
       in_child([] {
         Lab lab;
@@ -48,7 +48,7 @@ TEST_CASE("the guest sees a foreign client's own address and port, wherever its 
 }
 
 TEST_CASE("a confined agent steers just the same") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab(/* confined= */ true);
           const GuestService service(lab.guest, {at("0.0.0.0", port), at("127.0.0.1", 82), at("::", port)},
@@ -66,7 +66,7 @@ TEST_CASE("a confined agent steers just the same") {
 }
 
 TEST_CASE("a confined helper opens stand-ins just the same") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab(/* confined= */ true);
           const GuestService service(lab.guest, {at("0.0.0.0", port), at("127.0.0.1", 82), at("::", port)});
@@ -83,7 +83,7 @@ TEST_CASE("a confined helper opens stand-ins just the same") {
 }
 
 TEST_CASE("a UDP service on the guest's loopback answers a foreign client; without one the refusal comes back") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab;
           const GuestService service(lab.guest, {}, {at("127.0.0.1", 53), at("::1", 53), at("10.0.2.100", 54)});
@@ -112,7 +112,7 @@ TEST_CASE("a UDP service on the guest's loopback answers a foreign client; witho
 }
 
 TEST_CASE("a port on which nobody listens refuses a stand-in") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab;
           lab.expect_ready();
@@ -132,7 +132,7 @@ TEST_CASE("a port on which nobody listens refuses a stand-in") {
 }
 
 TEST_CASE("a stand-in leaves its port to the guest's own connects") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab;
           const GuestService service(lab.guest, {at("0.0.0.0", port)});
@@ -157,7 +157,7 @@ TEST_CASE("a stand-in leaves its port to the guest's own connects") {
 }
 
 TEST_CASE("where the client's port cannot be had its address stays") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab;
           const GuestService service(lab.guest, {at("0.0.0.0", port)});
@@ -176,7 +176,7 @@ TEST_CASE("where the client's port cannot be had its address stays") {
 }
 
 TEST_CASE("more stand-ins at once than the stock has") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           constexpr std::uint16_t burst = 500;
           Lab lab;
@@ -203,7 +203,7 @@ TEST_CASE("more stand-ins at once than the stock has") {
 }
 
 TEST_CASE("a listener and a UDP socket of the guest's own") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab;
           lab.expect_ready();
@@ -226,7 +226,7 @@ TEST_CASE("a listener and a UDP socket of the guest's own") {
 }
 
 TEST_CASE("the guest's listening ports are told, and told again when they change") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab;
           lab.expect_ready();
@@ -251,7 +251,7 @@ TEST_CASE("the guest's listening ports are told, and told again when they change
 }
 
 TEST_CASE("rules that the guest removes are put back, and it is said") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab;
           const GuestService service(lab.guest, {at("0.0.0.0", port), at("::", port)});
@@ -277,7 +277,7 @@ TEST_CASE("rules that the guest removes are put back, and it is said") {
 }
 
 TEST_CASE("the agent's end turns stand-ins off; what is open lives on") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab;
           const GuestService service(lab.guest, {at("0.0.0.0", port)});
@@ -299,7 +299,7 @@ TEST_CASE("the agent's end turns stand-ins off; what is open lives on") {
 }
 
 TEST_CASE("a guest without an address is told as that; an address later turns steering on") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Guest guest;
           const Target target = EXPECT_OK(open_pid_target(guest.text()));

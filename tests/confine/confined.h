@@ -40,6 +40,12 @@ inline bool killed_by_filter(int status) {
   return WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS;
 }
 
+/// Whether the kernel confines signals and abstract Unix sockets: Landlock's ABI 6, Linux 6.12.
+inline bool has_landlock_scopes() {
+  constexpr unsigned ask_version = 1;  // LANDLOCK_CREATE_RULESET_VERSION
+  return syscall(SYS_landlock_create_ruleset, nullptr, 0, ask_version) >= 6;
+}
+
 inline std::set<std::string> names_in(const std::string& path) {
   std::set<std::string> names;
   DIR* directory = opendir(path.c_str());

@@ -232,16 +232,29 @@ TEST_CASE("signals go to the agent, to end it, and to ourselves", "[seccomp]") {
 }
 
 #ifdef __x86_64__
+/// getpid(2) by the 32-bit table; a kernel that has none (CONFIG_IA32_EMULATION, ia32_emulation=off) sends SIGSEGV.
+void getpid_by_32_bit_table() {
+  signal(SIGSEGV, SIG_DFL);  // Catch2 and the sanitizers have handlers that make an ordinary exit of it
+  long number = 20;
+  __asm__ volatile("int $0x80" : "+a"(number) : : "memory");
+}
+
 TEST_CASE("calls of the x32 and of the 32-bit table end the process", "[seccomp]") {
+  // A kernel without the x32 table (CONFIG_X86_X32_ABI) asks the filter all the same.
   constexpr long x32 = 0x40000000;  // __X32_SYSCALL_BIT
   CHECK(helper_answers(x32 | SYS_getpid) == killed);
-  const int status = wait_status([] {
+
+  const int unconfined = wait_status([] { getpid_by_32_bit_table(); });
+  if (WIFSIGNALED(unconfined)) {
+    CHECK(WTERMSIG(unconfined) == SIGSEGV);
+    return test::not_tried_here("the 32-bit system call table: the kernel has none");
+  }
+  CHECK(unconfined == 0);
+  const int confined = wait_status([] {
     EXPECT_OK(confine_helper({.seccomp = true}));
-    long number = 20;  // getpid of i386
-    __asm__ volatile("int $0x80" : "+a"(number) : : "memory");
+    getpid_by_32_bit_table();
   });
-  // A kernel without the 32-bit table faults instead.
-  CHECK(WIFSIGNALED(status));
+  CHECK(killed_by_filter(confined));
 }
 #endif
 

@@ -5,6 +5,7 @@ guest's own masquerade. All of their TCP goes by the kernel path."""
 import signal
 
 from tests.support.case import main
+from tests.support.features import need_feature
 from tests.support.forwards import GUEST4, GUEST6, INNER4, INNER6
 from tests.support.guest import Guest
 from tests.support.helper import wait_until
@@ -207,7 +208,7 @@ class Containers(OutboundTestCase):
                 self.from_container(service, 9)
 
     def test_lives_through_flushes(self):
-        need_tool("conntrack", "conntrack")
+        need_feature("nf_conntrack")
         connections = [self.from_container(service) for service in BOTH]
         for connection in connections:
             self.echoes(connection)

@@ -7,12 +7,12 @@ import errno
 import signal
 
 from tests.support.case import main
+from tests.support.features import need_feature
 from tests.support.forwards import GUEST4
 from tests.support.helper import wait_until
 from tests.support.lab import SERVICE4, SERVICE6
 from tests.support.outbound import BOTH, OutboundTestCase
 from tests.support.servers import family_of
-from tests.support.skip import need_tool
 
 FLUSHES = 10
 RESTARTS = 50
@@ -62,7 +62,7 @@ class Tables(OutboundTestCase):
         self.assert_as_before(established)
 
     def test_conntrack_flush(self):
-        need_tool("conntrack", "conntrack")
+        need_feature("nf_conntrack")
         established = self.established()
         with self.traffic(self.guest_) as traffic:
             for number in range(FLUSHES):
@@ -93,7 +93,7 @@ class Tables(OutboundTestCase):
         self.assert_as_before(established)
 
     def test_all_of_them_again_and_again(self):
-        need_tool("conntrack", "conntrack")
+        need_feature("nf_conntrack")
         established = self.established()
         with self.traffic(self.guest_) as traffic, traffic.tolerating(errno.ENETUNREACH, errno.EHOSTUNREACH):
             for number in range(FLUSHES):
@@ -127,7 +127,7 @@ class Restart(OutboundTestCase):
 
 class AgentKilled(OutboundTestCase):
     def test_old_flows_live_and_new_ones_take_the_general_path(self):
-        need_tool("conntrack", "conntrack")
+        need_feature("nf_conntrack")
         guest, helper = self.outbound()
         old = [self.dial(guest, service) for service in BOTH]
         with self.traffic(guest) as traffic:

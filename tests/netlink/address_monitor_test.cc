@@ -27,7 +27,7 @@ struct Lab {
 };
 
 std::string in_new_namespaces(const std::function<void()>& body) {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   return test::in_child([&] {
     test::enter_new_namespaces();
     body();

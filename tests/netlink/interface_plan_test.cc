@@ -36,7 +36,7 @@ InterfacePlan plan() {
 }
 
 std::string in_new_namespaces(const std::function<void()>& body, int flags = 0) {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   return test::in_child([&] {
     test::enter_new_namespaces(CLONE_NEWUSER | CLONE_NEWNET | flags);
     body();

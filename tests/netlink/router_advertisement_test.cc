@@ -89,7 +89,7 @@ std::vector<std::uint8_t> router_advertisement(std::uint16_t lifetime) {
 }
 
 TEST_CASE("a router advertisement adds neither address nor route") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6});
   CHECK(test::in_child([] {
           test::enter_new_namespaces();
           const OpenedTap tap = EXPECT_OK(open_tap("tap0"));

@@ -136,7 +136,7 @@ TEST_CASE("a rule is encoded as it was recorded") {
 }
 
 TEST_CASE("steering set up and taken back leaves nothing") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab;
           const std::string before = everything();
@@ -152,7 +152,7 @@ TEST_CASE("steering set up and taken back leaves nothing") {
 }
 
 TEST_CASE("marks and tables that the guest uses, and those of another helper, are left alone") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab;
           add_foreign_rule(*lab.route, 1u << 30, 1u << 30, Steering::first_table);
@@ -167,7 +167,7 @@ TEST_CASE("marks and tables that the guest uses, and those of another helper, ar
 }
 
 TEST_CASE("helpers that start in the same moment all steer, each with a table of its own") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           constexpr std::size_t helpers = 6;
           Lab lab;
@@ -214,7 +214,7 @@ TEST_CASE("helpers that start in the same moment all steer, each with a table of
 }
 
 TEST_CASE("what a killed helper left is replaced") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab;
           const std::string before = everything();
@@ -243,7 +243,7 @@ TEST_CASE("what a killed helper left is replaced") {
 }
 
 TEST_CASE("nobody else flushes or deletes our table, and rules and routes that are missing come back") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab;
           Steering steering = lab.set_up();
@@ -273,7 +273,7 @@ TEST_CASE("nobody else flushes or deletes our table, and rules and routes that a
 }
 
 TEST_CASE("ours stay the first rules, whatever the guest puts before them") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab;
           const std::string before = rules();
@@ -300,7 +300,7 @@ TEST_CASE("ours stay the first rules, whatever the guest puts before them") {
 }
 
 TEST_CASE("without the right to it steering is refused, with the step") {
-  test::require_namespaces();
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           Lab lab;
           test::enter_new_namespaces(CLONE_NEWUSER);  // no power over the namespace any more

@@ -6,6 +6,7 @@ the way between them, so that the ways can be compared.
 """
 
 import contextlib
+import os
 import socket
 import subprocess
 import time
@@ -30,6 +31,7 @@ USER_TIMEOUT = 1500        # ms: then the kernel itself ends a connect with ETIM
 CROWD = 300                # connects that wait at once
 
 _IPPROTO_MPTCP = 262
+MPTCP = os.path.exists("/proc/sys/net/mptcp/enabled")  # the rows that need it are left out where the kernel has none (CONFIG_MPTCP)
 _TCP_USER_TIMEOUT, _TCP_FASTOPEN, _TCP_FASTOPEN_NO_COOKIE = 18, 23, 34
 _FASTOPEN_QUEUE = 16
 
@@ -297,3 +299,5 @@ ROWS = {row.name: row for row in (
     Row("curl, first unreachable, second alive", curl(DNS6, SERVICE6), serve_http, other={6: "reject with icmpv6 addr-unreachable"},
         families=(6,)),
 )}
+if not MPTCP:
+    ROWS = {name: row for name, row in ROWS.items() if "MPTCP" not in name}

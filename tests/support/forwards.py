@@ -10,6 +10,7 @@ import subprocess
 
 from tests.support import kernel, servers
 from tests.support.case import LabTestCase
+from tests.support.features import need_feature
 from tests.support.helper import wait_until
 from tests.support.lab import HOST_LAN4, HOST_LAN6
 
@@ -94,6 +95,7 @@ class ForwardsTestCase(LabTestCase):
         return guest, helper
 
     def assert_relays(self, helper):
+        need_feature("nf_tables")
         for rule in self.rules(helper).values():
             for listener in rule["listeners"]:
                 if listener["proto"] == "tcp":
@@ -164,6 +166,7 @@ class ForwardsTestCase(LabTestCase):
         return result
 
     def network_behind(self, guest):
+        need_feature("bridge")
         return self._keep(Network(guest))
 
     def wait_flows(self, helper, count, **query):

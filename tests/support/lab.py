@@ -146,6 +146,9 @@ def _bind(source, target):
 def _prepare():
     kernel.mount(None, "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("proc", "/proc", "proc")
+    for path, what in (("/proc/sys/net/ipv6", "IPv6"), (f"/proc/self/task/{os.getpid()}/children", "lists of children (CONFIG_PROC_CHILDREN)")):
+        if not os.path.exists(path):
+            raise CannotRun(f"the kernel has no {what}")
     helper = os.environ.get("NETNS_HELPER")
     if not helper:
         raise CannotRun("NETNS_HELPER does not name the helper's binary")
@@ -207,6 +210,10 @@ class Lab:
         with open("/proc/sys/net/ipv4/ping_group_range", "w", encoding="ascii") as file:
             file.write("0 65535\n")  # ids above are not mapped in the lab
         own = f"/proc/{os.getpid()}/fd"
+        try:
+            _ip("link add lan0 type veth peer name wan0", "link delete lan0")
+        except subprocess.CalledProcessError:
+            raise CannotRun("veth interfaces cannot be made (CONFIG_VETH)") from None
         _ip("link set lo up",
             f"link add lan0 type veth peer name eth0 netns {own}/{self.lan}",
             f"link add wan0 type veth peer name eth0 netns {own}/{self.internet}",

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // For tests that need namespaces: children that live in user and network namespaces of their own. Everything here works
-// as any user; where the kernel forbids user namespaces the test program ends with 77 (skipped), or fails if
-// NETNS_HELPER_MUST_WORK is set.
+// as any user; where the kernel forbids user namespaces, or lacks what a test asks for, the test program ends with 77 (skipped),
+// or fails if NETNS_HELPER_MUST_WORK is set.
 #pragma once
 
 #include <fcntl.h>
+#include <linux/netfilter/nf_tables.h>
+#include <linux/netfilter/nfnetlink.h>
+#include <linux/netlink.h>
 #include <sched.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +19,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <initializer_list>
 #include <string>
 
 #include "src/base/result.h"
@@ -105,14 +110,64 @@ inline std::string in_child(const std::function<void()>& body) {
   return text;
 }
 
-/// Ends the program as skipped where user namespaces cannot be made.
-inline void require_namespaces() {
-  static const std::string why = in_child([] { enter_new_namespaces(); });
-  if (why.empty()) return;
+/// What a kernel can be built without.
+enum class KernelFeature { ipv6, nf_tables };
+
+/// An error of errno where the namespace that the caller is in has no nf_tables; the caller has CAP_NET_ADMIN there.
+inline void expect_nf_tables() {
+  struct {
+    nlmsghdr header;
+    nfgenmsg family;
+  } request{.header = {.nlmsg_len = sizeof request,
+                       .nlmsg_type = NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETGEN,
+                       .nlmsg_flags = NLM_F_REQUEST,
+                       .nlmsg_seq = 1,
+                       .nlmsg_pid = 0},
+            .family = {.nfgen_family = AF_UNSPEC, .version = NFNETLINK_V0, .res_id = 0}};
+  struct {
+    nlmsghdr header;
+    nlmsgerr error;
+    std::array<char, 1024> rest;
+  } answer{};
+  const UniqueFd netlink(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
+  if (!netlink || send(netlink.get(), &request, sizeof request, 0) < 0 || recv(netlink.get(), &answer, sizeof answer, 0) < 0)
+    throw Failed{sys_error("").message()};
+  if (answer.header.nlmsg_type == NLMSG_ERROR) throw Failed{sys_error(-answer.error.error, "").message()};
+}
+
+/// Ends the program: 77 (skipped), or 1 where NETNS_HELPER_MUST_WORK is set.
+[[noreturn]] inline void end_as_skipped(const std::string& why) {
   const char* must = std::getenv("NETNS_HELPER_MUST_WORK");
-  std::printf("SKIPPED: user namespaces cannot be made here: %s\n", why.c_str());
+  std::printf("SKIPPED: %s\n", why.c_str());
   std::fflush(stdout);
   std::_Exit(must != nullptr && *must != '\0' ? 1 : 77);
+}
+
+/// Ends the program as skipped where user namespaces cannot be made, or the kernel lacks one of `features`.
+inline void require_namespaces(std::initializer_list<KernelFeature> features = {}) {
+  static const std::string why = in_child([] { enter_new_namespaces(); });
+  if (!why.empty()) end_as_skipped("user namespaces cannot be made here: " + why);
+  for (const KernelFeature feature : features) {
+    switch (feature) {
+      case KernelFeature::ipv6:
+        if (access("/proc/sys/net/ipv6", F_OK) != 0) end_as_skipped("the kernel has no IPv6");
+        break;
+      case KernelFeature::nf_tables:
+        static const std::string missing = in_child([] {
+          enter_new_namespaces();
+          expect_nf_tables();
+        });
+        if (!missing.empty()) end_as_skipped("the kernel has no nf_tables: " + missing);
+        break;
+    }
+  }
+}
+
+/// Says that a part of a test is not tried: what it needs of the kernel is there in some versions or configurations only, and
+/// netns-helper does without where it is not.
+inline void not_tried_here(const char* why) {
+  std::printf("NOT TRIED: %s\n", why);
+  std::fflush(stdout);
 }
 
 /// A process that waits in namespaces of its own until this object dies. `prepare` runs in it first.
