@@ -13,6 +13,7 @@
 #include <csignal>
 
 #include "src/confine/confine.h"
+#include "src/confine/syscall_list.h"
 #include "tests/confine/confined.h"
 #include "tests/support/catch.h"
 
@@ -120,6 +121,19 @@ const char* const forbidden[] = {"execve",
                                  "chdir",
                                  "getdents64"};
 
+TEST_CASE("every name in the lists is that of a system call", "[seccomp]") {
+  // A name that this libseccomp does not know gives __NR_SCMP_ERROR; a call that another architecture has and this one has not
+  // gives a negative number of its own (seccomp_syscall_resolve_name(3)).
+  REQUIRE(seccomp_syscall_resolve_name("sched_yeild") == __NR_SCMP_ERROR);
+  REQUIRE(seccomp_syscall_resolve_name("sigreturn") != __NR_SCMP_ERROR);
+  const SyscallSubjects subjects{.own_pid = getpid(), .agent = agent};
+  for (const auto& rules : {helper_syscalls(subjects), agent_syscalls(subjects)})
+    for (const SyscallRule& rule : rules) {
+      INFO(rule.name);
+      CHECK(seccomp_syscall_resolve_name(rule.name) != __NR_SCMP_ERROR);
+    }
+}
+
 TEST_CASE("every forbidden system call ends the process", "[seccomp]") {
 #ifdef NETNS_HELPER_SANITIZED
   return;  // the sanitizers need some of them
@@ -127,8 +141,9 @@ TEST_CASE("every forbidden system call ends the process", "[seccomp]") {
   int tried = 0;
   for (const char* name : forbidden) {
     const int number = seccomp_syscall_resolve_name(name);
-    if (number < 0) continue;  // this architecture has no such call
     INFO(name);
+    REQUIRE(number != __NR_SCMP_ERROR);  // misspelt
+    if (number < 0) continue;            // this architecture has no such call
     CHECK(helper_answers(number) == killed);
     CHECK(agent_answers(number) == killed);
     ++tried;
