@@ -11,7 +11,8 @@ from tests.support.helper import wait_until
 from tests.support.lab import HELPER, SERVICE4, USER, USER_DIR
 from tests.support.podman import IMAGE, PodmanTestCase, podman
 
-TEMPLATE = Path(__file__).resolve().parents[2] / "src/oci/oci-hooks.d.json.in"
+# Read before the lab covers /srv, where the source tree may be.
+TEMPLATE = (Path(__file__).resolve().parents[2] / "src/oci/oci-hooks.d.json.in").read_text(encoding="utf-8")
 RUN_USER = f"/run/user/{USER}"
 DIRECTORIES = f"{USER_DIR}/runtime/netns-helper"
 
@@ -25,7 +26,7 @@ class Hook(PodmanTestCase):
         self.hooks = f"{USER_DIR}/hooks-{os.urandom(4).hex()}"
         os.mkdir(self.hooks, 0o755)
         with open(f"{self.hooks}/netns-helper.json", "w", encoding="utf-8") as file:
-            file.write(TEMPLATE.read_text(encoding="utf-8").replace("@netns_helper_path@", HELPER))
+            file.write(TEMPLATE.replace("@netns_helper_path@", HELPER))
 
     def run_podman(self, *options, command):
         return podman("--hooks-dir", self.hooks, "run", "--rm", "--network", "none", *options, IMAGE, *command, check=False)
@@ -53,7 +54,7 @@ class Hook(PodmanTestCase):
         self.assertNotIn("RAN", done.stdout)
 
     def test_the_template_is_what_podman_reads(self):
-        hook = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+        hook = json.loads(TEMPLATE)
         self.assertEqual(hook["version"], "1.0.0")
         self.assertEqual(hook["stages"], ["createRuntime", "poststop"])
 

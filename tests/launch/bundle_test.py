@@ -7,7 +7,7 @@ import os
 import re
 import subprocess
 
-from tests.launch.launch import NETNS_RUN, LaunchTestCase
+from tests.launch.launch import NETNS_RUN, LaunchTestCase, prepare
 from tests.support import clients
 from tests.support.case import main
 from tests.support.lab import USER
@@ -39,6 +39,7 @@ class Bundle(LaunchTestCase):
 
     @classmethod
     def setUpClass(cls):
+        prepare()  # first: the next one covers /srv, and the built programs may be there
         clients.prepare()
         cls.rootfs = clients.rootfs()
         # runc goes on without a cgroup where it may not make one, not where the controller's directory is missing.
