@@ -13,33 +13,29 @@ from tests.support.case import LabTestCase, main
 from tests.support.helper import Control, wait_until
 from tests.support.lab import SERVICE4
 from tests.support.schema import CheckedControl, Schema
-from tests.support.skip import sanitized
 
 MALFORMED = 500
-STALL = 2.0 * (5 if sanitized() else 1)  # s; slirp4netns stalls as long as the client likes
 SILENT, SLOW = 20, 5
 
 GOOD = {"proto": "tcp", "host_port": 18500, "guest_port": 80}
 
 
 class Flow:
-    """Asks and answers through the guest's network, one after another, and remembers the longest wait."""
+    """Asks and answers through the guest's network, one after another, and counts them."""
 
     def __init__(self, connection):
         self._connection = connection
         self._stop = threading.Event()
-        self.rounds, self.longest, self.problem = 0, 0.0, None
+        self.rounds, self.problem = 0, None
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def _run(self):
         try:
             while not self._stop.is_set():
-                began = time.monotonic()
                 self._connection.sendall(b"ask")
                 if self._connection.recv(16) != b"ask":
                     raise OSError("the flow has ended")
-                self.longest = max(self.longest, time.monotonic() - began)
                 self.rounds += 1
         except OSError as error:
             self.problem = error
@@ -66,7 +62,6 @@ class ControlTestCase(LabTestCase):
         before = flow.rounds
         wait_until(lambda: flow.rounds > before or flow.problem, "the flow goes on")
         self.assertIsNone(flow.problem)
-        self.assertLess(flow.longest, STALL)
         self.assertIsNone(self.helper_.process.poll(), self.helper_.log())
         self.assertEqual(self.helper_.info()["pid"], self.helper_.pid)
 

@@ -70,7 +70,7 @@ class WithoutKernelPath(OutboundTestCase):
     def test_nftables_refused(self):
         guest = self.guest()
         helper = self.helper(guest=guest, control=True, wrapper=WRAPPER)
-        wait_until(lambda: "Operation not permitted" in self.told_reason(helper), f"the reason; {self.why(helper)}")
+        wait_until(lambda: "Operation not permitted" in self.told_reason(helper), lambda: f"the reason; {self.why(helper)}")
         self.assert_all_general(guest, helper)
         self.assert_none_left(guest)
 

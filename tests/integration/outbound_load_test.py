@@ -10,10 +10,11 @@ import sys
 
 from tests.support import kernel, servers
 from tests.support.case import main
+from tests.support.features import need_feature
 from tests.support.forwards import FULL
 from tests.support.helper import wait_until
 from tests.support.outbound import BOTH, OutboundTestCase
-from tests.support.skip import need_tool, sanitized
+from tests.support.skip import sanitized
 
 CHURN = 600_000 if FULL else 3000
 SERVICES = 8            # ports of each address
@@ -55,7 +56,7 @@ class LoadTestCase(OutboundTestCase):
 
 class Churn(LoadTestCase):
     def test_leaves_nothing(self):
-        need_tool("nft", "nftables")
+        need_feature("nf_conntrack")
         guest, helper = self.outbound()
         # What the kernel itself keeps of a connection that has ended is kept for a second.
         for name in ("time_wait", "close", "close_wait", "fin_wait", "last_ack"):
@@ -72,11 +73,13 @@ class Churn(LoadTestCase):
         self.churn(guest, goals, CHURN)
         self.wait_no_flow(helper)
         self.assertEqual(self.opened(helper) - opened, CHURN, "not all of them went by the kernel path")
-        wait_until(lambda: helper.fds() <= descriptors + KEPT, f"no more than {descriptors} descriptors and {KEPT}; now {helper.fds()}")
+        wait_until(lambda: helper.fds() <= descriptors + KEPT,
+                   lambda: f"no more than {descriptors} descriptors and {KEPT}; now {helper.fds()}")
         self.assertLess(self.resident(helper), memory + GROWTH * 1024)
         self.assertEqual(self.ruleset(guest), ruleset)
         self.assert_one_set(guest)
-        wait_until(lambda: self.entries(guest) <= FEW, f"the entries of nf_conntrack are gone; now {self.entries(guest)}", 120)
+        wait_until(lambda: self.entries(guest) <= FEW,
+                   lambda: f"the entries of nf_conntrack are gone; now {self.entries(guest)}", 120)
 
     def greeter(self, service):
         """A port where everyone gets one byte."""
@@ -179,7 +182,7 @@ class BlackHole(LoadTestCase):
         for one in waiting:
             one.close()
         self.wait_no_flow(helper, 150)
-        wait_until(lambda: helper.fds() <= before + KEPT, f"no more than {before} descriptors; now {helper.fds()}", 150)
+        wait_until(lambda: helper.fds() <= before + KEPT, lambda: f"no more than {before} descriptors; now {helper.fds()}", 150)
 
 
 if __name__ == "__main__":

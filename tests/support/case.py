@@ -9,6 +9,7 @@ import faulthandler
 import os
 import signal
 import sys
+import time
 import traceback
 import unittest
 
@@ -18,6 +19,8 @@ from tests.support.helper import Helper, wait_until
 from tests.support.lab import HELPER, Lab, enter
 from tests.support.skip import EXIT_SKIPPED, CannotRun, must_work, skip
 
+WINDOW = 1.0       # s that a helper is watched for work that goes on by itself
+QUIET_TURNS = 300  # turns of its loops in a window, at most; a loop that feeds itself makes tens of thousands
 _HANGS_AFTER = 600  # s; then every thread's stack is printed and the program ends
 
 
@@ -114,6 +117,16 @@ class LabTestCase(unittest.TestCase):
                 connected.settimeout(before)
                 return
         self.fail(f"no answer to {tries} datagrams of {len(data)} bytes")
+
+    @staticmethod
+    def turns_in_window(helper):
+        """How often its loops turn in WINDOW. Not its processor time: that depends on the machine and on who else runs there."""
+        before = helper.turns()
+        time.sleep(WINDOW)  # what is measured, not a wait for anything
+        return helper.turns() - before
+
+    def assert_quiet(self, helper):
+        self.assertLessEqual(self.turns_in_window(helper), QUIET_TURNS, f"it spins; {helper.log()}")
 
     def assert_works(self, guest):
         """The guest reaches the outside by TCP."""

@@ -276,7 +276,7 @@ class ClientTestCase(LabTestCase):
 
     def the_helper(self, binary=OURS):
         """The pid of the one helper there is: this binary, and not the other."""
-        wait_until(lambda: len(helpers(binary)) == 1, f"one {binary} runs; now: {helpers(binary)}")
+        wait_until(lambda: len(helpers(binary)) == 1, lambda: f"one {binary} runs; now: {helpers(binary)}")
         for other in binaries().values():
             if other != (OURS if binary == CONTROLLED else binary):
                 self.assertEqual(running(other), [], "the other binary runs")

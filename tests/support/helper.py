@@ -142,6 +142,10 @@ class Helper:
     def info(self):
         return self.ask("info")["return"]
 
+    def turns(self):
+        """Turns of the main loop and of the relays' since the start. Two are the asking's own."""
+        return self.ask("stats")["return"]["loop"]["turns"] + self.info()["counters"]["relays"]["turns"]
+
     def drops(self):
         """Drop reason -> count."""
         return self.info()["counters"]["guard"]["drops"]
@@ -166,10 +170,10 @@ class Helper:
     def fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
-    def cpu_seconds(self):
+    def state(self):
+        """Of the process, as proc(5) has it: "T" is stopped by a signal."""
         with open(f"/proc/{self.pid}/stat", encoding="ascii") as file:
-            fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+            return file.read().rpartition(")")[2].split()[0]
 
 
 class Control:
@@ -223,12 +227,13 @@ class Control:
 
 
 def wait_until(condition, what, timeout=DEADLINE):
-    """Polls what cannot be waited for. Returns the condition's true value."""
+    """Polls what cannot be waited for. Returns the condition's true value. what: a failure's text, or a function that gives it when the
+    time is over: a text that tells what is there must not be made before."""
     deadline = time.monotonic() + timeout
     while True:
         value = condition()
         if value:
             return value
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {timeout} s: {what}")
+            raise AssertionError(f"not within {timeout} s: {what if isinstance(what, str) else what()}")
         time.sleep(0.01)

@@ -7,6 +7,7 @@ import hashlib
 import threading
 
 from tests.support import servers
+from tests.support.features import need_feature
 from tests.support.forwards import GUEST4, GUEST6, ForwardsTestCase
 from tests.support.helper import wait_until
 from tests.support.lab import SERVICE4, SERVICE6
@@ -185,11 +186,10 @@ class OutboundTestCase(ForwardsTestCase):
             return self.flow_of(helper, connection) is not None
 
     def wait_relayed(self, guest, helper, *services):
+        need_feature("nf_tables")
         for service in services or BOTH:
-            try:
-                wait_until(lambda service=service: self.relayed(guest, helper, service), f"{service} by the kernel path")
-            except AssertionError as error:
-                raise AssertionError(f"{error}; {self.why(helper)}") from None
+            wait_until(lambda service=service: self.relayed(guest, helper, service),
+                       lambda service=service: f"{service} by the kernel path; {self.why(helper)}")
 
     def why(self, helper):
         """What the helper tells of the path, for a failure's text."""
@@ -247,4 +247,4 @@ class OutboundTestCase(ForwardsTestCase):
 
     def assert_none_left(self, guest):
         wait_until(lambda: not self.our_tables(guest) and not self.our_rules(guest),
-                   f"nothing of ours is left; now: {self.our_tables(guest)} {self.our_rules(guest)}")
+                   lambda: f"nothing of ours is left; now: {self.our_tables(guest)} {self.our_rules(guest)}")
