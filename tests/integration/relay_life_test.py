@@ -23,6 +23,7 @@ OWN = 300                             # connects of the guest's own meanwhile, a
 FIRST_PORT = 10_000  # where no client of this program gets a port unasked
 CHURN = 60_000 if FULL else 3000      # bench-forward --churn makes more of them, faster
 KEPT = 64 + 16                        # stand-ins in stock, and idle pipes: kept for the next ones
+ASK_PAUSE = 0.0 if FULL else 0.002     # s, after each answer of the flows that are open meanwhile
 SILENT = KEPT + 20                    # clients: more than the stock, so that a descriptor kept of each shows
 GROWTH = 1024 * (10 if sanitized() else 1)  # KiB that the allocator may keep after them
 
@@ -165,12 +166,12 @@ class Tables(LifeTestCase):
 
     @contextlib.contextmanager
     def traffic(self):
-        """The open flows ask and are answered without pause while the body runs."""
+        """The open flows ask and are answered again and again while the body runs."""
         stop, problems = threading.Event(), []
 
         def run(flow):
             try:
-                while not stop.is_set():
+                while not stop.wait(ASK_PAUSE):
                     self.assert_tcp_echo(flow)
             except (OSError, AssertionError) as error:
                 problems.append(repr(error))
