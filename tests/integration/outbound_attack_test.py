@@ -21,6 +21,7 @@ SPOOFED = ("198.51.100.9", "127.0.0.1", "0.0.0.0", "224.0.0.1", "10.0.2.2", "10.
            "2001:db8:80::80", "fd00::77")
 RECOVERY = 150.0      # s; a connect that is not answered ends after 127 (tcp_syn_retries)
 LARGEST_TABLE = 1 << 19  # entries of nf_conntrack that a test may fill: some 160 MB of the kernel's memory
+TABLE = 300.0         # s; to fill or to empty nf_conntrack's table
 SENDS = 200
 BOUNDED_TURNS = 2000    # in a window: the guest's kernel sends a few segments of each of its flows again; a loop makes tens of thousands
 IDLE_PIPES = 2 * 8      # descriptors that are kept for the next large flow
@@ -170,7 +171,7 @@ class FullTable(AttackTestCase):
                 self.assertIn(error.errno, (errno.EPERM, None), error)  # None: not answered
         self.assert_bounded(helper)
         self.wait_quiet(helper)
-        guest.run("conntrack", "-F")
+        guest.run("conntrack", "-F", timeout=TABLE)
         self.wait_relayed(guest, helper)
         for connection in old:
             self.echoes(connection, b"an established flow goes on")
@@ -188,7 +189,7 @@ class FullTable(AttackTestCase):
             for number in range(count):
                 file.write(f"-A -s 192.0.2.{number >> 16} -d 198.18.{number >> 8 & 255}.{number & 255} -p tcp --sport 1000 --dport 80 "
                            "--timeout 600 --state ESTABLISHED -u ASSURED,SEEN_REPLY\n")
-        guest.run("conntrack", "-R", path, check=False, timeout=300)
+        guest.run("conntrack", "-R", path, check=False, timeout=TABLE)
 
 
 if __name__ == "__main__":
