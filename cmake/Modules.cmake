@@ -21,13 +21,48 @@ else()
 endif()
 target_link_options(netns_helper_build INTERFACE -pie -Wl,-z,relro -Wl,-z,noexecstack -Wl,--as-needed -Wl,--gc-sections)
 target_compile_options(netns_helper_build INTERFACE -ffunction-sections -fdata-sections)
-target_compile_definitions(netns_helper_build INTERFACE NETNS_HELPER_VERSION="${PROJECT_VERSION}" _GNU_SOURCE)
+target_compile_definitions(netns_helper_build INTERFACE _GNU_SOURCE)
 
-# netns_library(NAME SOURCES a.cc b.cc USES lib1 lib2): the static library of one folder.
+# netns_version(SOURCE...): these files know the version, NETNS_HELPER_VERSION. No others: a new version compiles little anew.
+function(netns_version)
+  set_property(SOURCE ${ARGN} APPEND PROPERTY COMPILE_DEFINITIONS NETNS_HELPER_VERSION="${PROJECT_VERSION}")
+endfunction()
+
+# precompiled_headers(NAME HEADER...): precompiles the headers for the targets that call use_precompiled_headers(TARGET NAME), which need
+# the same options as NAME. A source still includes what it uses: nothing is precompiled without NETNS_HELPER_PRECOMPILE, or by clang.
+function(precompiled_headers name)
+  file(CONFIGURE OUTPUT ${CMAKE_CURRENT_BINARY_DIR}/${name}.cc CONTENT "")
+  add_library(${name} OBJECT EXCLUDE_FROM_ALL ${CMAKE_CURRENT_BINARY_DIR}/${name}.cc)
+  target_link_libraries(${name} PRIVATE netns_helper_build)
+  if(NETNS_HELPER_PRECOMPILE AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    target_precompile_headers(${name} PRIVATE ${ARGN})
+  endif()
+endfunction()
+
+function(use_precompiled_headers target name)
+  if(NETNS_HELPER_PRECOMPILE AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    target_precompile_headers(${target} REUSE_FROM ${name})
+    target_compile_options(${target} PRIVATE -fpch-preprocess)  # ccache needs it
+  endif()
+endfunction()
+
+# What most sources include, directly or by the standard library itself.
+set(standard_headers <algorithm> <array> <chrono> <functional> <map> <memory> <optional> <set> <span> <string> <string_view>
+  <unordered_map> <utility> <variant> <vector>)
+precompiled_headers(standard_precompiled ${standard_headers})
+precompiled_headers(json_precompiled ${standard_headers} <nlohmann/json.hpp>)
+target_link_libraries(json_precompiled PRIVATE nlohmann_json::nlohmann_json)
+
+# netns_library(NAME [JSON] SOURCES a.cc b.cc USES lib1 lib2): the static library of one folder; JSON: most of it includes nlohmann-json.
 function(netns_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;USES" ${ARGN})
+  cmake_parse_arguments(ARG "JSON" "" "SOURCES;USES" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
   target_link_libraries(${name} PUBLIC netns_helper_build ${ARG_USES})
+  if(ARG_JSON)
+    use_precompiled_headers(${name} json_precompiled)
+  else()
+    use_precompiled_headers(${name} standard_precompiled)
+  endif()
 endfunction()
 
 # netns_unit_test(NAME SOURCES a_test.cc USES lib): one Catch2 program; ctest runs it whole, under the name unit.NAME.
@@ -37,6 +72,7 @@ function(netns_unit_test name)
   target_link_libraries(${name} PRIVATE netns_helper_build ${ARG_USES} catch_main)
   # Catch2's macros take most of a build's time to optimise, for nothing; what is tested is optimised as it is released.
   target_compile_options(${name} PRIVATE -U_FORTIFY_SOURCE -O0)
+  use_precompiled_headers(${name} catch_precompiled)
   add_test(NAME unit.${name} COMMAND ${name})
   set_tests_properties(unit.${name} PROPERTIES TIMEOUT 120 SKIP_RETURN_CODE 77 LABELS unit)
 endfunction()

@@ -154,9 +154,11 @@ build() {
   say "building $preset"
   (
     cd "$tree"
-    as_user "$builder" env CCACHE_BASEDIR="$tree" CCACHE_NOHASHDIR=1 \
-      cmake --preset "$preset" -DNETNS_HELPER_WERROR=ON -DNETNS_HELPER_TESTS="${with_tests:-ON}" "${launcher[@]}" \
+    as_user "$builder" cmake --preset "$preset" -DNETNS_HELPER_WERROR=ON -DNETNS_HELPER_TESTS="${with_tests:-ON}" \
+      -DNETNS_HELPER_PRECOMPILE=ON "${launcher[@]}" \
       "${configure_arguments[@]}" --log-level=WARNING >/dev/null
-    as_user "$builder" env CCACHE_BASEDIR="$tree" CCACHE_NOHASHDIR=1 cmake --build "build/$preset" -- --quiet "$@"
+    # ccache caches what includes a precompiled header only with this sloppiness.
+    as_user "$builder" env CCACHE_BASEDIR="$tree" CCACHE_NOHASHDIR=1 CCACHE_SLOPPINESS=pch_defines,time_macros \
+      cmake --build "build/$preset" -- --quiet "$@"
   ) || die "building $preset failed"
 }
