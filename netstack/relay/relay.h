@@ -102,6 +102,7 @@ class Relay final : public EpollSet::Handler {
   Side awaited_ = guest;                // whose socket comes second
   std::optional<std::uint8_t> thread_;  // that has the mover
   std::optional<FlowEnd> asked_;        // its mover is to come back from there, for this end
+  Instant challenged_until_{};          // Instant{}: it is not
   std::list<Relay>::iterator place_{};
 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "netstack/relay/relay_set.h"
 
+#include <netinet/tcp.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <utility>
@@ -156,8 +158,41 @@ Relay* RelaySet::find(const Endpoint& guest, const Endpoint& guest_peer) const {
   return found == owned_.end() ? nullptr : *found;
 }
 
+bool RelaySet::challenge(Relay& relay) {
+  const int stand_in = relay.mover_.fd(Relay::guest);
+  if (stand_in < 0) return false;
+  const int state = tcp_state(stand_in);
+  if (state == TCP_CLOSE || state == TCP_SYN_SENT || state == TCP_SYN_RECV) return false;
+  if (relay.challenged_until_ != Instant{}) return true;
+  set_probe_idle(stand_in, std::chrono::seconds(1));
+  relay.challenged_until_ = setup_.clock->now() + challenge_time;
+  challenged_.emplace(relay.challenged_until_, &relay);
+  return true;
+}
+
+void RelaySet::end_challenge(Relay& relay) {
+  if (relay.challenged_until_ == Instant{}) return;
+  challenged_.erase({std::exchange(relay.challenged_until_, Instant{}), &relay});
+}
+
 void RelaySet::supersede(Relay& relay) {
-  relay.finish(FlowEnd::reset_by_guest);
+  if (!relay.is_open()) return relay.finish(FlowEnd::reset_by_guest);
+  disown(relay);
+}
+
+Instant RelaySet::next_deadline() const {
+  return std::min(loop_.next_deadline(), challenged_.empty() ? Instant::max() : challenged_.begin()->first);
+}
+
+void RelaySet::run() {
+  loop_.run();
+  if (challenged_.empty()) return;
+  const Instant now = setup_.clock->now();
+  while (!challenged_.empty() && challenged_.begin()->first <= now) {
+    Relay& relay = *challenged_.begin()->second;
+    end_challenge(relay);
+    set_probe_idle(relay.mover_.fd(Relay::guest), limits::relay_probe_idle);
+  }
 }
 
 std::vector<FlowRecord> RelaySet::list(std::uint64_t after, std::size_t limit, std::optional<std::uint64_t> rule) const {
@@ -234,6 +269,7 @@ void RelaySet::opened(Relay& relay) {
 void RelaySet::ended(Relay& relay, FlowEnd end) {
   if (setup_.observer != nullptr && setup_.observer->wants_records()) setup_.observer->flow_closed(relay.record(), end);
   disown(relay);
+  end_challenge(relay);
   if (!relay.is_open()) {
     ++relay.rule_.flows.flows_failed;
     ++flows_.flows_failed;

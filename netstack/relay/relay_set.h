@@ -14,11 +14,14 @@
 #pragma once
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <list>
 #include <optional>
+#include <set>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "netstack/relay/fd_budget.h"
@@ -80,7 +83,18 @@ class RelaySet final : private RelayLoop::Owner, private RelayThreads::Owner {
 
   /// Whose stand-in, there or to come, a TCP segment of the guest from `guest` to `guest_peer` is for; nullptr: nobody's.
   Relay* find(const Endpoint& guest, const Endpoint& guest_peer) const;
-  /// The guest has begun a new connection with the addresses of this one, of which it knows nothing any more.
+  /// The guest has sent a SYN with this relay's addresses that is no copy of the relay's own. False: no socket of the guest's is
+  /// connected to the stand-in, or there is no stand-in yet: supersede() it. True: one is, as far as the stand-in knows, and is
+  /// asked by a keep-alive probe, as RFC 5961 4.2 has it: an ACK with the connection's true numbers. A socket that is still
+  /// connected acknowledges it, and the SYN was stray or forged. Where the connection is forgotten, or the port in use again, the
+  /// guest's kernel answers by a reset, which ends the relay, and a socket that is connecting sends its SYN again within 10 ms
+  /// (Linux tcp_rcv_synsent_state_process). The probe leaves at the next tick, or when the guest has been silent for a second.
+  bool challenge(Relay& relay);
+  /// For so long a challenged stand-in probes a peer that has been silent for a second, the least that TCP_KEEPIDLE takes: that
+  /// second, and one to spare. Further SYNs with its addresses are ignored meanwhile.
+  static constexpr std::chrono::seconds challenge_time{2};
+  /// The addresses are free for a new connection of the guest. A relay that is open, its stand-in reset, delivers what the guest
+  /// had sent before and ends by itself; any other is reset now.
   void supersede(Relay& relay);
 
   /// Ordered by id; the arguments are those of Rules::FlowQuery. O(flows).
@@ -89,8 +103,8 @@ class RelaySet final : private RelayLoop::Owner, private RelayThreads::Owner {
   bool kill(std::uint64_t id);
 
   /// When run() has something to do; Instant::max(): never.
-  Instant next_deadline() const { return loop_.next_deadline(); }
-  void run() { loop_.run(); }
+  Instant next_deadline() const;
+  void run();
 
   struct Counters {
     RelayCounters all;
@@ -134,6 +148,7 @@ class RelaySet final : private RelayLoop::Owner, private RelayThreads::Owner {
 
   void ask_back(Relay& relay, FlowEnd end);
   void disown(Relay& relay);
+  void end_challenge(Relay& relay);
 
   void mover_ended(Mover& mover, FlowEnd end) override { ended(mover.relay(), end); }
   void mover_is_large(Mover& mover) override;
@@ -147,6 +162,7 @@ class RelaySet final : private RelayLoop::Owner, private RelayThreads::Owner {
   std::list<Relay> all_;  // by id
   std::unordered_map<std::uint64_t, RelayRule> rules_;
   std::unordered_set<Relay*, PairHash, PairEqual> owned_;
+  std::set<std::pair<Instant, Relay*>> challenged_;  // and until when
   std::size_t reserved_ = 0;
 };
 

@@ -27,7 +27,7 @@ int seconds(std::chrono::seconds time) {
 void prepare_stream(int fd) {
   set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
   set_option(fd, SOL_SOCKET, SO_OOBINLINE, 1);
-  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds(limits::relay_probe_idle));
+  set_probe_idle(fd, limits::relay_probe_idle);
   set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, seconds(limits::relay_probe_interval));
   set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, limits::relay_probes);
   set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
@@ -54,6 +54,17 @@ bool at_urgent_mark(int fd) {
 bool may_block(int fd) {
   const int flags = fcntl(fd, F_GETFL);
   return flags < 0 || (flags & O_NONBLOCK) == 0;
+}
+
+int tcp_state(int fd) {
+  tcp_info info{};
+  socklen_t length = sizeof info;
+  if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &length) != 0) return TCP_CLOSE;
+  return info.tcpi_state;
+}
+
+void set_probe_idle(int fd, std::chrono::seconds idle) {
+  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, seconds(idle));
 }
 
 void reset(UniqueFd fd) {

@@ -3,6 +3,7 @@
 // left out.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <optional>
 
@@ -27,6 +28,13 @@ bool at_urgent_mark(int fd);
 /// shared with whoever has a duplicate, as the guest agent has of what it made; asked just before, so that a duplicate's owner
 /// who means harm has only the moment in between.
 bool may_block(int fd);
+/// The state that the kernel has the connection in: TCP_ESTABLISHED ... TCP_CLOSING (netinet/tcp.h), by TCP_INFO (tcp(7)).
+/// TCP_CLOSE also for what is no TCP socket.
+int tcp_state(int fd);
+/// After at most this long without a segment from its peer the kernel sends the next keep-alive probe (TCP_KEEPIDLE). Starts
+/// anew what is waited for, so that one that is overdue by the new time is sent at the next tick (tcp.c
+/// tcp_sock_set_keepidle_locked).
+void set_probe_idle(int fd, std::chrono::seconds idle);
 /// Closes so that the peer sees a reset (socket(7), SO_LINGER); a Unix peer sees the end.
 void reset(UniqueFd fd);
 /// Our end of it; nullopt for a Unix socket.

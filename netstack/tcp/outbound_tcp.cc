@@ -114,6 +114,10 @@ bool OutboundTcp::take(const Packet& syn, Reach reach) {
       set_due(old, dial, now + std::max<Duration>(limits::outbound_syn_again, 2 * apart) + limits::outbound_syn_margin);
       return true;
     }
+    if (setup_.relays->challenge(*old)) {
+      ++counters_.challenged;
+      return true;
+    }
     ++counters_.superseded;
     if (at != dials_.end()) forget(at);
     setup_.relays->supersede(*old);

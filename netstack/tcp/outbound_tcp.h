@@ -103,7 +103,8 @@ class OutboundTcp final : public Relay::Waiter {
     std::uint64_t timed_out = 0;
     std::uint64_t given_up = 0;     ///< by the guest
     std::uint64_t retransmits = 0;  ///< copies of SYNs that were swallowed
-    std::uint64_t superseded = 0;   ///< ended by a new SYN with their addresses
+    std::uint64_t challenged = 0;   ///< SYNs that were dropped, and an open relay with their addresses challenged
+    std::uint64_t superseded = 0;   ///< relays whose addresses a new SYN has, and whose guest's end is gone
     std::uint64_t broken = 0;       ///< stand-ins that did not get through
     // SYNs for the general path (if the kernel path is required: refused), by the reason
     std::uint64_t not_ready = 0, untrusted = 0, repeated = 0, options = 0, link_local = 0, no_descriptor = 0,

@@ -80,6 +80,7 @@ void OutboundEngine::add_to(HelperInfo& info) const {
   numbers.emplace_back("outbound.timed_out", outbound.timed_out);
   numbers.emplace_back("outbound.given_up", outbound.given_up);
   numbers.emplace_back("outbound.retransmits", outbound.retransmits);
+  numbers.emplace_back("outbound.challenged", outbound.challenged);
   numbers.emplace_back("outbound.superseded", outbound.superseded);
   numbers.emplace_back("outbound.broken", outbound.broken);
   numbers.emplace_back("outbound.general.not_ready", outbound.not_ready);

@@ -51,19 +51,21 @@ class Storm(AttackTestCase):
         live = {service: self.echo_ports_[service] for service in BOTH}
         refused = {service: 9 for service in BOTH}
         numbers = random.Random(1)
-        # A SYN with an open connection's own addresses takes its place: it would be the guest's next connection from that port.
-        open_ports = {connection.getsockname()[1] for connection in old}
-        ports = [port for port in range(1, 65536) if port not in open_ports]
+        # Some have an open connection's own addresses.
+        open_ports = {service: connection.getsockname()[1] for service, connection in zip(BOTH, old)}
         goals = [*live.items(), *refused.items(), (HOLE4, 80), (HOLE6, 80), (GATEWAY4, 80), (GATEWAY6, 80)]
         for number in range(SYNS):
             goal, port = goals[number % len(goals)]
             sources = [source for source in SPOOFED if (":" in source) == (":" in goal)]
             # Every other one has the TAP's own address, and so is taken for one of the guest's.
             source = (GUEST6 if ":" in goal else GUEST4) if number & 8 else sources[numbers.randrange(len(sources))]
-            syn = frames.tcp(source, goal, numbers.choice(ports), port if number & 16 else numbers.randrange(1, 65536),
-                             sequence=numbers.getrandbits(32))
+            own = goal in open_ports and number & 32
+            syn = frames.tcp(source, goal, open_ports[goal] if own else numbers.randrange(1, 65536),
+                             port if number & 16 else numbers.randrange(1, 65536), sequence=numbers.getrandbits(32))
             wire.send(frames.ip(source, goal, frames.TCP, syn))
         self.assertIsNone(helper.process.poll())
+        wire.barrier()
+        self.assertGreater(helper.info()["counters"]["outbound"]["challenged"], 0)
         self.assert_all_as_before(guest, helper, old, before)
 
     def assert_all_as_before(self, guest, helper, old, descriptors):

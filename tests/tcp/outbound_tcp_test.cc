@@ -2,6 +2,7 @@
 // Longer than most: everything that can become of a SYN, in one rig.
 #include "netstack/tcp/outbound_tcp.h"
 
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 
 #include "netstack/frame/wire.h"
@@ -167,19 +168,61 @@ TEST_CASE("a SYN of another connection with the same addresses takes their place
     CHECK(rig.relays.size() == 1);
     CHECK(rig.outbound.under_way() == 1);
   }
-  SECTION("while it is open") {
+  SECTION("while it is open, and the guest has reset it") {
     REQUIRE(rig.take(rig.syn(1)));
     REQUIRE(rig.until([&] { return rig.relayed() == 1; }));
     // A copy that was late is none.
     REQUIRE(rig.take(rig.syn(1)));
     CHECK(rig.outbound.counters().superseded == 0);
+    UniqueFd guest = accepted(rig.guest);
+    const UniqueFd service = accepted(rig.service);
+    REQUIRE(send(guest.get(), "last", 4, MSG_NOSIGNAL) == 4);
+    reset(std::move(guest));
     REQUIRE(rig.take(rig.syn(2)));
-    REQUIRE(rig.until([&] { return rig.relayed() == 2; }));
-    CHECK(rig.relays.size() == 1);
+    CHECK(rig.outbound.counters().dialled == 2);
+    REQUIRE(rig.until([&] { return rig.relayed() == 2 && rig.relays.size() == 1; }));
     CHECK(rig.log.ends.at(0) == FlowEnd::reset_by_guest);
+    char got[8] = {};
+    CHECK(recv(service.get(), got, sizeof got, MSG_DONTWAIT) == 4);
+    CHECK((recv(service.get(), got, sizeof got, MSG_DONTWAIT) < 0 && errno == ECONNRESET));
   }
   CHECK(rig.outbound.counters().superseded == 1);
   CHECK(rig.sink.frames.empty());
+}
+
+TEST_CASE("a SYN with an open relay's addresses ends nothing while the guest's socket is connected", "[outbound_tcp]") {
+  Rig rig;
+  rig.stand_ins.keeps_duplicate = true;
+  REQUIRE(rig.take(rig.syn(1)));
+  REQUIRE(rig.until([&] { return rig.relayed() == 1; }));
+  const UniqueFd guest = accepted(rig.guest), service = accepted(rig.service);
+  bool half_closed = false;
+  SECTION("both ways") {}
+  SECTION("that has sent FIN and still receives") {
+    half_closed = true;
+    REQUIRE(shutdown(guest.get(), SHUT_WR) == 0);
+    char byte = 0;
+    REQUIRE(rig.until([&] { return recv(service.get(), &byte, 1, MSG_DONTWAIT) == 0; }));
+  }
+  const auto probe_idle = [&] {
+    int seconds = 0;
+    socklen_t length = sizeof seconds;
+    REQUIRE(getsockopt(rig.stand_ins.duplicate.get(), IPPROTO_TCP, TCP_KEEPIDLE, &seconds, &length) == 0);
+    return std::chrono::seconds(seconds);
+  };
+  REQUIRE(rig.take(rig.syn(2)));
+  REQUIRE(rig.take(rig.syn(3)));
+  CHECK(rig.outbound.counters().challenged == 2);
+  CHECK(rig.outbound.counters().superseded == 0);
+  CHECK(rig.outbound.counters().dialled == 1);
+  CHECK(rig.sink.frames.empty());
+  CHECK(probe_idle() == std::chrono::seconds(1));
+  CHECK(rig.until([&] { return probe_idle() == limits::relay_probe_idle; }));
+  CHECK(carries(rig, service.get(), guest.get()));
+  if (!half_closed) CHECK(carries(rig, guest.get(), service.get()));
+  CHECK(rig.relays.size() == 1);
+  CHECK(rig.log.ends.empty());
+  CHECK(rig.relays.next_deadline() == Instant::max());
 }
 
 TEST_CASE("a guest that has given up ends the host's connection", "[outbound_tcp]") {
@@ -380,7 +423,8 @@ TEST_CASE("a connection to the DNS address is one to the forwarder", "[outbound_
   const UniqueFd guest = accepted(rig.guest);
   CHECK(carries(rig, guest.get(), forwarder.get()));
   CHECK(carries(rig, forwarder.get(), guest.get()));
-  // There is no second one.
+  // It takes no second one.
+  ++rig.from.port;
   REQUIRE(rig.take(rig.syn(2), Reach::dns));
   CHECK(rig.outbound.counters().refused == 1);
 }
