@@ -2,12 +2,12 @@
 // FdBudget: the file descriptors that relays, their listeners and pipes may use, counted in one place.
 //
 // Theory of operation. The process's limit (RLIMIT_NOFILE) is shared out once. Whoever opens a descriptor for a flow takes it
-// from the budget first and gives it back when it is closed, so that the limit itself is never met by accident: accept(2) that
-// fails with EMFILE leaves the client in the queue and the listener readable, and a loop that asks again spins. Whoever got
-// none stops asking and waits to be woken. That happens when a share of the budget is free again, not at the first
-// descriptor: with one client leaving and one coming, listeners would be paused and resumed for each.
+// from the budget first and gives it back when it is closed, so that no system call meets RLIMIT_NOFILE: an accept(2) that fails
+// with EMFILE leaves the client in the queue and the listener readable, and the loop would spin. Whoever gets no descriptor stops
+// asking and waits to be called. That happens when a share of the budget is free again, not at the first descriptor: with one
+// client leaving and one coming, listeners would be paused and resumed for each.
 //
-// Single-threaded. Waiters must leave before they die.
+// Single-threaded. A waiter must call stop_waiting() before it is destroyed.
 #pragma once
 
 #include <cstddef>

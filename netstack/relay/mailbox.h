@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Mailbox: messages of any thread to the one that waits in an epoll.
+// Mailbox: messages of any thread to one that waits in an epoll.
 //
-// Theory of operation. A lock that is held for as long as a vector takes to grow by one or to be swapped, and an eventfd(2) that
-// is written when the first message lies in an empty box. What both threads did before post() and after take() happens in that
-// order. Bounded by whoever posts.
+// Theory of operation. A vector under a lock, which is held only while one message is added or the vector is swapped, and an
+// eventfd(2) that is written when a message is added to an empty mailbox. What a thread did before post() happens before what the
+// other does after take(). Whoever posts bounds the number of messages.
 #pragma once
 
 #include <sys/eventfd.h>

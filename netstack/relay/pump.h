@@ -10,12 +10,14 @@
 // and 2.5 against 1.5 Gbit/s there. SO_RCVLOWAT saves wakeups, but holds what is smaller than it back: not used.
 //
 // What a pump holds. Between two moves nothing, unless the sink does not take all: then what was taken from the source already
-// waits in the pump's pipe or, of a copy, in memory. Both are bounded for all pumps of a store together: without a pipe the bytes are copied, and without memory they are only looked at (MSG_PEEK), sent, and
-// then taken, which leaves the rest where a slow reader's bytes belong, in the source's receive queue.
+// waits in the pump's pipe or, if it was copied, in memory. Both are bounded for all pumps of a store together: without a pipe the
+// bytes are copied, and without memory they are read by MSG_PEEK, sent, and only what the sink took is then taken from the source:
+// the rest stays in the source's receive queue, which shuts its window.
 //
 // The urgent byte (tcp(7)). The sockets have SO_OOBINLINE (prepare_stream). recv(2) stops in front of the mark, but takes the
 // byte that stands first for an ordinary one, so it is for the first read behind an event without EPOLLPRI alone. splice(2) never
-// passes the mark: it says EAGAIN there for ever, or the end. Then SIOCATMARK tells, and the byte is sent with MSG_OOB.
+// passes the mark: it returns EAGAIN there, or 0 as at the end. SIOCATMARK tells the mark from both, and the byte is sent with
+// MSG_OOB.
 //
 // SIGPIPE must be ignored by the process: splice(2) has no MSG_NOSIGNAL.
 #pragma once

@@ -7,20 +7,31 @@
 #include <optional>
 #include <utility>
 
-#include "netstack/relay/relay_set.h"
 #include "netstack/relay/stream_socket.h"
 
 namespace nh {
 
-Relay::Relay(RelaySet& set, std::uint64_t id, const Start& start, RelayRule& rule, Waiter* waiter, Instant opened)
-    : set_(set),
-      rule_(rule),
-      waiter_(waiter),
+Relay::Relay(const Context& context, std::uint64_t id, const Start& start, Instant opened)
+    : owner_(*context.owner),
+      waiter_(context.waiter),
       id_(id),
       start_(start),
       opened_(opened),
       // A Unix socket has no port.
-      mover_(*this, set.loop_, rule.bytes, start.host_peer.port == 0) {}
+      mover_(*this, *context.loop, *context.mover_owner, *context.rule, start.host_peer.port == 0) {}
+
+Result<> Relay::begin(Side side, UniqueFd socket, First first) {
+  second_ = Mover::other(side);
+  if (first == First::dialling) phase_ = Phase::dialling;
+  return mover_.watch(side, std::move(socket), *this);
+}
+
+void Relay::join(UniqueFd socket) {
+  NH_BUG_IF(phase_ != Phase::waiting);
+  ticket_ = 0;
+  phase_ = Phase::connecting;
+  if (!mover_.watch(second_, std::move(socket), *this)) end(FlowEnd::exhausted);
+}
 
 FlowRecord Relay::record() const {
   FlowRecord record;
@@ -29,7 +40,7 @@ FlowRecord Relay::record() const {
   record.direction = start_.direction;
   record.open = is_open();
   record.host_peer = start_.host_peer;
-  // Only asked for here: a system call that most connections never need.
+  // A system call that most connections never need, so it is made only here.
   if (mover_.fd(host) >= 0) record.host_local = local_name(mover_.fd(host)).value_or(Endpoint{});
   record.guest_peer = start_.guest_peer;
   record.guest = start_.guest;
@@ -43,11 +54,11 @@ void Relay::on_ready(int fd, std::uint32_t events) {
   if (phase_ == Phase::open) return mover_.on_ready(fd, events);
   const Side side = mover_.side_of(fd);
   mover_.note(side, events);
-  // The error of a server that ends early is left to the read that comes once the flow is open.
+  // The error of a server that ends early is left in the socket for the first read of the open flow.
   const bool for_later = start_.dialled_by_guest && side == host && phase_ != Phase::dialling;
   if ((events & EPOLLERR) != 0 && !for_later) {
     const int error = take_error(fd);
-    // A connection that is refused is no reset (tcp_input.c tcp_reset): this one was there.
+    // A refused connection gives ECONNREFUSED (tcp_input.c tcp_reset): this one was established.
     host_is_dead_ = phase_ == Phase::dialling && (error == ECONNRESET || error == EPIPE);
     if (error != 0 && !host_is_dead_) return side_failed(side, error);
   }
@@ -55,7 +66,7 @@ void Relay::on_ready(int fd, std::uint32_t events) {
     phase_ = Phase::waiting;
     return waiter_->flow_dialled(*this);
   }
-  if (phase_ == Phase::connecting && side == awaited_ && (events & EPOLLOUT) != 0) connected(Mover::fresh(side, events));
+  if (phase_ == Phase::connecting && side == second_ && (events & EPOLLOUT) != 0) connected(Mover::fresh(side, events));
 }
 
 void Relay::connected(std::optional<Side> fresh) {
@@ -63,27 +74,51 @@ void Relay::connected(std::optional<Side> fresh) {
   if (start_.stand_in && !start_.dialled_by_guest) {
     // Its port may be another than was asked for (stand_ins.h).
     if (const auto name = local_name(mover_.fd(guest))) start_.guest_peer = *name;
-    set_.own(*this);
   }
-  set_.opened(*this);
+  owner_.relay_open(*this);
   if (waiter_ != nullptr) waiter_->flow_open(*this);
   mover_.open(host_is_dead_ ? std::optional(host) : std::nullopt, fresh);
 }
 
 void Relay::side_failed(Side side, int error) {
   const FlowEnd reset_here = side == host ? FlowEnd::reset_by_host : FlowEnd::reset_by_guest;
-  finish_unopened(side, error, side == awaited_ || phase_ == Phase::dialling ? flow_end_of(error) : reset_here);
+  end_unopened(side, error, side == second_ || phase_ == Phase::dialling ? flow_end_of(error) : reset_here);
 }
 
-void Relay::finish_unopened(Side side, int error, FlowEnd end) {
+void Relay::end_unopened(Side side, int error, FlowEnd end) {
   if (waiter_ != nullptr) waiter_->flow_failed(*this, side, error);
-  set_.ended(*this, end);
+  owner_.relay_ended(*this, end);
 }
 
-void Relay::finish(FlowEnd end) {
-  if (phase_ < Phase::open) return finish_unopened(host, 0, end);
-  if (thread_) return set_.ask_back(*this, end);
-  set_.ended(*this, end);
+void Relay::end(FlowEnd why) {
+  if (!is_open()) return end_unopened(host, 0, why);
+  owner_.relay_ended(*this, why);
+}
+
+FlowEnd flow_end_of(int error) {
+  switch (error) {
+    case ECONNREFUSED:
+    case ECONNRESET:
+      return FlowEnd::refused;
+    case ETIMEDOUT:
+      return FlowEnd::timed_out;
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+    case EACCES:  // "prohibited" (net/ipv4/icmp.c icmp_err_convert)
+    case EPERM:
+    case ENOENT:  // of a Unix socket
+      return FlowEnd::unreachable;
+    case EMFILE:
+    case ENFILE:
+    case ENOBUFS:
+    case ENOMEM:
+    case EADDRNOTAVAIL:
+    case EADDRINUSE:
+    case EAGAIN:  // the queue of a Unix listener is full (unix(7))
+      return FlowEnd::exhausted;
+    default:
+      return FlowEnd::failed;
+  }
 }
 
 }  // namespace nh

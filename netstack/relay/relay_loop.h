@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// RelayLoop: what all movers of one epoll share: turns, pipes, and the clock for those that die.
+// RelayLoop: what all movers of one epoll share: turns, pipes, and deadlines of those whose last bytes are under way.
 //
-// Theory of operation. Fairness: a mover moves limits::relay_visit bytes a direction at most, all together limits::relay_turn,
-// then those that have more wait in the ready list until the epoll has been looked at again; next_deadline() is then due and
-// run() goes on. Nothing is lost by that with edge-triggered events: a mover on the list remembers what was ready.
+// Theory of operation. Fairness: a member moves limits::relay_visit bytes a direction at most, all together limits::relay_turn.
+// Members that have more wait in the ready list until the other descriptors of the epoll have been served: next_deadline() is
+// due at once then, and run() gives each of them one turn. Edge-triggered events are not lost by that: a member remembers what
+// was ready.
 //
-// One thread runs it; what it counts may be read by others. Neither sleeps nor blocks.
+// It knows its members by the interface RelayLoop::Member alone; Mover is the only one. One thread runs it; other threads may
+// read its counters. Neither sleeps nor blocks.
 #pragma once
 
 #include <atomic>
@@ -16,9 +18,9 @@
 #include <vector>
 
 #include "netstack/relay/fd_budget.h"
-#include "netstack/relay/mover.h"
 #include "netstack/relay/pump.h"
 #include "netstack/relay/tally.h"
+#include "src/base/clock.h"
 #include "src/base/limits.h"
 #include "src/loop/epoll_set.h"
 
@@ -31,13 +33,26 @@ struct RelayBytes {
 
 class RelayLoop {
  public:
-  class Owner {
+  class Member;
+  struct ProgressCheck {
+    Member* member;
+    Instant due;
+  };
+  class Member {
    public:
-    virtual ~Owner() = default;
-    /// Its flow has ended. Called last for it, within whatever it was doing.
-    virtual void mover_ended(Mover& mover, FlowEnd end) = 0;
-    /// It moves much (lead_away); it is to leave this loop.
-    virtual void mover_is_large(Mover&) {}
+    virtual ~Member() = default;
+    /// Its turn has come: it moves what was left over. May destroy the member.
+    virtual void run_turn() = 0;
+    /// limits::relay_last_bytes are over since check_progress(). May destroy the member.
+    virtual void progress_due() = 0;
+
+    /// Where the loop has it; the loop's alone.
+    struct Place {
+      std::int32_t ready_at = -1;  ///< index in the ready list; -1: not in it
+      bool checked = false;        ///< `check` is valid
+      std::list<ProgressCheck>::iterator check{};
+    };
+    Place place;
   };
 
   /// All that is pointed to must outlive it.
@@ -46,10 +61,8 @@ class RelayLoop {
     const Clock* clock;
     FdBudget* fds;
     PumpStore::Share share;
-    Owner* owner;
   };
-  explicit RelayLoop(const Setup& setup)
-      : epoll_(*setup.epoll), clock_(*setup.clock), owner_(*setup.owner), store_(*setup.fds, setup.share) {}
+  explicit RelayLoop(const Setup& setup) : epoll_(*setup.epoll), clock_(*setup.clock), store_(*setup.fds, setup.share) {}
   RelayLoop(const RelayLoop&) = delete;
   RelayLoop& operator=(const RelayLoop&) = delete;
 
@@ -57,8 +70,10 @@ class RelayLoop {
   Instant next_deadline() const;
   void run();
 
-  /// From now on its owner hears of each mover that has moved so many bytes (Mover::moves_much).
-  void lead_away(std::uint64_t bytes) { large_ = bytes; }
+  /// Bytes that a mover has moved in one direction when it is to be offloaded to another loop (Mover::Owner::mover_to_offload).
+  /// nullopt: never, the default.
+  void set_offload_threshold(std::uint64_t bytes) { offload_threshold_ = bytes; }
+  std::optional<std::uint64_t> offload_threshold() const { return offload_threshold_; }
 
   struct Counters {
     Tally<std::uint64_t> bytes_to_guest, bytes_to_host;
@@ -68,27 +83,31 @@ class RelayLoop {
   const Counters& counters() const { return counters_; }
   const PumpStore& store() const { return store_; }
 
- private:
-  friend class Mover;
-  // For Mover.
-  void later(Mover& mover);
-  void linger(Mover& mover);
-  void moved(RelayBytes& rule, Mover::Side from, std::size_t bytes);
-  void ended(Mover& mover, FlowEnd end) { owner_.mover_ended(mover, end); }
-  bool leads_away(Mover& mover);
-  void forget(Mover& mover);
+  // ---- for its members ----
+  EpollSet& epoll() { return epoll_; }
+  PumpStore& store() { return store_; }
+  /// Bytes that may be moved before the other descriptors of the epoll are served.
+  std::size_t turn_left() const { return turn_left_; }
+  /// Into the ready list, unless it is there.
+  void add_ready(Member& member);
+  /// progress_due() is called once, limits::relay_last_bytes from now. Not again before that.
+  void check_progress(Member& member);
+  /// Counts what a receiving socket has taken in one move.
+  void count_moved(RelayBytes& rule, bool to_guest, std::size_t bytes);
+  /// Out of the ready list, and no progress_due() any more.
+  void remove(Member& member);
 
-  void run_lingering();
+ private:
+  void run_progress_checks();
 
   EpollSet& epoll_;
   const Clock& clock_;
-  Owner& owner_;
   PumpStore store_;
   Counters counters_;
-  std::vector<Mover*> ready_;         // null: has left meanwhile
-  std::list<MoverLinger> lingering_;  // dying, their last bytes under way; by `check`
+  std::vector<Member*> ready_;       // null: has been removed meanwhile
+  std::list<ProgressCheck> checks_;  // by `due`
   std::size_t turn_left_ = limits::relay_turn;
-  std::optional<std::uint64_t> large_;
+  std::optional<std::uint64_t> offload_threshold_;
 };
 
 }  // namespace nh

@@ -4,7 +4,6 @@
 #include <netinet/tcp.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <utility>
 
 #include "netstack/relay/stream_socket.h"
@@ -14,38 +13,12 @@ namespace {
 
 constexpr std::size_t fds_of_a_flow = 2;
 
-/// Of one loop of so many threads' and the set's own.
+/// Of each loop: those of the threads, and the set's own.
 PumpStore::Share share(unsigned threads) {
   return {.pipes = limits::relay_pipes / (threads + 1), .held = limits::relay_held / (threads + 1)};
 }
 
 }  // namespace
-
-FlowEnd flow_end_of(int error) {
-  switch (error) {
-    case ECONNREFUSED:
-    case ECONNRESET:
-      return FlowEnd::refused;
-    case ETIMEDOUT:
-      return FlowEnd::timed_out;
-    case ENETUNREACH:
-    case EHOSTUNREACH:
-    case EACCES:  // "prohibited" (net/ipv4/icmp.c icmp_err_convert)
-    case EPERM:
-    case ENOENT:  // of a Unix socket
-      return FlowEnd::unreachable;
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-    case EADDRNOTAVAIL:
-    case EADDRINUSE:
-    case EAGAIN:  // the queue of a Unix listener is full (unix(7))
-      return FlowEnd::exhausted;
-    default:
-      return FlowEnd::failed;
-  }
-}
 
 std::size_t RelaySet::PairHash::operator()(const Pair& pair) const noexcept {
   const std::size_t guest = std::hash<Endpoint>()(pair.guest);
@@ -66,7 +39,7 @@ bool RelaySet::PairEqual::operator()(const Relay* a, const Pair& b) const noexce
 
 RelaySet::RelaySet(const RelaySetup& setup)
     : setup_(setup),
-      loop_({.epoll = setup.epoll, .clock = setup.clock, .fds = setup.fds, .share = share(setup.threads), .owner = this}),
+      loop_({.epoll = setup.epoll, .clock = setup.clock, .fds = setup.fds, .share = share(setup.threads)}),
       threads_(
           {.epoll = setup.epoll, .clock = setup.clock, .fds = setup.fds, .share = share(setup.threads), .owner = this}) {}
 
@@ -79,7 +52,7 @@ RelaySet::~RelaySet() {
 Result<> RelaySet::start_threads() {
   if (setup_.threads == 0) return Ok{};
   auto started = threads_.start(setup_.threads);
-  if (!threads_.list().empty()) loop_.lead_away(setup_.large);
+  if (!threads_.list().empty()) loop_.set_offload_threshold(setup_.offload_threshold);
   return started;
 }
 
@@ -89,23 +62,25 @@ std::vector<std::size_t> RelaySet::thread_flows() const {
   return flows;
 }
 
-void RelaySet::mover_is_large(Mover& mover) {
+void RelaySet::mover_to_offload(Mover& mover) {
   mover.leave(false);
-  mover.relay().thread_ = static_cast<std::uint8_t>(threads_.take(mover));
+  flow_of(mover.relay()).thread = static_cast<std::uint8_t>(threads_.take(mover));
 }
 
 void RelaySet::mover_returned(Mover& mover, std::optional<FlowEnd> end) {
-  Relay& relay = mover.relay();
-  if (end && relay.asked_) return;
-  threads_.left(*std::exchange(relay.thread_, std::nullopt));
-  ended(relay, relay.asked_ ? *relay.asked_ : *end);
+  Flow& flow = flow_of(mover.relay());
+  // It has ended by itself, but the thread has not answered drop() yet: the answer is the last of it.
+  if (end && flow.pending_close) return;
+  threads_.count_left(*std::exchange(flow.thread, std::nullopt));
+  close(flow, flow.pending_close ? *flow.pending_close : *end);
 }
 
-void RelaySet::ask_back(Relay& relay, FlowEnd end) {
-  if (relay.asked_) return;
-  relay.asked_ = end;
-  disown(relay);
-  threads_.ask_back(*relay.thread_, relay.mover_);
+void RelaySet::end(Flow& flow, FlowEnd why) {
+  if (!flow.thread) return flow.Relay::end(why);
+  if (flow.pending_close) return;
+  flow.pending_close = why;
+  free_addresses(flow);
+  threads_.drop(*flow.thread, flow.mover());
 }
 
 std::size_t RelaySet::allowed(std::size_t fds) {
@@ -125,59 +100,48 @@ void RelaySet::unreserve() {
   setup_.fds->give(fds_of_a_flow);
 }
 
-Relay* RelaySet::begin(const Relay::Start& start, Relay::Side side, UniqueFd socket, Relay::Waiter* waiter, First first) {
+Relay* RelaySet::begin(const Relay::Start& start, Relay::Side side, UniqueFd socket, Relay::Waiter* waiter,
+                       Relay::First first) {
   NH_BUG_IF(reserved_ == 0);
-  RelayRule& rule = rules_[start.rule];
-  Relay& relay = all_.emplace_back(*this, setup_.ids->next(), start, rule, waiter, setup_.clock->now());
+  Rule& rule = rules_[start.rule];
+  const Relay::Context context{.owner = this, .loop = &loop_, .mover_owner = this, .rule = &rule.bytes, .waiter = waiter};
+  Flow& flow = all_.emplace_back(context, setup_.ids->next(), start, setup_.clock->now(), rule);
   --reserved_;
-  relay.place_ = std::prev(all_.end());
-  relay.awaited_ = Mover::other(side);
-  if (first == First::dialling) relay.phase_ = Relay::Phase::dialling;
-  if (start.dialled_by_guest) own(relay);
+  flow.place = std::prev(all_.end());
+  if (start.dialled_by_guest) by_addresses_.insert(&flow);
   ++rule.flows.flows;
   ++flows_.flows;
-  if (relay.mover_.watch(side, std::move(socket), relay)) return &relay;
-  ended(relay, FlowEnd::exhausted);
+  if (flow.begin(side, std::move(socket), first)) return &flow;
+  close(flow, FlowEnd::exhausted);
   return nullptr;
 }
 
-void RelaySet::join(Relay& relay, UniqueFd socket) {
-  NH_BUG_IF(relay.phase_ != Relay::Phase::waiting);
-  relay.ticket_ = 0;
-  relay.phase_ = Relay::Phase::connecting;
-  if (!relay.mover_.watch(relay.awaited_, std::move(socket), relay)) relay.finish(FlowEnd::exhausted);
-}
-
-void RelaySet::fail(Relay& relay, FlowEnd why) {
-  relay.ticket_ = 0;
-  ended(relay, why);
-}
-
 Relay* RelaySet::find(const Endpoint& guest, const Endpoint& guest_peer) const {
-  const auto found = owned_.find(Pair{guest, guest_peer});
-  return found == owned_.end() ? nullptr : *found;
+  const auto found = by_addresses_.find(Pair{guest, guest_peer});
+  return found == by_addresses_.end() ? nullptr : *found;
 }
 
 bool RelaySet::challenge(Relay& relay) {
-  const int stand_in = relay.mover_.fd(Relay::guest);
+  Flow& flow = flow_of(relay);
+  const int stand_in = flow.mover().fd(Relay::guest);
   if (stand_in < 0) return false;
   const int state = tcp_state(stand_in);
   if (state == TCP_CLOSE || state == TCP_SYN_SENT || state == TCP_SYN_RECV) return false;
-  if (relay.challenged_until_ != Instant{}) return true;
+  if (flow.challenged_until != Instant{}) return true;
   set_probe_idle(stand_in, std::chrono::seconds(1));
-  relay.challenged_until_ = setup_.clock->now() + challenge_time;
-  challenged_.emplace(relay.challenged_until_, &relay);
+  flow.challenged_until = setup_.clock->now() + challenge_time;
+  challenged_.emplace(flow.challenged_until, &flow);
   return true;
 }
 
-void RelaySet::end_challenge(Relay& relay) {
-  if (relay.challenged_until_ == Instant{}) return;
-  challenged_.erase({std::exchange(relay.challenged_until_, Instant{}), &relay});
+void RelaySet::end_challenge(Flow& flow) {
+  if (flow.challenged_until == Instant{}) return;
+  challenged_.erase({std::exchange(flow.challenged_until, Instant{}), &flow});
 }
 
 void RelaySet::supersede(Relay& relay) {
-  if (!relay.is_open()) return relay.finish(FlowEnd::reset_by_guest);
-  disown(relay);
+  if (!relay.is_open()) return relay.end(FlowEnd::reset_by_guest);
+  free_addresses(flow_of(relay));
 }
 
 Instant RelaySet::next_deadline() const {
@@ -189,25 +153,25 @@ void RelaySet::run() {
   if (challenged_.empty()) return;
   const Instant now = setup_.clock->now();
   while (!challenged_.empty() && challenged_.begin()->first <= now) {
-    Relay& relay = *challenged_.begin()->second;
-    end_challenge(relay);
-    set_probe_idle(relay.mover_.fd(Relay::guest), limits::relay_probe_idle);
+    Flow& flow = *challenged_.begin()->second;
+    end_challenge(flow);
+    set_probe_idle(flow.mover().fd(Relay::guest), limits::relay_probe_idle);
   }
 }
 
 std::vector<FlowRecord> RelaySet::list(std::uint64_t after, std::size_t limit, std::optional<std::uint64_t> rule) const {
   std::vector<FlowRecord> found;
-  for (const Relay& relay : all_) {
+  for (const Flow& flow : all_) {
     if (found.size() >= limit) break;
-    if (relay.id() > after && !relay.asked_ && (!rule || *rule == relay.start().rule)) found.push_back(relay.record());
+    if (flow.id() > after && !flow.pending_close && (!rule || *rule == flow.start().rule)) found.push_back(flow.record());
   }
   return found;
 }
 
 bool RelaySet::kill(std::uint64_t id) {
-  const auto found = std::find_if(all_.begin(), all_.end(), [id](const Relay& relay) { return relay.id() == id; });
-  if (found == all_.end() || found->asked_) return false;
-  found->finish(FlowEnd::killed);
+  const auto found = std::find_if(all_.begin(), all_.end(), [id](const Flow& flow) { return flow.id() == id; });
+  if (found == all_.end() || found->pending_close) return false;
+  end(*found, FlowEnd::killed);
   return true;
 }
 
@@ -248,39 +212,39 @@ RelayCounters RelaySet::of(std::uint64_t number) const {
 void RelaySet::forget_rule(std::uint64_t rule) {
   const auto found = rules_.find(rule);
   if (found == rules_.end()) return;
-  found->second.gone = true;
+  found->second.removed = true;
   if (found->second.flows.flows == 0) rules_.erase(found);
 }
 
-void RelaySet::own(Relay& relay) {
-  owned_.insert(&relay);
+void RelaySet::free_addresses(Flow& flow) {
+  const auto found = by_addresses_.find(&flow);
+  if (found != by_addresses_.end() && *found == &flow) by_addresses_.erase(found);
 }
 
-void RelaySet::disown(Relay& relay) {
-  if (const auto owned = owned_.find(&relay); owned != owned_.end() && *owned == &relay) owned_.erase(owned);
-}
-
-void RelaySet::opened(Relay& relay) {
-  ++relay.rule_.flows.flows_opened;
+void RelaySet::relay_open(Relay& relay) {
+  Flow& flow = flow_of(relay);
+  // That of a relay that the guest dialled was known from the start.
+  if (flow.start().stand_in && !flow.start().dialled_by_guest) by_addresses_.insert(&flow);
+  ++flow.rule.flows.flows_opened;
   ++flows_.flows_opened;
-  if (setup_.observer != nullptr && setup_.observer->wants_records()) setup_.observer->flow_opened(relay.record());
+  if (setup_.observer != nullptr && setup_.observer->wants_records()) setup_.observer->flow_opened(flow.record());
 }
 
-void RelaySet::ended(Relay& relay, FlowEnd end) {
-  if (setup_.observer != nullptr && setup_.observer->wants_records()) setup_.observer->flow_closed(relay.record(), end);
-  disown(relay);
-  end_challenge(relay);
-  if (!relay.is_open()) {
-    ++relay.rule_.flows.flows_failed;
+void RelaySet::close(Flow& flow, FlowEnd end) {
+  if (setup_.observer != nullptr && setup_.observer->wants_records()) setup_.observer->flow_closed(flow.record(), end);
+  free_addresses(flow);
+  end_challenge(flow);
+  if (!flow.is_open()) {
+    ++flow.rule.flows.flows_failed;
     ++flows_.flows_failed;
   }
-  if (end != FlowEnd::closed) relay.mover_.reset_sockets();
+  if (end != FlowEnd::closed) flow.mover().reset_sockets();
   ++ends_[static_cast<std::size_t>(end)];
   --flows_.flows;
-  --relay.rule_.flows.flows;
-  const std::uint64_t rule = relay.start().rule;
-  all_.erase(relay.place_);
-  if (const auto found = rules_.find(rule); found->second.gone && found->second.flows.flows == 0) rules_.erase(found);
+  --flow.rule.flows.flows;
+  const std::uint64_t rule = flow.start().rule;
+  all_.erase(flow.place);
+  if (const auto found = rules_.find(rule); found->second.removed && found->second.flows.flows == 0) rules_.erase(found);
   // Last: it may wake somebody.
   setup_.fds->give(fds_of_a_flow);
 }

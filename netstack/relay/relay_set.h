@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // RelaySet: all flows on the kernel path, whoever began them.
 //
-// Theory of operation. A flow begins with one socket (begin), gets its second one, whose connect(2) is under way (join), or none
-// (fail). From then on it lives by itself (relay.h), its bytes moved by the turns of a loop (relay_loop.h).
-// With threads (start_threads) the mover of a flow that has become large, limits::relay_large, is handed to one of them: what
-// is short, or rare, never pays for that, and waits for no bulk transfer. All else stays in the thread of the set: tables, limits,
-// events, logging; a flow that ends elsewhere is closed and accounted for here.
+// Theory of operation. A flow begins with one socket (begin), gets its second one, whose connect(2) is under way (Relay::join), or
+// none (Relay::fail). From then on it needs no call (relay.h): the turns of a loop move its bytes (relay_loop.h). With threads
+// (start_threads) the mover of a flow that has moved limits::relay_large bytes and is bulk is offloaded to one of them: short and
+// interactive flows stay in the main thread, pay nothing for the hand-over, and do not wait for bulk transfers. Tables, limits,
+// events and logging stay in the main thread too; a flow that ends in another thread is closed and accounted for here.
 //
-// Memory: 0.5 KiB of ours for an idle relay at most, epoll bookkeeping and tables included; it holds no buffer and no pipe.
+// Memory: at most 0.5 KiB for an idle relay, epoll bookkeeping and tables included, without the kernel's; it holds no buffer and
+// no pipe.
 //
 // Ownership: owns all relays with their sockets; everything in RelaySetup must outlive it. Two descriptors of the budget belong
 // to each flow. All calls are of one thread; none sleeps or blocks.
@@ -33,6 +34,14 @@
 
 namespace nh {
 
+/// Of one rule, or of all. Bytes are those that the receiving socket has taken.
+struct RelayCounters {
+  std::uint64_t flows = 0;         ///< now, connecting ones too
+  std::uint64_t flows_opened = 0;  ///< that came to be open
+  std::uint64_t flows_failed = 0;  ///< that did not
+  std::uint64_t bytes_to_guest = 0, bytes_to_host = 0;
+};
+
 struct RelaySetup {
   EpollSet* epoll;
   const Clock* clock;
@@ -41,47 +50,40 @@ struct RelaySetup {
   FlowObserver* observer = nullptr;  ///< null: no record is made
   std::size_t max_flows = limits::relay_flows;
   unsigned threads = 0;  ///< that start_threads() starts
-  /// Bytes that a flow has moved one way when a thread gets it, if it is bulk then; 0: every flow as it opens.
-  std::uint64_t large = limits::relay_large;
+  /// Bytes that a flow has moved one way when it is offloaded to a thread, if it is bulk then; 0: every flow as it opens.
+  std::uint64_t offload_threshold = limits::relay_large;
 };
 
-class RelaySet final : private RelayLoop::Owner, private RelayThreads::Owner {
+class RelaySet final : private Relay::Owner, private Mover::Owner, private RelayThreads::Owner {
  public:
   explicit RelaySet(const RelaySetup& setup);
-  /// Closes all without a reset of ours. Waits for the threads' end.
+  /// Closes all sockets by close(2). Waits for the threads to end.
   ~RelaySet() override;
   RelaySet(const RelaySet&) = delete;
   RelaySet& operator=(const RelaySet&) = delete;
 
-  /// Once, when the process has given up what it can but for the filter of system calls. Where fewer can be started than were
-  /// asked for, the error tells why, and those that can are at work.
+  /// Once, when the process is confined except for its seccomp filter, which must come after it (relay_thread.h). An error tells
+  /// why fewer threads were started than were asked for; those that were work.
   Result<> start_threads();
-  /// By thread: the flows that are with it.
+  /// The number of flows of each thread.
   std::vector<std::size_t> thread_flows() const;
 
-  /// How many relays so many descriptors are enough for, pipes left aside.
+  /// How many relays `fds` descriptors are enough for, with those of pipes set aside.
   static std::size_t allowed(std::size_t fds);
 
   /// A place and descriptors for one more flow; false: there are none. begin() uses it up, or unreserve().
   bool reserve();
   void unreserve();
-  /// Whether it is the number of flows, not descriptors, that reserve() found wanting.
+  /// Whether reserve() fails because of the number of flows, not for want of descriptors.
   bool is_full() const { return all_.size() + reserved_ >= setup_.max_flows; }
 
-  /// A flow begins, with its `side`'s socket: connected, or its connect(2) begun. nullptr: out of epoll watches or memory; the
-  /// socket is reset. The relay is valid until its waiter is told of its end, or join() or fail() is called.
-  /// `waiter` may be null for a flow that is joined at once.
-  enum class First : std::uint8_t { connected, dialling };
+  /// A flow begins, in a place that was reserved, with its `side`'s socket: connected, or its connect(2) begun. nullptr: out of
+  /// epoll watches or memory; the socket is reset. The relay is valid until its waiter is told of its end, or Relay::join() or
+  /// fail() is called. `waiter` may be null for a flow that is joined at once.
   Relay* begin(const Relay::Start& start, Relay::Side side, UniqueFd socket, Relay::Waiter* waiter,
-               First first = First::connected);
-  /// Told to the waiter if the flow ends before join() or fail().
-  void set_ticket(Relay& relay, std::uint64_t ticket) { relay.ticket_ = ticket; }
-  /// The second socket, non-blocking, its connect(2) begun.
-  void join(Relay& relay, UniqueFd socket);
-  /// There will be no second socket; the first is reset.
-  void fail(Relay& relay, FlowEnd why);
+               Relay::First first = Relay::First::connected);
 
-  /// Whose stand-in, there or to come, a TCP segment of the guest from `guest` to `guest_peer` is for; nullptr: nobody's.
+  /// The relay whose stand-in, there or to come, a TCP segment of the guest from `guest` to `guest_peer` is for; nullptr: none.
   Relay* find(const Endpoint& guest, const Endpoint& guest_peer) const;
   /// The guest has sent a SYN with this relay's addresses that is no copy of the relay's own. False: no socket of the guest's is
   /// connected to the stand-in, or there is no stand-in yet: supersede() it. True: one is, as far as the stand-in knows, and is
@@ -99,7 +101,7 @@ class RelaySet final : private RelayLoop::Owner, private RelayThreads::Owner {
 
   /// Ordered by id; the arguments are those of Rules::FlowQuery. O(flows).
   std::vector<FlowRecord> list(std::uint64_t after, std::size_t limit, std::optional<std::uint64_t> rule) const;
-  /// Resets both sides; false: there is no such flow. One that is with a thread ends a moment later.
+  /// Resets both sides; false: there is no such flow. An offloaded one ends when its thread has given it back.
   bool kill(std::uint64_t id);
 
   /// When run() has something to do; Instant::max(): never.
@@ -115,16 +117,31 @@ class RelaySet final : private RelayLoop::Owner, private RelayThreads::Owner {
   Counters counters() const;
   /// Of a rule; zeros for an unknown one.
   RelayCounters of(std::uint64_t rule) const;
-  /// The rule is no more: its counters go with its last flow.
+  /// The rule has been removed: its counters are dropped with its last flow.
   void forget_rule(std::uint64_t rule);
 
   std::size_t size() const { return all_.size(); }
-  /// Pipes that there are, and copied bytes that wait, of all flows.
+  /// Of all flows: pipes, and copied bytes that wait in memory.
   std::size_t pipes() const;
   std::size_t held() const;
 
  private:
-  friend class Relay;
+  struct Rule {
+    RelayCounters flows;  ///< without its bytes
+    RelayBytes bytes;
+    bool removed = false;  ///< it is kept for the flows that are left
+  };
+  struct Flow final : Relay {
+    Flow(const Context& context, std::uint64_t id, const Start& start, Instant opened, Rule& rule_of_it)
+        : Relay(context, id, start, opened), rule(rule_of_it) {}
+    Rule& rule;
+    std::optional<std::uint8_t> thread;    // that has the mover
+    std::optional<FlowEnd> pending_close;  // it ends by this when the thread has given the mover back
+    Instant challenged_until{};            // Instant{}: it is not
+    std::list<Flow>::iterator place{};
+  };
+  static Flow& flow_of(Relay& relay) { return static_cast<Flow&>(relay); }
+
   struct Pair {
     const Endpoint& guest;
     const Endpoint& guest_peer;
@@ -141,17 +158,15 @@ class RelaySet final : private RelayLoop::Owner, private RelayThreads::Owner {
     bool operator()(const Relay* a, const Pair& b) const noexcept;
   };
 
-  // For Relay.
-  void own(Relay& relay);
-  void opened(Relay& relay);
-  void ended(Relay& relay, FlowEnd end);
+  void end(Flow& flow, FlowEnd why);
+  void close(Flow& flow, FlowEnd end);
+  void free_addresses(Flow& flow);
+  void end_challenge(Flow& flow);
 
-  void ask_back(Relay& relay, FlowEnd end);
-  void disown(Relay& relay);
-  void end_challenge(Relay& relay);
-
-  void mover_ended(Mover& mover, FlowEnd end) override { ended(mover.relay(), end); }
-  void mover_is_large(Mover& mover) override;
+  void relay_open(Relay& relay) override;
+  void relay_ended(Relay& relay, FlowEnd end) override { close(flow_of(relay), end); }
+  void mover_ended(Mover& mover, FlowEnd end) override { close(flow_of(mover.relay()), end); }
+  void mover_to_offload(Mover& mover) override;
   void mover_returned(Mover& mover, std::optional<FlowEnd> end) override;
 
   RelaySetup setup_;
@@ -159,14 +174,11 @@ class RelaySet final : private RelayLoop::Owner, private RelayThreads::Owner {
   RelayThreads threads_;
   RelayCounters flows_;  // of all, without their bytes
   std::array<std::uint64_t, 9> ends_{};
-  std::list<Relay> all_;  // by id
-  std::unordered_map<std::uint64_t, RelayRule> rules_;
-  std::unordered_set<Relay*, PairHash, PairEqual> owned_;
-  std::set<std::pair<Instant, Relay*>> challenged_;  // and until when
+  std::list<Flow> all_;  // by id
+  std::unordered_map<std::uint64_t, Rule> rules_;
+  std::unordered_set<Relay*, PairHash, PairEqual> by_addresses_;
+  std::set<std::pair<Instant, Flow*>> challenged_;  // and until when
   std::size_t reserved_ = 0;
 };
-
-/// What a connect(2) that failed with this errno means for the flow.
-FlowEnd flow_end_of(int error);
 
 }  // namespace nh

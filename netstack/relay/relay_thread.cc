@@ -28,7 +28,7 @@ RelayThread::RelayThread(const Setup& setup, EpollSet epoll)
     : setup_(setup),
       fds_(fds_of_a_pipe * setup.share.pipes),
       epoll_(std::move(epoll)),
-      loop_({.epoll = &epoll_, .clock = setup.clock, .fds = &fds_, .share = setup.share, .owner = this}) {}
+      loop_({.epoll = &epoll_, .clock = setup.clock, .fds = &fds_, .share = setup.share}) {}
 
 RelayThread::~RelayThread() {
   NH_BUG_IF(thread_.has_value());
@@ -85,8 +85,8 @@ void RelayThread::on_ready(int, std::uint32_t) {
 void RelayThread::obey(const RelayOrder& order) {
   switch (order.what) {
     case RelayOrder::What::take:
-      // Out of epoll watches, just when two were given back: somebody else of this user has them.
-      if (!order.mover->enter(loop_)) setup_.home->post({.mover = order.mover, .end = FlowEnd::exhausted});
+      // Out of epoll watches, although two were given back just now: another process of this user has taken them.
+      if (!order.mover->enter(loop_, *this)) setup_.home->post({.mover = order.mover, .end = FlowEnd::exhausted});
       return;
     case RelayOrder::What::drop:
       if (order.mover->is_in(loop_)) order.mover->leave(false);

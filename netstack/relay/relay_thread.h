@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // RelayThread: a thread that moves the bytes of the flows that were handed to it.
 //
-// Theory of operation. It has a RelayLoop with an epoll of its own, and waits nowhere else. Movers come and go by messages:
-// whoever posts RelayOrder::take has led the mover out of its own loop and touches it no more, but for what any thread may
-// (mover.h), until it is told home that the flow has ended. RelayOrder::drop asks for it back; that is always answered by a
-// message without an end, also if the flow has just ended by itself and a message about that is on its way: only that answer says
-// that the thread knows the mover no more. Bounded: two messages a flow each way.
+// Theory of operation. It has a RelayLoop with an epoll of its own, and waits nowhere else. Movers come and go by messages.
+// Whoever posts RelayOrder::take has removed the mover from its own loop, and from then on uses only what any thread may use of it
+// (mover.h), until a RelayReturn says that the flow has ended. RelayOrder::drop asks for the mover back. It is always answered by
+// a RelayReturn without an end, also if the flow has just ended and the RelayReturn with its end is still in the mailbox: only
+// the answer to drop says that the thread has no reference to the mover left. Bounded: two messages a flow each way.
 //
-// The thread logs nothing, opens nothing but pipes, and has every signal blocked. It inherits what its maker has given up by
-// then; a system call filter must come later, for all threads, as glibc needs more to start a thread than to run one.
+// The thread logs nothing, opens nothing but pipes, and has every signal blocked. It inherits the confinement of the thread that
+// starts it; a seccomp filter must be installed later, for all threads, as glibc needs more system calls to start a thread than
+// to run one.
 //
 // Ownership: owns its loop, not the movers. stop() it, then destroy the movers that are left, then it.
 #pragma once
@@ -22,6 +23,7 @@
 #include <vector>
 
 #include "netstack/relay/mailbox.h"
+#include "netstack/relay/mover.h"
 #include "netstack/relay/relay_loop.h"
 
 namespace nh {
@@ -34,10 +36,10 @@ struct RelayOrder {
 /// That a mover has left its thread.
 struct RelayReturn {
   Mover* mover;
-  std::optional<FlowEnd> end;  ///< none: it was asked for
+  std::optional<FlowEnd> end;  ///< of its flow; none: the answer to RelayOrder::drop
 };
 
-class RelayThread final : private RelayLoop::Owner, private EpollSet::Handler {
+class RelayThread final : private Mover::Owner, private EpollSet::Handler {
  public:
   struct Setup {
     unsigned number;

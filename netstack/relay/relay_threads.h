@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// RelayThreads: the threads that large flows are handed to, as the main thread sees them.
+// RelayThreads: the threads that flows are offloaded to, as the main thread sees them.
 //
-// Theory of operation. A flow that has become large goes to the thread that has the fewest, and stays there to its end. The
-// main thread never waits for one of them but at the start and at the end.
+// Theory of operation. An offloaded flow goes to the thread that has the fewest flows, and stays there until it ends. The main
+// thread waits for another thread only when it starts it and when it stops it.
 //
 // Ownership: owns the threads, not the movers; descriptors for their pipes are taken from the budget, to stay. stop(), then
 // destroy the movers, then this.
@@ -22,8 +22,8 @@ class RelayThreads final : private EpollSet::Handler {
   class Owner {
    public:
     virtual ~Owner() = default;
-    /// A mover that was handed over has left its thread. `end`: of its flow; none: it was asked for. Of one that is asked for
-    /// only the answer counts (relay_thread.h).
+    /// A mover has left its thread. `end`: of its flow; none: the answer to drop(). Of a mover that drop() was called for, only
+    /// that answer is the last (relay_thread.h).
     virtual void mover_returned(Mover& mover, std::optional<FlowEnd> end) = 0;
   };
   struct Setup {
@@ -39,15 +39,16 @@ class RelayThreads final : private EpollSet::Handler {
   RelayThreads(const RelayThreads&) = delete;
   RelayThreads& operator=(const RelayThreads&) = delete;
 
-  /// As many as asked for, or fewer with the error that the next one met.
+  /// Starts `count` threads; on an error those before it run.
   Result<> start(unsigned count);
   void stop();
 
-  /// The mover has left its loop. Gives the thread's number.
+  /// Hands over a mover that has left its loop. Gives the thread's number.
   unsigned take(Mover& mover);
-  void ask_back(unsigned thread, Mover& mover) { threads_[thread].thread->drop(mover); }
-  /// It has returned.
-  void left(unsigned thread) { --threads_[thread].flows; }
+  /// Asks the thread to give the mover back.
+  void drop(unsigned thread, Mover& mover) { threads_[thread].thread->drop(mover); }
+  /// The thread has one flow less.
+  void count_left(unsigned thread) { --threads_[thread].flows; }
 
   struct Entry {
     std::unique_ptr<RelayThread> thread;

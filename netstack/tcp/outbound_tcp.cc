@@ -79,7 +79,7 @@ OutboundTcp::~OutboundTcp() {
     Relay* const relay = dials_.begin()->first;
     if (relay->ticket() != 0) setup_.stand_ins->cancel(relay->ticket());
     forget(dials_.begin());
-    setup_.relays->fail(*relay, FlowEnd::killed);
+    relay->fail(FlowEnd::killed);
   }
 }
 
@@ -131,7 +131,7 @@ void OutboundTcp::take_early(const Packet& segment, Relay& relay) {
   if (at == dials_.end() || (segment.tcp_flags & tcp_flag::rst) == 0) return;
   ++counters_.given_up;
   forget(at);
-  setup_.relays->fail(relay, FlowEnd::reset_by_guest);
+  relay.fail(FlowEnd::reset_by_guest);
 }
 
 void OutboundTcp::see_stray(const Packet& segment, Relay& relay) {
@@ -180,7 +180,7 @@ bool OutboundTcp::dial(const Packet& syn, Reach reach) {
                                      .guest = syn.from(),
                                      .dialled_by_guest = true,
                                      .guest_isn = sequence_of(syn)},
-                                    Relay::host, std::move(*socket), this, RelaySet::First::dialling);
+                                    Relay::host, std::move(*socket), this, Relay::First::dialling);
   if (relay == nullptr) {
     tell_guest(syn, ENOBUFS);
     return true;
@@ -228,7 +228,7 @@ void OutboundTcp::flow_dialled(Relay& relay) {
       setup_.stand_ins->open(relay.start().guest_peer, relay.start().guest, StandIns::Port::must_be_kept,
                              [this, &relay](Result<UniqueFd> made) { answered(relay, std::move(made)); });
   // 0: the answer has come from within open(), and the relay may be gone.
-  if (ticket != 0) setup_.relays->set_ticket(relay, ticket);
+  if (ticket != 0) relay.set_ticket(ticket);
 }
 
 void OutboundTcp::answered(Relay& relay, Result<UniqueFd> stand_in) {
@@ -236,13 +236,13 @@ void OutboundTcp::answered(Relay& relay, Result<UniqueFd> stand_in) {
     // From now on it is the guest's turn.
     const auto at = dials_.find(&relay);
     if (at != dials_.end() && !at->second.late) set_due(&relay, at->second, setup_.clock->now() + limits::outbound_open);
-    return setup_.relays->join(relay, std::move(*stand_in));
+    return relay.join(std::move(*stand_in));
   }
   ++counters_.no_stand_in;
   Dial dial = forget(dials_.find(&relay));
   const Ends ends{relay.start().guest, relay.start().guest_peer};
   const std::uint32_t isn = relay.start().guest_isn;
-  setup_.relays->fail(relay, end_of(stand_in.error()));
+  relay.fail(end_of(stand_in.error()));
   if (setup_.required || !setup_.general) return tell_guest(std::move(dial.syn), ECONNREFUSED);
   remember_general(ends, isn);
   setup_.general(dial.syn);
@@ -325,7 +325,7 @@ void OutboundTcp::expire(Dials::iterator at) {
   ++counters_.given_up;
   Relay& relay = *at->first;
   forget(at);
-  setup_.relays->fail(relay, FlowEnd::reset_by_guest);
+  relay.fail(FlowEnd::reset_by_guest);
 }
 
 // ---- trust in the steering ----
@@ -334,7 +334,7 @@ void OutboundTcp::to_general_late(Dials::iterator at) {
   Relay& relay = *at->first;
   if (relay.ticket() != 0) setup_.stand_ins->cancel(relay.ticket());
   forget(at);
-  setup_.relays->fail(relay, FlowEnd::failed);
+  relay.fail(FlowEnd::failed);
 }
 
 void OutboundTcp::end_late(Dials::iterator at) {

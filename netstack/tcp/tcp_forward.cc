@@ -217,13 +217,13 @@ void TcpForward::lead_to_guest(std::uint64_t rule, const GuestGoal& goal, Unique
   // 0: the answer has come from within open(), and the relay may be gone.
   if (ticket == 0) return;
   tickets_.insert(ticket);
-  setup_.relays->set_ticket(*relay, ticket);
+  relay->set_ticket(ticket);
   if (setup_.stand_ins->state() == StandIns::State::preparing && tickets_.size() >= limits::relay_waiting) pause(false);
 }
 
 void TcpForward::answered(Relay& relay, Result<UniqueFd> stand_in) {
-  if (!stand_in) return setup_.relays->fail(relay, end_of(stand_in.error()));
-  setup_.relays->join(relay, std::move(stand_in).value());
+  if (!stand_in) return relay.fail(end_of(stand_in.error()));
+  relay.join(std::move(stand_in).value());
 }
 
 void TcpForward::flow_failed(Relay& relay, Relay::Side, int) {
@@ -241,8 +241,8 @@ void TcpForward::lead_to_host(std::uint64_t rule, const HostGoal& goal, UniqueFd
   Relay* relay = setup_.relays->begin(start, Relay::guest, std::move(client), this);
   if (relay == nullptr) return;
   auto service = dial(goal);
-  if (!service) return setup_.relays->fail(*relay, end_of(service.error()));
-  setup_.relays->join(*relay, std::move(service).value());
+  if (!service) return relay->fail(end_of(service.error()));
+  relay->join(std::move(service).value());
 }
 
 Result<UniqueFd> TcpForward::dial(const HostGoal& goal) const {

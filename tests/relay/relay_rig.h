@@ -123,7 +123,7 @@ class RelayRig {
  public:
   struct Threads {
     unsigned count = wanted_threads();
-    std::uint64_t large = 0;
+    std::uint64_t offload_threshold = 0;
   };
 
   explicit RelayRig(std::size_t fds = 4096, std::size_t flows = limits::relay_flows) : RelayRig(fds, flows, Threads()) {}
@@ -137,7 +137,7 @@ class RelayRig {
                 .observer = &log,
                 .max_flows = flows,
                 .threads = threads.count,
-                .large = threads.large}),
+                .offload_threshold = threads.offload_threshold}),
         forward({.epoll = &epoll,
                  .clock = &loop.clock(),
                  .fds = &budget,

@@ -33,7 +33,7 @@ Joined join_pairs(RelayRig& rig, std::uint64_t rule) {
                                    .guest = at("10.0.2.100", 80)},
                                   Relay::host, UniqueFd(client[1]), nullptr);
   REQUIRE(relay != nullptr);
-  rig.relays.join(*relay, UniqueFd(service[1]));
+  relay->join(UniqueFd(service[1]));
   return {UniqueFd(client[0]), UniqueFd(service[0])};
 }
 

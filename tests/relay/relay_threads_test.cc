@@ -53,7 +53,7 @@ void converse(RelayRig& rig, const Joined& flow, int rounds, std::size_t size) {
 }  // namespace
 
 TEST_CASE("a flow goes to a thread once it is large, and only if it is bulk", "[relay_threads]") {
-  RelayRig rig(RelayRig::Threads{.count = 1, .large = mebibyte});
+  RelayRig rig(RelayRig::Threads{.count = 1, .offload_threshold = mebibyte});
   rig.serve();
   const Joined small = rig.join(), large = rig.join();
   constexpr std::size_t message = 8192;
