@@ -43,8 +43,12 @@ class HookTest(LabTestCase):
         self.assertNotEqual(done.returncode, 0)
         for words in expected:
             self.assertIn(words, done.stderr)
-        self.assertEqual(processes(), [])
+        self.assert_no_helper()
         return done
+
+    def assert_no_helper(self):
+        """The agent of one that the hook has killed ends a moment later (PR_SET_PDEATHSIG)."""
+        wait_until(lambda: not processes(), lambda: f"no helper is left; now: {processes()}")
 
     def the_directory(self):
         (directory,) = oci.directories()
@@ -134,7 +138,7 @@ class Attaches(HookTest):
         done = oci.call(oci.state(0, status="stopped"), env={})
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertFalse(os.path.exists(directory))
-        self.assertEqual(processes(), [])
+        self.assert_no_helper()
 
     def test_root_of_a_user_namespace_is_told_from_others_root(self):
         """Engines run hooks as root of a namespace of theirs; the other user's has been here before."""
@@ -270,7 +274,7 @@ class Fails(HookTest):
         hook.kill()
         os.close(write)
         hook.wait()
-        self.assertEqual(processes(), [])
+        self.assert_no_helper()
 
 
 class NotDumpable(HookTest):
@@ -316,7 +320,7 @@ class Poststop(HookTest):
         guest = self.guest()
         self.create(guest)
         self.stop(pid=guest.pid)
-        self.assertEqual(processes(), [])
+        self.assert_no_helper()
         self.assertEqual(oci.directories(), [])
         self.stop(pid=guest.pid)
 
@@ -325,7 +329,7 @@ class Poststop(HookTest):
         pid = oci.number_in(f"{self.the_directory()}/pid")
         self.assertTrue(process.send(pid, signal.SIGSTOP))
         self.stop()
-        self.assertEqual(processes(), [])
+        self.assert_no_helper()
         self.assertEqual(oci.directories(), [])
 
     def test_after_the_helper(self):
