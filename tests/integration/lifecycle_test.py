@@ -262,17 +262,11 @@ class Cycles(LabTestCase):
                 self.assert_udp_echo(flow)
 
         use()
-        wait_until(lambda: self._settled(helper), "flows end")
+        wait_until(lambda: helper.ask("stats")["return"]["flows"]["now"]["relay"] == 0, "the relayed flows end")
         before = helper.fds()
         for _ in range(5):
             use()
         wait_until(lambda: helper.fds() <= before + 2 + STOCK, lambda: f"descriptors come back to {before}, are {helper.fds()}")
-
-    @staticmethod
-    def _settled(helper):
-        before = helper.fds()
-        time.sleep(0.2)
-        return helper.fds() == before
 
 
 class Rest(LabTestCase):

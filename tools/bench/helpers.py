@@ -168,7 +168,7 @@ class Pasta(Helper):
     def __init__(self, program):
         super().__init__(program)
         self.pid_file = Path(tempfile.gettempdir()) / f"netns-helper-bench-pasta-{os.getuid()}-{time.time_ns()}.pid"
-        self.pid = None
+        self.pid = self.pidfd = None
 
     def command(self, guest_pid, mtu, ready_fd, ipv4_only):
         return [self.program, "--quiet", "--config-net", "--ipv4-only", "-a", "10.0.2.100", "-n", "24", "-g", "10.0.2.2",
@@ -179,7 +179,9 @@ class Pasta(Helper):
         took = time.monotonic() - begin
         if status != 0:
             raise BenchError(f"pasta did not become ready: {self.log_text()}")
-        self.pid = int(self.pid_file.read_text())
+        pid = int(self.pid_file.read_text())
+        self.pidfd = os.pidfd_open(pid)
+        self.pid = pid
         self.pid_file.unlink()
         return took
 
@@ -191,14 +193,12 @@ class Pasta(Helper):
             self.process.kill()
             self.process.wait()
             return
-        os.kill(self.pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_DEADLINE
-        while Path(f"/proc/{self.pid}").exists() and time.monotonic() < deadline:
-            try:
-                os.waitpid(self.pid, os.WNOHANG)  # as pid 1 we are its parent now
-            except ChildProcessError:
-                pass
-            time.sleep(0.01)
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            signal.pidfd_send_signal(self.pidfd, signal.SIGTERM)
+        select.select([self.pidfd], [], [], STOP_DEADLINE)
+        os.close(self.pidfd)
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(self.pid, os.WNOHANG)  # as pid 1 we are its parent now
         self.pid = None
 
 
