@@ -161,9 +161,11 @@ class Readme(BwrapTest):
 
     def test_a_helper_that_is_killed_lets_nothing_run(self):
         """Nobody is left to kill the sandbox: it waits, for its user to end it."""
-        script = self.user_runs([self.script, "echo", "RAN"], start_new_session=True,
-                                env={"PATH": f"{self.stub(f'cat > {USER_DIR}/info; kill -9 $$')}:/usr/bin:/bin"})
-        wait_until(lambda: os.path.exists(f"{USER_DIR}/info") and os.path.getsize(f"{USER_DIR}/info") > 0, "bwrap has told its pid")
+        # bwrap keeps the descriptor open: its information ends with a line of its own, not with the end of file.
+        stub = self.stub(f'while read -r line; do echo "$line"; [ "$line" != "}}" ] || break; done >{USER_DIR}/part\n'
+                         f"mv {USER_DIR}/part {USER_DIR}/info\nkill -9 $$")
+        script = self.user_runs([self.script, "echo", "RAN"], start_new_session=True, env={"PATH": f"{stub}:/usr/bin:/bin"})
+        wait_until(lambda: os.path.exists(f"{USER_DIR}/info"), "bwrap has told its pid, and all of it has been written")
         with open(f"{USER_DIR}/info", encoding="ascii") as file:
             child = json.load(file)["child-pid"]
         self.assertIsNone(script.poll())
