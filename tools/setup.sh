@@ -154,7 +154,7 @@ build() {
   say "building $preset"
   (
     cd "$tree"
-    as_user "$builder" cmake --preset "$preset" -DNETNS_HELPER_WERROR=ON -DNETNS_HELPER_TESTS="${with_tests:-ON}" \
+    as_user "$builder" cmake --preset "$preset" -DNETNS_HELPER_WERROR=ON -DBUILD_TESTING="${with_tests:-ON}" \
       -DNETNS_HELPER_PRECOMPILE=ON "${launcher[@]}" \
       "${configure_arguments[@]}" --log-level=WARNING >/dev/null
     # ccache caches what includes a precompiled header only with this sloppiness.
