@@ -99,8 +99,11 @@ std::string Address::text() const {
 }
 
 std::string Endpoint::text() const {
-  const std::string digits = std::to_string(port);
-  return address.is_v4() ? address.text() + ":" + digits : "[" + address.text() + "]:" + digits;
+  std::string text = address.is_v4() ? std::string() : "[";
+  text += address.text();
+  text += address.is_v4() ? ":" : "]:";
+  text += std::to_string(port);
+  return text;
 }
 
 Result<Cidr> Cidr::parse(std::string_view text, std::string_view name) {
