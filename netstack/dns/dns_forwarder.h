@@ -89,10 +89,10 @@ class DnsForwarder {
     Endpoint guest, dns;
     std::uint16_t id = 0;
     friend bool operator==(const UdpKey&, const UdpKey&) = default;
-  };
-  struct UdpKeyHash {
-    std::size_t operator()(const UdpKey& key) const noexcept {
-      return std::hash<Endpoint>()(key.guest) * 31 + std::hash<Endpoint>()(key.dns) * 7 + key.id;
+    friend void hash_append(SipHash13& hash, const UdpKey& key) {
+      hash_append(hash, key.guest);
+      hash_append(hash, key.dns);
+      hash_append(hash, key.id);
     }
   };
   explicit DnsForwarder(const DnsSetup& setup);
@@ -102,7 +102,7 @@ class DnsForwarder {
   ResolverList resolvers_;
   QueryTable queries_;
   DnsTcpServer tcp_;  // after queries_: its clients cancel theirs when they go
-  std::unordered_set<UdpKey, UdpKeyHash> udp_;
+  std::unordered_set<UdpKey, KeyedHash> udp_;
   Counters counted_;
 };
 

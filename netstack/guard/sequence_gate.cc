@@ -120,7 +120,10 @@ void SequenceGate::answered(Bytes frame) {
 }
 
 SequenceGate::Edge& SequenceGate::place(const Endpoint& guest, const Endpoint& far) {
-  return edges_[(std::hash<Endpoint>()(guest) ^ std::hash<Endpoint>()(far) >> 7) % places];
+  SipHash13 hash(process_hash_key);
+  hash_append(hash, guest);
+  hash_append(hash, far);
+  return edges_[hash.finish() % places];
 }
 
 }  // namespace nh

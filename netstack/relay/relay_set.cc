@@ -21,8 +21,7 @@ PumpStore::Share share(unsigned threads) {
 }  // namespace
 
 std::size_t RelaySet::PairHash::operator()(const Pair& pair) const noexcept {
-  const std::size_t guest = std::hash<Endpoint>()(pair.guest);
-  return guest ^ (std::hash<Endpoint>()(pair.guest_peer) + 0x9e3779b97f4a7c15ULL + (guest << 6) + (guest >> 2));
+  return KeyedHash()(pair);
 }
 std::size_t RelaySet::PairHash::operator()(const Relay* relay) const noexcept {
   return (*this)(Pair{relay->start().guest, relay->start().guest_peer});

@@ -145,6 +145,10 @@ class RelaySet final : private Relay::Owner, private Mover::Owner, private Relay
   struct Pair {
     const Endpoint& guest;
     const Endpoint& guest_peer;
+    friend void hash_append(SipHash13& hash, const Pair& pair) {
+      hash_append(hash, pair.guest);
+      hash_append(hash, pair.guest_peer);
+    }
   };
   struct PairHash {
     using is_transparent = void;

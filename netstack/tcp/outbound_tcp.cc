@@ -344,10 +344,6 @@ void OutboundTcp::end_late(Dials::iterator at) {
   if (!answer.empty()) tell_guest(std::move(answer), ECONNRESET);
 }
 
-std::size_t OutboundTcp::EndsHash::operator()(const Ends& ends) const noexcept {
-  return std::hash<Endpoint>()(ends.first) * 31 + std::hash<Endpoint>()(ends.second);
-}
-
 void OutboundTcp::remember_general(const Ends& ends, std::uint32_t isn) {
   const Instant now = setup_.clock->now();
   const auto [at, is_new] =

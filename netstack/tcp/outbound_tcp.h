@@ -131,9 +131,13 @@ class OutboundTcp final : public Relay::Waiter {
     std::uint32_t isn;
     Instant until;
   };
-  using Ends = std::pair<Endpoint, Endpoint>;  ///< guest's, dialled
-  struct EndsHash {
-    std::size_t operator()(const Ends& ends) const noexcept;
+  struct Ends {
+    Endpoint guest, dialled;
+    friend bool operator==(const Ends&, const Ends&) = default;
+    friend void hash_append(SipHash13& hash, const Ends& ends) {
+      hash_append(hash, ends.guest);
+      hash_append(hash, ends.dialled);
+    }
   };
   struct Trust {
     bool lost = false;
@@ -166,7 +170,7 @@ class OutboundTcp final : public Relay::Waiter {
   std::array<std::optional<Endpoint>, 2> proofs_;
   Dials dials_;
   std::set<std::pair<Instant, Relay*>> deadlines_;
-  std::unordered_map<Ends, GeneralSyn, EndsHash> general_;
+  std::unordered_map<Ends, GeneralSyn, KeyedHash> general_;
   std::deque<Ends> general_order_;  ///< oldest first; each is in general_
   std::array<Trust, 2> trust_;
   bool checking_ = false;

@@ -10,25 +10,11 @@ namespace {
 
 constexpr std::uint16_t first_user_port = 1024;
 
-std::size_t mix(std::size_t a, std::size_t b) {
-  return (a ^ (b + 0x9e3779b97f4a7c15ULL + (a << 6) + (a >> 2))) * 1099511628211ULL;
-}
-
 Instant due(const std::list<UdpFlow>& flows, Duration idle) {
   return flows.empty() ? Instant::max() : flows.front().last_used + idle;
 }
 
 }  // namespace
-
-std::size_t UdpFlowTable::Hash::operator()(const UdpClient& client) const noexcept {
-  const std::size_t remote = std::hash<Endpoint>()(client.remote);
-  return mix(mix(remote, std::hash<Address>()(client.local)),
-             static_cast<std::size_t>(client.listener ^ (std::uint64_t{client.scope} << 32)));
-}
-
-std::size_t UdpFlowTable::Hash::operator()(const UdpPair& pair) const noexcept {
-  return mix(std::hash<Endpoint>()(pair.guest), std::hash<Endpoint>()(pair.guest_peer));
-}
 
 UdpFlow* UdpFlowTable::find(const UdpClient& client) {
   const auto found = by_client_.find(client);

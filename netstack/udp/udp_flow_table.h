@@ -23,12 +23,22 @@ struct UdpClient {
   Address local;            ///< the host address that the client had used
   std::uint32_t scope = 0;  ///< interface of a link-local remote
   friend bool operator==(const UdpClient&, const UdpClient&) = default;
+  friend void hash_append(SipHash13& hash, const UdpClient& client) {
+    hash_append(hash, client.listener);
+    hash_append(hash, client.remote);
+    hash_append(hash, client.local);
+    hash_append(hash, client.scope);
+  }
 };
 
 /// What the guest sees of it.
 struct UdpPair {
   Endpoint guest, guest_peer;
   friend bool operator==(const UdpPair&, const UdpPair&) = default;
+  friend void hash_append(SipHash13& hash, const UdpPair& pair) {
+    hash_append(hash, pair.guest);
+    hash_append(hash, pair.guest_peer);
+  }
 };
 
 struct UdpFlow {
@@ -65,16 +75,12 @@ class UdpFlowTable {
   std::size_t size() const { return by_pair_.size(); }
 
  private:
-  struct Hash {
-    std::size_t operator()(const UdpClient& client) const noexcept;
-    std::size_t operator()(const UdpPair& pair) const noexcept;
-  };
   bool find_free_port(UdpPair& pair);
 
   std::size_t max_flows_;
   std::list<UdpFlow> unanswered_, answered_;  // by last_used, the oldest first
-  std::unordered_map<UdpClient, UdpFlow*, Hash> by_client_;
-  std::unordered_map<UdpPair, UdpFlow*, Hash> by_pair_;
+  std::unordered_map<UdpClient, UdpFlow*, KeyedHash> by_client_;
+  std::unordered_map<UdpPair, UdpFlow*, KeyedHash> by_pair_;
   std::uint16_t next_port_ = 49152;  // RFC 6335 6: the dynamic ports begin here
 };
 

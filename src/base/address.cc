@@ -226,13 +226,3 @@ Result<Endpoint> SockAddr::endpoint() const {
 }
 
 }  // namespace nh
-
-std::size_t std::hash<nh::Address>::operator()(const nh::Address& address) const noexcept {
-  std::size_t h = 1469598103934665603ULL;  // FNV-1a, 64 bit
-  for (const std::uint8_t byte : address.bytes()) h = (h ^ byte) * 1099511628211ULL;
-  return h;
-}
-
-std::size_t std::hash<nh::Endpoint>::operator()(const nh::Endpoint& endpoint) const noexcept {
-  return (std::hash<nh::Address>()(endpoint.address) ^ endpoint.port) * 1099511628211ULL;
-}

@@ -8,11 +8,13 @@
 #include <array>
 #include <compare>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <span>
 #include <string>
 #include <string_view>
 
+#include "src/base/hash.h"
 #include "src/base/result.h"
 
 namespace nh {
@@ -57,6 +59,14 @@ class Address {
 
   std::string text() const;
   friend constexpr auto operator<=>(const Address&, const Address&) = default;
+  /// `port`: hashed with it, in the same word as the family.
+  friend void hash_append(SipHash13& hash, const Address& address, std::uint16_t port = 0) {
+    std::uint64_t halves[2];
+    std::memcpy(halves, address.bytes_.data(), sizeof halves);
+    hash.add(halves[0]);
+    hash.add(halves[1]);
+    hash.add(std::uint64_t{port} << 8 | static_cast<std::uint8_t>(address.family_));
+  }
 
  private:
   Family family_ = Family::v4;
@@ -69,6 +79,7 @@ struct Endpoint {
 
   std::string text() const;  ///< "1.2.3.4:80" or "[fd00::2]:80"
   friend constexpr auto operator<=>(const Endpoint&, const Endpoint&) = default;
+  friend void hash_append(SipHash13& hash, const Endpoint& endpoint) { hash_append(hash, endpoint.address, endpoint.port); }
 };
 
 /// A network: address with no host bits set, and a prefix length.
@@ -126,10 +137,6 @@ struct SockAddr {
 }  // namespace nh
 
 template <>
-struct std::hash<nh::Endpoint> {
-  std::size_t operator()(const nh::Endpoint& endpoint) const noexcept;
-};
+struct std::hash<nh::Endpoint> : nh::KeyedHash {};
 template <>
-struct std::hash<nh::Address> {
-  std::size_t operator()(const nh::Address& address) const noexcept;
-};
+struct std::hash<nh::Address> : nh::KeyedHash {};

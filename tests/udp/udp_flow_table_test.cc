@@ -6,6 +6,7 @@
 #include "src/base/limits.h"
 #include "tests/support/catch.h"
 #include "tests/support/frames.h"
+#include "tests/support/hash_flood.h"
 
 namespace nh::test {
 namespace {
@@ -15,6 +16,24 @@ UdpClient client(std::uint16_t port, std::uint64_t listener = 1) {
 }
 UdpPair pair_of(std::uint16_t port) {
   return {at("10.0.2.100", 53), at("192.0.2.7", port)};
+}
+
+// How the two endpoints of a pair were once combined.
+struct UnkeyedPairHash {
+  std::size_t operator()(const UdpPair& pair) const {
+    const std::size_t a = UnkeyedEndpointHash()(pair.guest), b = UnkeyedEndpointHash()(pair.guest_peer);
+    return (a ^ (b + 0x9e3779b97f4a7c15ULL + (a << 6) + (a >> 2))) * 1099511628211ULL;
+  }
+};
+UdpPair nth_pair(std::uint32_t n) {
+  return {{Address::v4(0x0a000264), 53},
+          {Address::v4(0xc0000200 + n / 50000), static_cast<std::uint16_t>(1024 + n % 50000)}};
+}
+
+TEST_CASE("clients that were chosen for one bucket of an unkeyed table spread over this one") {
+  const auto pairs = colliding<UdpPair, UnkeyedPairHash>(nth_pair);
+  REQUIRE(longest_bucket<UnkeyedPairHash>(pairs) == flood);
+  CHECK(longest_bucket<KeyedHash>(pairs) <= longest_by_chance);
 }
 
 TEST_CASE("flows are found from both sides until they are forgotten") {
