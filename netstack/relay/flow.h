@@ -2,11 +2,13 @@
 // What can be told about a flow, whichever part carries it: the words of `flow.list` and of the events.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
 #include "src/base/address.h"
 #include "src/base/clock.h"
+#include "src/base/result.h"
 #include "src/base/transport.h"
 
 namespace nh {
@@ -14,6 +16,7 @@ namespace nh {
 /// Which way the bytes go. relay: a host socket and a stand-in (kernel path); frames: UdpForward's frames on the TAP;
 /// libslirp: the general path.
 enum class FlowPath : std::uint8_t { relay, frames, libslirp };
+inline constexpr std::size_t flow_paths = static_cast<std::size_t>(FlowPath::libslirp) + 1;  ///< how many values there are
 std::string_view path_name(FlowPath path);  ///< "relay", "frames", "libslirp"
 
 /// Who began it: a host client through a forward, or the guest.
@@ -32,7 +35,14 @@ enum class FlowEnd : std::uint8_t {
   exhausted,       ///< no fd, memory or stand-in was left for it
   failed           ///< anything else
 };
-std::string_view end_name(FlowEnd end);  ///< "closed", "reset_by_host", ...
+inline constexpr std::size_t flow_ends = static_cast<std::size_t>(FlowEnd::failed) + 1;  ///< how many values there are
+std::string_view end_name(FlowEnd end);                                                  ///< "closed", "reset_by_host", ...
+
+/// Why a flow ends whose connect(2), socket or datagram failed with this errno. The errnos that the kernel makes of ICMP errors
+/// are those of icmp_err_convert (net/ipv4/icmp.c) and tab_unreach (net/ipv6/icmp.c).
+FlowEnd flow_end_of(int error);
+/// The same of an Error: of its errno where it has one, else of its code.
+FlowEnd flow_end_of(const Error& error);
 
 /// Numbers of flows: one source for all paths.
 class FlowIds {

@@ -95,30 +95,4 @@ void Relay::end(FlowEnd why) {
   owner_.relay_ended(*this, why);
 }
 
-FlowEnd flow_end_of(int error) {
-  switch (error) {
-    case ECONNREFUSED:
-    case ECONNRESET:
-      return FlowEnd::refused;
-    case ETIMEDOUT:
-      return FlowEnd::timed_out;
-    case ENETUNREACH:
-    case EHOSTUNREACH:
-    case EACCES:  // "prohibited" (net/ipv4/icmp.c icmp_err_convert)
-    case EPERM:
-    case ENOENT:  // of a Unix socket
-      return FlowEnd::unreachable;
-    case EMFILE:
-    case ENFILE:
-    case ENOBUFS:
-    case ENOMEM:
-    case EADDRNOTAVAIL:
-    case EADDRINUSE:
-    case EAGAIN:  // the queue of a Unix listener is full (unix(7))
-      return FlowEnd::exhausted;
-    default:
-      return FlowEnd::failed;
-  }
-}
-
 }  // namespace nh

@@ -113,7 +113,4 @@ class Relay : public EpollSet::Handler {
   Side second_ = guest;        // whose socket comes second
 };
 
-/// What a connect(2) that failed with this errno means for the flow.
-FlowEnd flow_end_of(int error);
-
 }  // namespace nh

@@ -110,9 +110,9 @@ class RelaySet final : private Relay::Owner, private Mover::Owner, private Relay
 
   struct Counters {
     RelayCounters all;
-    std::array<std::uint64_t, 9> ends{};  ///< by FlowEnd
-    std::uint64_t turns = 0;              ///< of run()
-    std::uint64_t visits = 0;             ///< moves of one direction
+    std::array<std::uint64_t, flow_ends> ends{};  ///< by FlowEnd
+    std::uint64_t turns = 0;                      ///< of run()
+    std::uint64_t visits = 0;                     ///< moves of one direction
   };
   Counters counters() const;
   /// Of a rule; zeros for an unknown one.
@@ -177,7 +177,7 @@ class RelaySet final : private Relay::Owner, private Mover::Owner, private Relay
   RelayLoop loop_;
   RelayThreads threads_;
   RelayCounters flows_;  // of all, without their bytes
-  std::array<std::uint64_t, 9> ends_{};
+  std::array<std::uint64_t, flow_ends> ends_{};
   std::list<Flow> all_;  // by id
   std::unordered_map<std::uint64_t, Rule> rules_;
   std::unordered_set<Relay*, PairHash, PairEqual> by_addresses_;

@@ -63,10 +63,6 @@ Unreachable message_of(int error) {
   }
 }
 
-FlowEnd end_of(const Error& error) {
-  return error.sys_errno != 0 ? flow_end_of(error.sys_errno) : FlowEnd::exhausted;
-}
-
 }  // namespace
 
 OutboundTcp::OutboundTcp(OutboundTcpSetup setup)
@@ -242,7 +238,7 @@ void OutboundTcp::answered(Relay& relay, Result<UniqueFd> stand_in) {
   Dial dial = forget(dials_.find(&relay));
   const Ends ends{relay.start().guest, relay.start().guest_peer};
   const std::uint32_t isn = relay.start().guest_isn;
-  relay.fail(end_of(stand_in.error()));
+  relay.fail(flow_end_of(stand_in.error()));
   if (setup_.required || !setup_.general) return tell_guest(std::move(dial.syn), ECONNREFUSED);
   remember_general(ends, isn);
   setup_.general(dial.syn);

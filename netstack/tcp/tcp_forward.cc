@@ -17,13 +17,6 @@
 namespace nh {
 namespace {
 
-FlowEnd end_of(const Error& error) {
-  if (error.sys_errno != 0) return flow_end_of(error.sys_errno);
-  if (error.code == Code::timeout) return FlowEnd::timed_out;
-  if (error.code == Code::exhausted) return FlowEnd::exhausted;
-  return FlowEnd::failed;
-}
-
 bool out_of_resources(int error) {
   return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
 }
@@ -222,7 +215,7 @@ void TcpForward::lead_to_guest(std::uint64_t rule, const GuestGoal& goal, Unique
 }
 
 void TcpForward::answered(Relay& relay, Result<UniqueFd> stand_in) {
-  if (!stand_in) return relay.fail(end_of(stand_in.error()));
+  if (!stand_in) return relay.fail(flow_end_of(stand_in.error()));
   relay.join(std::move(stand_in).value());
 }
 
@@ -241,7 +234,7 @@ void TcpForward::lead_to_host(std::uint64_t rule, const HostGoal& goal, UniqueFd
   Relay* relay = setup_.relays->begin(start, Relay::guest, std::move(client), this);
   if (relay == nullptr) return;
   auto service = dial(goal);
-  if (!service) return relay->fail(end_of(service.error()));
+  if (!service) return relay->fail(flow_end_of(service.error()));
   relay->join(std::move(service).value());
 }
 

@@ -10,16 +10,6 @@
 #include "src/base/limits.h"
 
 namespace nh {
-namespace {
-
-FlowEnd end_for(const Error& error) {
-  if (error.code == Code::exhausted) return FlowEnd::exhausted;
-  if (error.code == Code::timeout) return FlowEnd::timed_out;
-  return error.sys_errno == ENETUNREACH || error.sys_errno == EHOSTUNREACH ? FlowEnd::unreachable : FlowEnd::failed;
-}
-
-}  // namespace
-
 UdpStandIn::UdpStandIn(UdpStandInShared& shared, std::uint64_t owner, Events events)
     : shared_(shared), owner_(owner), events_(std::move(events)) {}
 
@@ -57,10 +47,10 @@ void UdpStandIn::opened(Result<UniqueFd> result) {
 }
 
 std::optional<FlowEnd> UdpStandIn::start(Result<UniqueFd> result) {
-  if (!result) return end_for(result.error());
+  if (!result) return flow_end_of(result.error());
   auto socket = UdpSocket::adopt(std::move(result).value());
-  if (!socket) return FlowEnd::failed;
-  if (!shared_.epoll->add(socket->fd(), EPOLLIN, *this)) return FlowEnd::exhausted;
+  if (!socket) return flow_end_of(socket.error());
+  if (auto added = shared_.epoll->add(socket->fd(), EPOLLIN, *this); !added) return flow_end_of(added.error());
   socket_ = std::move(socket).value();
   for (const auto& datagram : waiting_) forward(datagram);
   drop_waiting();
@@ -92,7 +82,7 @@ void UdpStandIn::on_ready(int, std::uint32_t events) {
   if ((events & EPOLLERR) != 0)
     while (const auto error = socket_->next_error(*shared_.batch)) {
       if (error->error == EMSGSIZE) continue;  // the kernel has learnt it, and fragments from now on
-      return end(error->error == ECONNREFUSED ? FlowEnd::refused : FlowEnd::unreachable);
+      return end(flow_end_of(error->error));
     }
   const std::size_t count = socket_->receive(*shared_.batch);
   for (std::size_t i = 0; i < count; ++i) {

@@ -12,9 +12,6 @@
 namespace nh {
 
 struct Stats {
-  static constexpr std::size_t paths = 3;  ///< the values of FlowPath
-  static constexpr std::size_t ends = 9;   ///< the values of FlowEnd
-
   /// How much of a limit (base/limits.h) is in use: a gauge.
   struct Use {
     std::string name;
@@ -22,10 +19,10 @@ struct Stats {
   };
 
   Instant started{};
-  std::uint64_t bytes_to_guest = 0, bytes_to_host = 0;  ///< payload of forwarded flows, ended ones included; only grow
-  std::array<std::uint64_t, paths> flows{};             ///< now, by FlowPath: a gauge
-  std::array<std::uint64_t, paths> flows_opened{};      ///< since the start, by FlowPath; only grow
-  std::array<std::uint64_t, ends> flows_ended{};        ///< since the start, by FlowEnd; only grow
+  std::uint64_t bytes_to_guest = 0, bytes_to_host = 0;   ///< payload of forwarded flows, ended ones included; only grow
+  std::array<std::uint64_t, flow_paths> flows{};         ///< now, by FlowPath: a gauge
+  std::array<std::uint64_t, flow_paths> flows_opened{};  ///< since the start, by FlowPath; only grow
+  std::array<std::uint64_t, flow_ends> flows_ended{};    ///< since the start, by FlowEnd; only grow
   /// Whether TCP connections of the guest's take the kernel path now.
   struct {
     bool ipv4 = false, ipv6 = false;

@@ -6,9 +6,6 @@
 namespace nh {
 namespace {
 
-static_assert(static_cast<std::size_t>(FlowPath::libslirp) + 1 == Stats::paths);
-static_assert(static_cast<std::size_t>(FlowEnd::failed) + 1 == Stats::ends);
-
 template <class Name, std::size_t n, class NameOf>
 Json by_name(const std::array<std::uint64_t, n>& numbers, NameOf name_of) {
   Json json = Json::object();

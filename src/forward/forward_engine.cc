@@ -223,7 +223,7 @@ void ForwardEngine::add_to(Stats& stats) const {
   stats.flows_of(FlowPath::frames) = udp.flows;
   stats.opened_of(FlowPath::relay) = relays.flows_opened;
   stats.opened_of(FlowPath::frames) = udp_opened_;
-  for (std::size_t i = 0; i < Stats::ends; ++i) stats.flows_ended[i] = relays_.counters().ends[i] + udp_ended_[i];
+  for (std::size_t i = 0; i < flow_ends; ++i) stats.flows_ended[i] = relays_.counters().ends[i] + udp_ended_[i];
   stats.uses = {{"forwards", rules_.listener_count(), limits::forwards},
                 {"relays", relays_.size(), std::min(limits::relay_flows, RelaySet::allowed(fds_.capacity()))},
                 {"relay_fds", fds_.used(), fds_.capacity()},

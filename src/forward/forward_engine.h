@@ -106,7 +106,7 @@ class ForwardEngine final : private FlowObserver {
   std::string told_;  ///< the note on the path that holds
   bool prepared_ = false;
   std::uint64_t udp_opened_ = 0;
-  std::array<std::uint64_t, Stats::ends> udp_ended_{};
+  std::array<std::uint64_t, flow_ends> udp_ended_{};
 };
 
 }  // namespace nh
