@@ -21,19 +21,24 @@ SlirpSockets::Kind kind_of(int fd) {
 
 }  // namespace
 
+const SlirpSockets::Entry* SlirpSockets::find(int fd) const {
+  const auto index = static_cast<std::size_t>(fd);
+  return fd >= 0 && index < entries_.size() && entries_[index].kind != Kind::none ? &entries_[index] : nullptr;
+}
+
 void SlirpSockets::opened(int fd) {
+  if (fd < 0) return;
   const auto index = static_cast<std::size_t>(fd);
   if (index >= entries_.size()) entries_.resize(index + 1);
-  // libslirp may have closed the number's former owner without a word.
+  // The number is that of an earlier socket whose end was not announced.
   if (entries_[index].kind != Kind::none) closing(fd);
   entries_[index] = Entry{.kind = kind_of(fd)};
   ++counts_[static_cast<std::size_t>(entries_[index].kind)];
 }
 
 void SlirpSockets::closing(int fd) {
-  const auto index = static_cast<std::size_t>(fd);
-  if (index >= entries_.size() || entries_[index].kind == Kind::none) return;
-  Entry& entry = entries_[index];
+  if (find(fd) == nullptr) return;
+  Entry& entry = entries_[static_cast<std::size_t>(fd)];
   --counts_[static_cast<std::size_t>(entry.kind)];
   if (entry.registered != 0) epoll_.forget(fd);
   entry = Entry{};
@@ -45,6 +50,11 @@ void SlirpSockets::opened_listener(int fd) {
   --counts_[static_cast<std::size_t>(entry.kind)];
   entry.kind = Kind::listener;
   ++counts_[static_cast<std::size_t>(Kind::listener)];
+}
+
+bool SlirpSockets::is_listener(int fd) const {
+  const Entry* const entry = find(fd);
+  return entry != nullptr && entry->kind == Kind::listener;
 }
 
 void SlirpSockets::set_registered(int fd, Entry& entry, std::uint32_t events) {
@@ -60,6 +70,8 @@ void SlirpSockets::set_registered(int fd, Entry& entry, std::uint32_t events) {
 }
 
 void SlirpSockets::want(int fd, std::uint32_t events) {
+  if (fd < 0) return;
+  if (find(fd) == nullptr) opened(fd);
   Entry& entry = entries_[static_cast<std::size_t>(fd)];
   if (entry.kind == Kind::listener && listeners_paused_) events = 0;
   entry.wanted = events;
@@ -71,7 +83,7 @@ void SlirpSockets::end_fill() {
   for (const int fd : unwanted_fds_) {
     Entry& entry = entries_[static_cast<std::size_t>(fd)];
     const std::uint32_t wanted = entry.generation == generation_ ? entry.wanted : 0;
-    // Without this the loop would spin on an event that nobody takes. A socket that was closed meanwhile is not registered.
+    // Otherwise epoll_wait(2) would return at once for as long as the event lasts. A socket that was closed since is not registered.
     if (entry.registered != 0 && entry.registered != wanted) set_registered(fd, entry, wanted);
   }
   unwanted_fds_.clear();
@@ -80,10 +92,10 @@ void SlirpSockets::end_fill() {
 void SlirpSockets::on_ready(int fd, std::uint32_t events) {
   Entry& entry = entries_[static_cast<std::size_t>(fd)];
   const std::uint32_t wanted = entry.generation == generation_ ? entry.wanted : 0;
-  // EPOLLERR and EPOLLHUP are always reported; whoever wants anything must hear of them.
-  const std::uint32_t told = wanted == 0 ? 0 : events & (wanted | EPOLLERR | EPOLLHUP);
-  if (told == 0) return unwanted_fds_.push_back(fd);
-  entry.ready = told;
+  // epoll(7) always reports EPOLLERR and EPOLLHUP. libslirp must get them if it wants any event of this socket.
+  const std::uint32_t reported = wanted == 0 ? 0 : events & (wanted | EPOLLERR | EPOLLHUP);
+  if (reported == 0) return unwanted_fds_.push_back(fd);
+  entry.ready = reported;
   ready_fds_.push_back(fd);
 }
 
@@ -93,8 +105,8 @@ void SlirpSockets::clear_ready() {
 }
 
 std::uint32_t SlirpSockets::ready(int fd) const {
-  const auto index = static_cast<std::size_t>(fd);
-  return index < entries_.size() ? entries_[index].ready : 0;
+  const Entry* const entry = find(fd);
+  return entry == nullptr ? 0 : entry->ready;
 }
 
 bool SlirpSockets::has_local(const Endpoint& endpoint) const {

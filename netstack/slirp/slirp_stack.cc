@@ -3,13 +3,11 @@
 
 // libslirp 4.9 marks the int forms of its poll interface as deprecated; 4.7 has no others, and on Linux they are the same.
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-#include <fcntl.h>
 #include <glib.h>
 #include <libslirp.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -21,15 +19,15 @@
 namespace nh {
 namespace {
 
-// Version 4 (libslirp 4.7) has all that we need; a library that is newer than our headers must not be asked for more.
+// Version 4 (libslirp 4.7) has all that we need. A later one would make the library read fields that our SlirpConfig may lack.
 constexpr std::uint32_t used_config_version = 4;
 
-// libslirp ages its state by its own tick of 499 ms while it has any flow, and wants to be called once a second at least.
+// Milliseconds. libslirp must be polled once a second at least; it asks for less while it has flows, whose timers tick each 499 ms.
 constexpr std::uint32_t longest_wait_ms = 1000;
 
-// With segmentation offload the size of a segment costs nothing, but few large ones leave libslirp's window of 64 KiB
-// standing still: at MTU 65520 upload went from 2.1 to 4.4 Gbit/s and download from 2.1 to 2.8 and more when the guest was
-// told this segment size instead of 65480 (medians of 3; 1500, 4096 and 9000 were the same or slower, 32768 was slower).
+// Bytes. With segmentation offload a larger segment costs no more, but one or two of the largest fill libslirp's window of 64 KiB,
+// and the sender stalls. At MTU 65520 an MSS of this size instead of 65480 took upload from 2.1 to 4.4 Gbit/s and download from 2.1
+// to 2.8 and more (medians of 3; 1500, 4096 and 9000 were the same or slower, 32768 was slower).
 constexpr unsigned best_segment = 16384;
 
 in_addr to_in(const Address& address) {
@@ -64,7 +62,13 @@ int to_slirp(std::uint32_t events) {
   return out;
 }
 
-// libslirp reports through GLib, whose own handler would write to standard error and wait for whoever reads it.
+bool is_listening(int fd) {
+  int listening = 0;
+  socklen_t size = sizeof listening;
+  return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listening, &size) == 0 && listening != 0;
+}
+
+// libslirp logs through GLib, whose default handler writes to standard error and blocks while nobody reads it.
 void log_message(const gchar*, GLogLevelFlags level, const gchar* message, gpointer) noexcept {
   const bool severe = (level & (G_LOG_LEVEL_ERROR | G_LOG_LEVEL_CRITICAL | G_LOG_LEVEL_WARNING)) != 0;
   log::rate_limited(severe ? log::Level::warning : log::Level::debug, severe ? "glib-severe" : "glib",
@@ -118,7 +122,7 @@ struct SlirpCallbacks {
 
   static void register_poll_fd(int fd, void* opaque) noexcept { stack(opaque).sockets_.opened(fd); }
   static void unregister_poll_fd(int fd, void* opaque) noexcept { stack(opaque).sockets_.closing(fd); }
-  // Only guestfwd rules, which we never make, need a kick.
+  // libslirp calls it for data that a guestfwd rule brings; we add none.
   static void notify(void*) noexcept {}
 
   static int add_poll(int fd, int events, void* opaque) noexcept {
@@ -126,12 +130,31 @@ struct SlirpCallbacks {
     return fd;
   }
   static int get_revents(int index, void* opaque) noexcept { return to_slirp(stack(opaque).sockets_.ready(index)); }
+
+  /// The listening socket of libslirp's that is not one of the known listeners; -1: there is none. libslirp 4.7 does not announce
+  /// the socket that slirp_add_hostxfwd() makes, but slirp_pollfds_fill() names every listening one, and none that is not libslirp's.
+  static int find_new_listener(SlirpStack& stack) {
+    Search search{.sockets = stack.sockets_};
+    std::uint32_t wait_ms = longest_wait_ms;
+    slirp_pollfds_fill(stack.impl_->slirp, &wait_ms, see_socket, &search);
+    return search.found;
+  }
+  struct Search {
+    const SlirpSockets& sockets;
+    int found = -1;
+  };
+  // The descriptor is the index, as add_poll() has it: what get_revents() is asked for at the next poll stays right.
+  static int see_socket(int fd, int, void* search) noexcept {
+    auto& [sockets, found] = *static_cast<Search*>(search);
+    if (found < 0 && !sockets.is_listener(fd) && is_listening(fd)) found = fd;
+    return fd;
+  }
 };
 
 SlirpStack::SlirpStack(Loop& loop, EpollSet& epoll, FrameSink& sink)
     : impl_(std::make_unique<Impl>()), loop_(loop), sink_(sink), sockets_(epoll) {}
 
-// libslirp closes its sockets and timers through the callbacks, which need the other members.
+// slirp_cleanup() frees sockets and timers through the callbacks, which use the other members.
 SlirpStack::~SlirpStack() {
   impl_.reset();
 }
@@ -169,8 +192,8 @@ Result<std::unique_ptr<SlirpStack>> SlirpStack::create(const SlirpSetup& setup, 
     config.vhost6 = to_in6(plan.v6->gateway);
     config.vnameserver6 = to_in6(plan.v6->dns);
   }
-  // The most that slirp_new takes: libslirp answers an IPv6 packet beyond if_mtu by "too big", and the guard and the TAP's
-  // segmentation offload hand it larger ones. The segment size of TCP comes from the smaller of the two.
+  // libslirp answers an IPv6 packet longer than if_mtu by "packet too big", but with segmentation offload the guest's packets are
+  // longer than its MTU. So this is the greatest value that slirp_new() accepts. The MSS follows from the smaller of the two.
   config.if_mtu = 65521;
   config.if_mru = setup.segment_offload ? std::min(plan.mtu, best_segment) : plan.mtu;
   config.disable_host_loopback = !setup.allow_host_loopback;
@@ -220,19 +243,23 @@ Result<Endpoint> SlirpStack::add_forward(const Endpoint& host, const Endpoint& g
   const SockAddr to(guest);
   // Without V6ONLY an IPv6 wildcard would take the IPv4 port too and hand libslirp clients of the wrong family.
   const int flags = host.address.is_v6() ? SLIRP_HOSTFWD_V6ONLY : 0;
-  // libslirp does not tell the listener's descriptor: it is the lowest free one, which this duplicate finds out.
-  UniqueFd lowest(fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0));
-  if (!lowest) return sys_error(name);
-  const int fd = lowest.get();
-  lowest.reset();
   errno = 0;
   if (slirp_add_hostxfwd(impl_->slirp, from.get(), from.length, to.get(), to.length, flags) != 0) return sys_error(name);
-  sockets_.opened_listener(fd);
-  // libslirp listens with a backlog of 1: a burst of clients would each wait a second for their next SYN.
-  listen(fd, SOMAXCONN);
+  const int fd = SlirpCallbacks::find_new_listener(*this);
+  NH_BUG_IF(fd < 0);
+  const auto undo = [&](const Endpoint& at) {
+    Error error = sys_error(name);
+    remove_forward(at);
+    return error;
+  };
   SockAddr bound;
-  if (getsockname(fd, bound.get(), &bound.length) != 0) return sys_error(name);
+  if (getsockname(fd, bound.get(), &bound.length) != 0) return undo(host);
   NH_LET(endpoint, bound.endpoint());
+  // libslirp listens with a backlog of 1. The clients of a burst would each wait a second until they send their SYN again.
+  if (listen(fd, SOMAXCONN) != 0) return undo(endpoint);
+  sockets_.opened_listener(fd);
+  // Otherwise the first client would wait for the next serve(), up to a second.
+  sockets_.want(fd, EPOLLIN | EPOLLERR | EPOLLHUP);
   return endpoint;
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "netstack/slirp/slirp_sockets.h"
 
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -152,4 +153,37 @@ TEST_CASE("our own flows are known by their local end", "[slirp]") {
   sockets.opened(tcp.get());
   CHECK(sockets.has_local(endpoint));
   CHECK_FALSE(sockets.has_local(Endpoint{endpoint.address, 1}));
+}
+
+TEST_CASE("a socket that was not announced is watched once it is wanted, whatever its number", "[slirp]") {
+  Watched watched;
+  SlirpSockets& sockets = watched.sockets;
+  const UdpPair udp;
+  const UniqueFd far(fcntl(udp.receiver.get(), F_DUPFD_CLOEXEC, 1000));
+  REQUIRE(far);
+  CHECK(sockets.ready(far.get()) == 0);
+  sockets.begin_fill();
+  sockets.want(far.get(), EPOLLIN);
+  sockets.end_fill();
+  CHECK(sockets.count(Kind::udp) == 1);
+  udp.send();
+  watched.epoll.dispatch();
+  CHECK(sockets.ready(far.get()) == EPOLLIN);
+  sockets.closing(far.get());
+  CHECK(sockets.count(Kind::udp) == 0);
+}
+
+TEST_CASE("a socket that could not be made changes nothing", "[slirp]") {
+  Watched watched;
+  SlirpSockets& sockets = watched.sockets;
+  const UdpPair udp;
+  sockets.opened(udp.receiver.get());
+  sockets.opened(-1);
+  sockets.begin_fill();
+  sockets.want(-1, EPOLLIN);
+  sockets.end_fill();
+  CHECK(sockets.ready(-1) == 0);
+  sockets.closing(-1);
+  CHECK(sockets.count(Kind::udp) == 1);
+  CHECK(sockets.count(Kind::tcp) == 0);
 }
