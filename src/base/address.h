@@ -85,7 +85,7 @@ struct Endpoint {
 /// A network: address with no host bits set, and a prefix length.
 class Cidr {
  public:
-  /// "10.0.2.0/24"; host bits must be zero.
+  /// "10.0.2.0/24"; host bits that are set are an error.
   static Result<Cidr> parse(std::string_view text, std::string_view name = "cidr");
   /// The network of `prefix` bits that address lies in. A prefix beyond the family's width is our bug.
   static Cidr of(const Address& address, unsigned prefix);
@@ -117,11 +117,11 @@ struct MacAddress {
   friend constexpr auto operator<=>(const MacAddress&, const MacAddress&) = default;
 };
 
-/// The address that stateless autoconfiguration makes of a /64 prefix and a MAC: ff:fe in its middle, the universal bit turned
-/// round (RFC 4291 appendix A).
+/// The address that stateless autoconfiguration makes of a /64 prefix and a MAC: the modified EUI-64 interface identifier, with
+/// ff:fe in the middle and the universal/local bit inverted (RFC 4291 appendix A).
 Address eui64_address(const Address& prefix, const MacAddress& mac);
 
-/// A sockaddr of either family with its length, for the calls that want one.
+/// A sockaddr of either family with its length, for system calls.
 struct SockAddr {
   sockaddr_storage storage{};
   socklen_t length = sizeof(sockaddr_storage);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Clock: where objects get the time from. They neither sleep nor read the clock themselves, so that tests own the time.
+// Clock: the source of time. No object sleeps or reads a clock of the system by itself, so that a test decides what time it is.
 #pragma once
 
 #include <chrono>
@@ -21,7 +21,7 @@ class MonotonicClock final : public Clock {
   Instant now() const override { return std::chrono::steady_clock::now(); }
 };
 
-/// For tests: stands still until it is moved.
+/// For tests: the time changes only by advance().
 class ManualClock final : public Clock {
  public:
   Instant now() const override { return now_; }

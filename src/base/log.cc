@@ -15,13 +15,13 @@ namespace {
 
 struct Window {
   std::chrono::steady_clock::time_point start{};
-  std::uint64_t kept_back = 0;
+  std::uint64_t suppressed = 0;
 };
 
 struct State {
   Setup setup;
   std::uint64_t lost = 0;
-  std::uint64_t lost_told = 0;
+  std::uint64_t lost_reported = 0;
   std::map<std::string_view, Window> windows;
 };
 
@@ -53,7 +53,7 @@ void append_json_string(std::string& out, std::string_view text) {
       out += '\\';
       out += c;
     } else if (byte < 0x20 || byte >= 0x7f) {
-      // Names come from file systems and peers and need not be UTF-8: each such byte is told by its value.
+      // Names from file systems and peers need not be UTF-8, so each byte is written as the code point of its value.
       out += "\\u00";
       out += hex[byte >> 4];
       out += hex[byte & 15];
@@ -82,7 +82,7 @@ std::string format(Level level, std::string_view message) {
   const std::size_t used = std::strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &utc);
   std::snprintf(stamp + used, sizeof stamp - used, ".%03ldZ", now.tv_nsec / 1000000);
   line.append("{\"time\":\"").append(stamp).append("\",\"level\":\"").append(level_name(level)).append("\",\"message\":");
-  // A byte takes at most six in JSON; cut the message, not the object.
+  // A byte takes at most six in JSON. The message is cut so that the object stays whole.
   append_json_string(line, message.substr(0, (limits::log_line - line.size() - 8) / 6));
   return line + "}\n";
 }
@@ -95,10 +95,10 @@ bool put(const std::string& line) {
 
 void write_line(const std::string& line) {
   State& s = state();
-  if (s.lost != s.lost_told) {
-    const std::uint64_t count = s.lost - s.lost_told;
+  if (s.lost != s.lost_reported) {
+    const std::uint64_t count = s.lost - s.lost_reported;
     if (put(format(Level::warning, std::to_string(count) + " log lines were lost: standard error was not read")))
-      s.lost_told = s.lost;
+      s.lost_reported = s.lost;
   }
   if (!put(line)) ++s.lost;
 }
@@ -145,12 +145,12 @@ void rate_limited(Level level, std::string_view key, std::string_view message) {
   const auto now = std::chrono::steady_clock::now();
   Window& window = state().windows[key];
   if (window.start != std::chrono::steady_clock::time_point{} && now - window.start < limits::log_window) {
-    ++window.kept_back;
+    ++window.suppressed;
     return;
   }
   std::string text(message);
-  if (window.kept_back > 0) text += " (" + std::to_string(window.kept_back) + " more like it were not logged)";
-  window = {.start = now, .kept_back = 0};
+  if (window.suppressed > 0) text += " (" + std::to_string(window.suppressed) + " more like it were not logged)";
+  window = {.start = now, .suppressed = 0};
   emit(level, text);
 }
 

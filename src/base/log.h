@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Log: lines on standard error, as text or as JSON lines.
 //
-// Theory of operation. One process-wide writer, set up once from the options. A line is written by one write(2) of at
-// most limits::log_line bytes, and only if poll(2) says that it will not block: a reader who has stopped reading costs
-// lines, never a frame. Lost lines are counted, and the count is reported with the first line that goes through again.
-// Messages that input can cause are rate-limited by a key (rate_limited): the first of a window is written, the rest
-// are counted and told when the window ends.
+// Theory of operation. One writer a process, set up once from the options. A line is one write(2) of at most limits::log_line
+// bytes, done only if poll(2) says that it will not block. While nobody reads, lines are lost, and nothing waits for the reader;
+// they are counted, and the next line that can be written comes after one with their number. Messages that the guest or a peer
+// can cause go through rate_limited(): one for each key in limits::log_window is written, the others are counted.
+//
+// All calls are of the main thread.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,7 @@ struct Setup {
   Level level = Level::info;
   bool json = false;
   int fd = 2;                                 ///< not owned
-  std::string_view program = "netns-helper";  ///< must outlive the process's logging
+  std::string_view program = "netns-helper";  ///< the first word of each line; must outlive the last call
 };
 void set_up(const Setup& setup);
 
@@ -33,14 +34,15 @@ void error(std::string_view message);
 void warning(std::string_view message);
 void info(std::string_view message);
 void debug(std::string_view message);
-/// A line without program and level, for texts that somebody else has fixed; where lines are text and level info is wanted.
+/// A line without program and level, for a text whose form another program's users rely on. Written at level info; as JSON lines it
+/// is an ordinary message.
 void plain(std::string_view message);
 bool enabled(Level level);
 
-/// At most one line a second for each `key` (a string literal); the number that was kept back is added to the next one.
+/// One line for each `key`, a string literal, in limits::log_window. The next one says how many were not written in between.
 void rate_limited(Level level, std::string_view key, std::string_view message);
 
-/// Lines that could not be written because the reader did not read.
+/// Lines that were lost because nobody read.
 std::uint64_t lost_lines();
 
 }  // namespace nh::log

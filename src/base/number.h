@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Numbers from text: the whole text, decimal, within bounds, or an Error that names the rule.
+// Parsing of numbers: the whole text must be one decimal number within bounds. The Error says which.
 #pragma once
 
 #include <cstdint>

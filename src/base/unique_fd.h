@@ -23,9 +23,9 @@ class UniqueFd {
   int get() const { return fd_; }
   explicit operator bool() const { return fd_ >= 0; }
 
-  /// Gives the descriptor away; the caller owns it.
+  /// Returns the descriptor, which the caller owns from now on.
   [[nodiscard]] int release() { return std::exchange(fd_, -1); }
-  /// Closes what is held and takes fd instead.
+  /// Closes the descriptor and takes ownership of fd instead.
   void reset(int fd = -1);
 
  private:
