@@ -20,6 +20,7 @@ namespace {
 // C library, for libslirp too.
 bool take_descriptors = false;  // as another thread does: the lowest free one is gone when libslirp asks for a socket
 std::vector<nh::UniqueFd> taken;
+bool sockets_fail = false;
 int listens_until_failure = 0;  // the n-th listen(2) fails; 0: none
 int names_until_failure = 0;    // the n-th getsockname(2) fails; 0: none
 
@@ -32,6 +33,10 @@ bool fails_now(int& calls) {
 }  // namespace
 
 extern "C" int socket(int domain, int type, int protocol) noexcept {
+  if (sockets_fail) {
+    errno = EMFILE;
+    return -1;
+  }
   if (take_descriptors) taken.emplace_back(open("/dev/null", O_RDONLY | O_CLOEXEC));
   return static_cast<int>(syscall(SYS_socket, domain, type, protocol));
 }
@@ -203,6 +208,22 @@ TEST_CASE("clients wait while all sockets of the budget are in use", "[slirp]") 
   CHECK(rig.stack->tcp_flows() == 0);
   rig.stack->set_socket_budget(1);
   rig.stack->serve();
+  CHECK(rig.segment(tcp_flag::syn));
+  CHECK(rig.stack->tcp_flows() == 1);
+}
+
+// libslirp 4.7 announces the socket of a UDP flow as -1 then (udp_attach).
+TEST_CASE("a datagram without a descriptor for its flow is lost, and nothing else", "[slirp]") {
+  Rig rig;
+  const auto bound = rig.stack->add_forward(loopback(), at("10.0.2.100", 80));
+  REQUIRE(bound.ok());
+  sockets_fail = true;
+  rig.stack->input(udp(at("10.0.2.100", 40000), at("192.0.2.1", 9), text("x")));
+  sockets_fail = false;
+  CHECK(rig.stack->udp_flows() == 0);
+  rig.stack->serve();
+  const UniqueFd client = client_of(*bound);
+  REQUIRE(client);
   CHECK(rig.segment(tcp_flag::syn));
   CHECK(rig.stack->tcp_flows() == 1);
 }
