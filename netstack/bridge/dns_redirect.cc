@@ -18,7 +18,7 @@ void put16(std::uint8_t* at, std::uint16_t value) {
   at[1] = static_cast<std::uint8_t>(value);
 }
 
-// Replaces `size` bytes (even) at `at` and corrects the checksum fields for it; null: no such field.
+// Replaces `size` bytes (even) at `at` and updates the checksum fields (RFC 1624); null: there is no such field.
 void replace(std::uint8_t* at, const std::uint8_t* with, std::size_t size, std::uint8_t* tcp_sum, std::uint8_t* ip_sum) {
   for (std::size_t i = 0; i < size; i += 2) {
     const std::uint16_t from = get16(at + i);
@@ -39,7 +39,7 @@ struct Layout {
 
 enum class Side : std::uint8_t { source, destination };
 
-// The frame is TCP without IP options; `side` becomes `to`.
+// Replaces address and port of `side` by `to`. The frame is TCP without IP options.
 void rewrite(MutableBytes frame, bool v4, Side side, const Endpoint& to) {
   const Layout layout{.v4 = v4};
   std::uint8_t* tcp = &frame[layout.tcp()];

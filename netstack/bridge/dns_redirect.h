@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// DnsRedirect: leads the guest's TCP flows to the DNS address, port 53, through libslirp to our own DNS forwarder.
+// DnsRedirect: address translation that leads the guest's TCP connections to the DNS address, port 53, to our DNS forwarder.
 //
-// The forwarder listens on a loopback port of the host (netstack/dns). A segment to DNS:53 is given libslirp with that
-// loopback address as its destination, a segment from there gets the DNS address back: a stateless 1:1 translation. Only
-// frames that Reachability has judged to be DNS are translated, and the forwarder serves only sockets of our own libslirp.
+// The forwarder listens on a loopback port of the host (netstack/dns). The destination of a segment to DNS:53 is replaced by
+// that listener before libslirp sees it, and the source of a segment from there by DNS:53: stateless and 1:1. Only frames that
+// Reachability has judged to be DNS are translated, and the forwarder serves only sockets of our libslirp.
 #pragma once
 
 #include <optional>
@@ -15,14 +15,14 @@ namespace nh {
 
 class DnsRedirect {
  public:
-  /// A listener that is missing (no IPv6 on the host) leaves its family untranslated: connections are then refused.
+  /// nullopt: there is no listener of that family (no IPv6 on the host); its connections are refused.
   DnsRedirect(const AddressPlan& plan, std::optional<Endpoint> listener4, std::optional<Endpoint> listener6);
 
-  /// Rewrites the destination of a TCP segment to the DNS address. False: there is no listener of its family.
+  /// Translates the destination of a TCP segment to the DNS address. False: there is no listener of its family.
   bool to_listener(const Packet& segment) const;
-  /// Rewrites the source of a frame from libslirp if it comes from a listener.
+  /// Translates the source of a frame from libslirp if it comes from a listener.
   void from_listener(MutableBytes frame) const;
-  /// True if `frame` is a TCP frame that from_listener would rewrite: the caller then works on a copy.
+  /// True if from_listener() would change `frame`: the caller then calls it on a copy.
   bool is_from_listener(Bytes frame) const;
 
  private:

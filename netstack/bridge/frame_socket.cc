@@ -11,7 +11,7 @@
 namespace nh {
 namespace {
 
-// recv(2) gives 0 for a packet of no bytes, too.
+// Tells the end of the connection from an empty packet; recv(2) returns 0 for both.
 bool peer_has_ended(int socket) {
   pollfd look{.fd = socket, .events = POLLRDHUP, .revents = 0};
   return poll(&look, 1, 0) > 0;
@@ -23,8 +23,8 @@ FrameSocket::FrameSocket(UniqueFd socket) : socket_(std::move(socket)), buffer_(
 
 Result<MutableBytes> FrameSocket::read() {
   while (true) {
-    // MSG_TRUNC: the packet's own length, also where the buffer is shorter. Without room for control data the kernel drops
-    // descriptors that come along.
+    // MSG_TRUNC: returns the packet's length even if the buffer is shorter. There is no room for control data, so the kernel
+    // closes descriptors that were sent along.
     const ssize_t got = recv(socket_.get(), buffer_.get(), limits::frame_size, MSG_DONTWAIT | MSG_TRUNC);
     if (got == 0 && peer_has_ended(socket_.get()))
       return Error{.code = Code::gone, .what = "the peer has closed its socket"};
@@ -35,7 +35,7 @@ Result<MutableBytes> FrameSocket::read() {
       return sys_error("receiving a frame");
     }
     const auto size = static_cast<std::size_t>(got);
-    // What is no frame waits for the next turn, so that many of it do not hold this one up.
+    // A packet that is no frame ends the batch, so that a flood of them cannot hold up the turn.
     return size <= limits::frame_size ? MutableBytes(buffer_.get(), size) : MutableBytes();
   }
 }

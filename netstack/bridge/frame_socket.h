@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// FrameSocket: a guest that is no namespace of this kernel, behind a connected SOCK_SEQPACKET Unix socket: each packet is
-// one Ethernet frame. User Mode Linux speaks so (its "vector" transport bess), and whatever else likes to.
+// FrameSocket: a connected SOCK_SEQPACKET Unix socket as a FrameDevice, one Ethernet frame per packet, for a guest that is not
+// a namespace of this kernel. User Mode Linux has this as its "vector" transport "bess".
 //
-// There is no header in front of a frame, so no offload: a segment is at most as long as the MTU, its checksums complete.
+// There is no header in front of a frame, so no offload: no frame is longer than the MTU, and all checksums are complete.
 #pragma once
 
 #include <memory>
@@ -16,8 +16,8 @@ class FrameSocket final : public FrameDevice {
  public:
   explicit FrameSocket(UniqueFd socket);
 
-  /// gone: the peer has closed its end. Empty also for a packet that is no frame, empty itself or beyond
-  /// limits::frame_size: it is passed over. Descriptors are never taken.
+  /// Errors: gone: the peer has closed its end. An empty packet and one beyond limits::frame_size are skipped, with an empty
+  /// result. Descriptors that the peer sends are closed.
   Result<MutableBytes> read() override;
   Taken write(Bytes frame, const Offload& offload) override;
   bool offloads() const override { return false; }

@@ -10,8 +10,7 @@
 namespace nh {
 namespace {
 
-// The frames are libslirp's own, so that the layout below is known: no IP options, no extension headers. Offsets in the
-// TCP header: RFC 9293 3.1.
+// Offsets in the TCP header (RFC 9293 3.1). The frames are libslirp's, which has no IP options and no extension headers.
 constexpr std::size_t tcp_sequence = 4, tcp_ack = 8, tcp_data_offset = 12, tcp_flag_bits = 13, tcp_window = 14,
                       tcp_check = 16;
 
@@ -81,7 +80,7 @@ bool SegmentMerger::append(Bytes frame) {
   if (size_ + shape.payload > ethernet_header + 65535) return false;
   std::uint8_t* ours = buffer_.get();
   const std::uint8_t* theirs = frame.data();
-  // Ethernet header, addresses and IP header but for length, id and checksum; ports, acknowledgement, window.
+  // Equal: Ethernet header; IP header except length, id and checksum; ports, acknowledgement, window.
   if (std::memcmp(ours, theirs, ethernet_header) != 0) return false;
   const std::uint8_t* ip = ours + ethernet_header;
   const std::uint8_t* other_ip = theirs + ethernet_header;
@@ -126,7 +125,7 @@ SegmentMerger::Pending SegmentMerger::take() {
   const std::size_t address_size = v4 ? 4 : 16;
   const Bytes source(ip + (v4 ? 12 : 8), address_size);
   const Bytes destination(ip + (v4 ? 16 : 24), address_size);
-  // A partial checksum is the pseudo-header's sum, not complemented (linux/virtio_net.h, VIRTIO_NET_HDR_F_NEEDS_CSUM).
+  // A partial checksum is the pseudo-header's sum, not complemented (VIRTIO_NET_HDR_F_NEEDS_CSUM in linux/virtio_net.h).
   const auto partial = static_cast<std::uint16_t>(~checksum_finish(checksum_pseudo(
       Address::from_bytes(source), Address::from_bytes(destination), protocol::tcp, static_cast<std::uint32_t>(tcp_size))));
   put16(ip + ip_size + tcp_check, partial);

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// SegmentMerger: turns neighbouring TCP segments of one flow into one frame for the TAP.
+// SegmentMerger: merges consecutive TCP segments of one flow into one frame for the TAP (as GRO).
 //
-// libslirp emits segments of one MSS each; handing each over by a system call, and through the guest's whole receive
-// path, is most of the cost of a download at MTU 1500. Segments that libslirp emits one after the other in one turn
-// differ in sequence number, IP id and PSH only; they go to the kernel as one frame with segment_size set, exactly as
-// a network card with receive offload would. Nothing is kept beyond the turn: the bridge flushes at its end.
+// libslirp emits segments of one MSS. A system call and a pass through the guest's receive path for each is most of the cost
+// of a download at MTU 1500. The segments that libslirp emits in one turn differ in sequence number, IP id and PSH only; they
+// are written as one frame with a virtio-net segment size, as a network card with receive offload delivers them. Nothing is
+// kept beyond the turn: the bridge flushes at its end.
 #pragma once
 
 #include <memory>
@@ -19,8 +19,8 @@ class SegmentMerger {
 
   enum class Offer : std::uint8_t {
     kept,         ///< it is the pending frame now, or part of it
-    flush_first,  ///< it does not fit to what is pending: take() that, then offer again
-    not_tcp       ///< nothing to merge: send it as it is, after take()
+    flush_first,  ///< cannot be merged with the pending frame: send take(), then offer it again
+    not_tcp       ///< cannot be merged at all; nothing is pending: send it as it is
   };
   Offer offer(Bytes frame);
   /// The pending frame and how it is to be sent; empty when there is none. Valid until the next offer.
@@ -39,7 +39,7 @@ class SegmentMerger {
   std::size_t segment_size_ = 0;  ///< payload of its first segment
   unsigned segments_ = 0;
   std::uint32_t next_sequence_ = 0;
-  bool complete_ = false;  ///< a short or pushed segment came: nothing more may follow
+  bool complete_ = false;  ///< the last segment was short or had PSH: nothing may be appended
 };
 
 }  // namespace nh

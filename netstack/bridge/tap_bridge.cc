@@ -12,6 +12,7 @@
 namespace nh {
 namespace {
 
+// A SYN without ACK.
 bool opens_flow(const Packet& packet) {
   return (packet.tcp_flags & (tcp_flag::syn | tcp_flag::ack)) == tcp_flag::syn;
 }
@@ -59,8 +60,7 @@ void TapBridge::end_of_batch() {
   tap_was_ready_ = std::exchange(tap_ready_, false);
   parts_.udp_forward->flush();
   if (fed_ || parts_.slirp->wants_service()) return serve();
-  // Forwards and DNS may have filled the TAP.
-  watch_output();
+  watch_output();  // forwards and DNS may have filled the TAP's queue
 }
 
 void TapBridge::serve() {
@@ -83,8 +83,8 @@ void TapBridge::stop_reading() {
 }
 
 void TapBridge::take_frames() {
-  // A guest that waits for each answer sends one frame at a time, and the TAP is ready in every other batch only: the
-  // read that would find nothing is spared. If there is another frame after all, the next batch comes at once.
+  // A guest that waits for each answer sends one frame at a time, and the TAP is ready in every other batch only. One frame is
+  // read then, which saves the read that would find nothing; if there are more, the next batch follows at once.
   tap_ready_ = true;
   const std::size_t most = tap_was_ready_ ? limits::tap_batch : 1;
   for (std::size_t i = 0; i < most; ++i) {
@@ -103,28 +103,29 @@ void TapBridge::take_frames() {
 void TapBridge::frame(MutableBytes frame) {
   GuardVerdict verdict = parts_.guard->inspect(frame);
   if (verdict.action == GuardAction::pass) packet(verdict.packet);
-  if (verdict.action == GuardAction::unknown_source) park(frame);
+  if (verdict.action == GuardAction::unknown_source) keep_until_known(frame);
 }
 
-void TapBridge::park(Bytes frame) {
+void TapBridge::keep_until_known(Bytes frame) {
   const Instant now = loop_.clock().now();
-  const bool too_soon = !asked_ && last_question_ != Instant{} && now - last_question_ < limits::unknown_source_pause;
+  const bool too_soon = !addresses_asked_ && last_asked_ != Instant{} && now - last_asked_ < limits::unknown_source_pause;
   if (!hooks_.ask_addresses || too_soon) return parts_.guard->count(DropReason::ip_source);
-  if (parked_.size() >= limits::unknown_source_backlog) return parts_.guard->count(DropReason::unknown_source_limit);
-  parked_.emplace_back(frame.begin(), frame.end());
-  if (asked_) return;
-  asked_ = true;
-  last_question_ = now;
+  if (unknown_source_frames_.size() >= limits::unknown_source_backlog)
+    return parts_.guard->count(DropReason::unknown_source_limit);
+  unknown_source_frames_.emplace_back(frame.begin(), frame.end());
+  if (addresses_asked_) return;
+  addresses_asked_ = true;
+  last_asked_ = now;
   hooks_.ask_addresses();
 }
 
 void TapBridge::set_guest_state(const std::vector<Address>& addresses, const MacAddress& mac) {
   tap_addresses_ = addresses;
-  tell_guard();
+  set_guard_sources();
   parts_.neighbours->set_tap(mac);
   parts_.udp_forward->set_guest_addresses(addresses);
-  asked_ = false;
-  for (auto& kept : std::exchange(parked_, {})) {
+  addresses_asked_ = false;
+  for (auto& kept : std::exchange(unknown_source_frames_, {})) {
     GuardVerdict verdict = parts_.guard->inspect(kept);
     if (verdict.action == GuardAction::pass) packet(verdict.packet);
     if (verdict.action == GuardAction::unknown_source) parts_.guard->count(DropReason::ip_source);
@@ -133,28 +134,28 @@ void TapBridge::set_guest_state(const std::vector<Address>& addresses, const Mac
   if (fed_) serve();
 }
 
-void TapBridge::set_goals(std::vector<Address> addresses) {
-  goals_ = std::move(addresses);
-  if (!tap_addresses_.empty()) tell_guard();
+void TapBridge::set_forward_destinations(std::vector<Address> addresses) {
+  forward_destinations_ = std::move(addresses);
+  if (!tap_addresses_.empty()) set_guard_sources();
 }
 
-void TapBridge::tell_guard() {
+void TapBridge::set_guard_sources() {
   std::vector<Address> sources = tap_addresses_;
-  sources.insert(sources.end(), goals_.begin(), goals_.end());
+  sources.insert(sources.end(), forward_destinations_.begin(), forward_destinations_.end());
   parts_.guard->set_sources(sources);
 }
 
-bool TapBridge::is_goal(const Address& source) const {
+bool TapBridge::is_forward_destination_only(const Address& source) const {
   const auto has = [&source](const std::vector<Address>& all) {
     return std::find(all.begin(), all.end(), source) != all.end();
   };
-  return !goals_.empty() && has(goals_) && !has(tap_addresses_);
+  return !forward_destinations_.empty() && has(forward_destinations_) && !has(tap_addresses_);
 }
 
 void TapBridge::agent_lost() {
   hooks_.ask_addresses = nullptr;
-  for (std::size_t i = 0; i < parked_.size(); ++i) parts_.guard->count(DropReason::ip_source);
-  parked_.clear();
+  for (std::size_t i = 0; i < unknown_source_frames_.size(); ++i) parts_.guard->count(DropReason::ip_source);
+  unknown_source_frames_.clear();
 }
 
 void TapBridge::packet(Packet& packet) {
@@ -165,30 +166,34 @@ void TapBridge::packet(Packet& packet) {
     return;
   }
   if (packet.is_udp() && parts_.udp_forward->take(packet)) return;
-  if (is_goal(packet.source)) return parts_.guard->count(DropReason::ip_source);
-  if (!packet.is_tcp()) return general(packet, reachability_.judge(packet));
+  if (is_forward_destination_only(packet.source)) return parts_.guard->count(DropReason::ip_source);
+  if (packet.is_tcp()) return tcp_segment(packet);
+  general_path(packet, reachability_.judge(packet));
+}
+
+void TapBridge::tcp_segment(Packet& packet) {
   if (parts_.outbound != nullptr && parts_.outbound->is_proof(packet)) return;
   const bool opens = opens_flow(packet);
   if (Relay* const relay = opens ? nullptr : parts_.relays->find(packet.from(), packet.to())) {
     if (!relay->has_both()) return parts_.outbound->take_early(packet, *relay);
     if (parts_.outbound != nullptr) parts_.outbound->see_stray(packet, *relay);
-    return stray(packet);
+    return tcp_stray(packet);
   }
   const Reach reach = reachability_.judge(packet);
-  const bool dialled = opens && (reach == Reach::outside || reach == Reach::host_loopback || reach == Reach::dns);
-  if (dialled && parts_.outbound != nullptr && parts_.outbound->take(packet, reach)) return;
-  general(packet, reach);
+  const bool may_dial = reach == Reach::outside || reach == Reach::host_loopback || reach == Reach::dns;
+  if (opens && may_dial && parts_.outbound != nullptr && parts_.outbound->take(packet, reach)) return;
+  general_path(packet, reach);
 }
 
 void TapBridge::take_back(Bytes syn) {
   std::vector<std::uint8_t> frame(syn.begin(), syn.end());
   ParsedFrame parsed = parse_packet(frame);
   NH_BUG_IF(parsed.malformed.has_value());
-  general(parsed.packet, reachability_.judge(parsed.packet));
+  general_path(parsed.packet, reachability_.judge(parsed.packet));
   serve();
 }
 
-void TapBridge::general(Packet& packet, Reach reach) {
+void TapBridge::general_path(Packet& packet, Reach reach) {
   switch (reach) {
     case Reach::outside:
     case Reach::gateway_service:
@@ -197,8 +202,8 @@ void TapBridge::general(Packet& packet, Reach reach) {
     case Reach::dns:
       return dns(packet);
     case Reach::refuse_loopback:
-      // libslirp shows a forward's client on the host's loopback under the gateway's address. Only a SYN opens a flow; all
-      // else belongs to one that such a client has opened, or is reset by libslirp.
+      // libslirp translates a forward's client on the host's loopback to the gateway's address. A segment other than a SYN
+      // belongs to a connection of such a client, or libslirp answers it by RST.
       if (packet.is_tcp() && !opens_flow(packet) && plan_.net(packet.destination.family())->gateway == packet.destination)
         return to_slirp(packet);
       return refuse(packet, counters_.refused_loopback);
@@ -233,10 +238,11 @@ void TapBridge::feed(Bytes frame) {
   parts_.slirp->input(frame);
 }
 
-// The guest has forgotten that this connection is steered (conntrack -F, a table that was reloaded). libslirp would reset what
-// it does not know. Written back, the segment finds the stand-in (netlink/steering.h, "pre"), whose answer marks the
-// connection again: one is enough. Without those rules a guest that forwards would send it here again, so they are counted.
-void TapBridge::stray(const Packet& packet) {
+// A segment of a relay came through the TAP, so the guest's conntrack entry has lost the mark that steers the connection
+// (conntrack -F, a reloaded table). libslirp would answer it by RST. Written back into the TAP, it reaches the stand-in (the
+// "pre" chain of netlink/steering.h), and the stand-in's answer sets the mark again. Where those rules are missing, a guest that
+// forwards packets sends it here again; limits::strays_per_second bounds such a circle.
+void TapBridge::tcp_stray(const Packet& packet) {
   ++counters_.strays;
   const Instant now = loop_.clock().now();
   if (now - stray_window_ >= std::chrono::seconds(1)) {
@@ -250,7 +256,7 @@ void TapBridge::stray(const Packet& packet) {
   std::copy(packet.mac_source.bytes.begin(), packet.mac_source.bytes.end(), frame.begin());
   std::copy(from.bytes.begin(), from.bytes.end(), frame.begin() + 6);
   parts_.output->send_to_guest(frame);
-  // A segment without options (a guest without tcp_timestamps) would wait to be merged until libslirp is served.
+  // A segment without TCP options would otherwise be kept for merging until libslirp is served.
   parts_.output->flush();
 }
 

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// TapBridge: the way of the guest's frames, station by station.
+// TapBridge: reads the guest's frames from the TAP and gives each to the part that handles it.
 //
-//   TAP -> FrameGuard -> Reachability -> DNS to .3                       DnsForwarder (UDP), DnsRedirect (TCP)
-//                                     -> answer to a forwarded datagram  UdpForward (asked first: its clients may appear
-//                                                                        under an address the guest may not dial)
-//                                     -> refused                         ICMP unreachable, counted
-//                                     -> TCP SYN                         OutboundTcp (also to .3), if it will have it
-//                                     -> everything else                 SlirpStack
+//   TAP -> FrameGuard -> 1. ARP, neighbour discovery       SlirpStack
+//                        2. answer to a forwarded datagram UdpForward (before Reachability: a client's translated address may be
+//                                                          one that the guest may not dial)
+//                        3. segment of a relay             back into the TAP (tcp_stray)
+//                        4. Reachability refuses           ICMP unreachable, counted
+//                        5. TCP SYN                        OutboundTcp: the kernel path; what it declines goes on
+//                        6. DNS                            DnsForwarder (UDP), DnsRedirect and SlirpStack (TCP)
+//                        7. everything else                SlirpStack
 //
-// Theory of operation. A batch of events takes up to limits::tap_batch frames if the TAP is readable; at its end libslirp
-// is served once, if a frame went in, one of its sockets is ready or its time has come, and the merged output is flushed.
-// Nothing here ever waits. A frame whose source address is unknown is kept for the moment that the agent
-// takes to say whether the guest has just got that address. When the TAP goes away the bridge stops reading and tells.
+// Theory of operation. In a batch of events up to limits::tap_batch frames are read if the TAP is readable. At the end of the
+// batch libslirp is served once if a frame went in, one of its sockets is ready or a timer of its own is due, and the merged
+// output is flushed. Nothing here blocks. A frame with an unknown source address is kept until the agent has answered whether
+// the guest has just got that address. When the TAP disappears the bridge stops reading and calls Hooks::on_gone.
 #pragma once
 
 #include <functional>
@@ -37,11 +39,11 @@ namespace nh {
 struct FlowLimits {
   std::size_t tcp, udp, icmp;
 
-  /// Shares of the descriptors that are left after limits::reserved_fds: half of them, the other half is for forwards.
+  /// Half of the descriptors that are left after limits::reserved_fds; the other half is for forwards.
   static FlowLimits for_descriptors(std::size_t nofile);
 };
 
-/// The stations; none is owned, all outlive the bridge. `dns` may be null.
+/// What the bridge hands frames to. None is owned, all must outlive the bridge. `dns` may be null.
 struct BridgeParts {
   FrameDevice* device;
   TapOutput* output;
@@ -52,7 +54,7 @@ struct BridgeParts {
   const RelaySet* relays;
   OutboundTcp* outbound;  ///< null: all connections of the guest take the general path
   DnsForwarder* dns;
-  std::optional<DnsRedirect> redirect;  ///< the same that `output` has; nullopt without DNS
+  std::optional<DnsRedirect> redirect;  ///< equal to `output`'s; nullopt without DNS
 };
 
 class TapBridge final : private EpollSet::Handler {
@@ -60,14 +62,14 @@ class TapBridge final : private EpollSet::Handler {
   struct Counters {
     std::uint64_t frames = 0, bytes = 0;  ///< from the guest
     std::uint64_t refused_loopback = 0, refused_link_local = 0, refused_virtual = 0, ignored = 0;
-    std::uint64_t errors_sent = 0, errors_suppressed = 0;  ///< ICMP errors of ours; the rate limit
-    std::uint64_t turns = 0;                               ///< in which libslirp was served
-    std::uint64_t strays = 0;  ///< segments of relays that came by the TAP, and were written back
+    std::uint64_t errors_sent = 0, errors_suppressed = 0;  ///< our ICMP errors: sent, and beyond the rate limit
+    std::uint64_t turns = 0;                               ///< times that libslirp was served
+    std::uint64_t strays = 0;                              ///< segments of relays that came through the TAP
   };
   struct Hooks {
-    /// Asks for the guest's present addresses; the answer comes as set_guest_state. Empty: there is no agent.
+    /// Asks the agent for the guest's addresses; set_guest_state() is called with the answer. Empty: there is no agent.
     std::function<void()> ask_addresses;
-    /// The TAP is gone; the bridge has stopped.
+    /// The TAP is gone; the bridge has stopped reading.
     std::function<void(const Error&)> on_gone;
   };
 
@@ -76,13 +78,14 @@ class TapBridge final : private EpollSet::Handler {
   ~TapBridge() override;
 
   Result<> start();
-  /// The TAP's present addresses: the sources that the guard lets through.
+  /// Replaces the TAP's addresses: the sources that the guard passes.
   void set_guest_state(const std::vector<Address>& addresses, const MacAddress& mac);
-  /// Addresses behind the guest that UDP forwards lead to: the guard lets their answers through, and nothing else of theirs.
-  void set_goals(std::vector<Address> addresses);
-  /// A SYN that OutboundTcp had taken, and gives back: for the general path. Not from within a call of the bridge's.
+  /// Replaces the addresses behind the guest that UDP forwards lead to. The guard passes them as sources too, but only for
+  /// answers to those forwards.
+  void set_forward_destinations(std::vector<Address> addresses);
+  /// Sends a SYN that OutboundTcp had taken on the general path. Not re-entrant: not from within a call of the bridge.
   void take_back(Bytes syn);
-  /// Nobody answers questions about addresses any longer: the last known ones hold, kept frames are dropped.
+  /// There is no agent any more: the addresses stay as they are, kept frames are dropped.
   void agent_lost();
   const Counters& counters() const { return counters_; }
 
@@ -95,15 +98,16 @@ class TapBridge final : private EpollSet::Handler {
   void take_frames();
   void frame(MutableBytes frame);
   void packet(Packet& packet);
-  void general(Packet& packet, Reach reach);
+  void tcp_segment(Packet& packet);
+  void tcp_stray(const Packet& packet);
+  void general_path(Packet& packet, Reach reach);
   void to_slirp(const Packet& packet);
   void feed(Bytes frame);
-  void tell_guard();
-  bool is_goal(const Address& source) const;
-  void stray(const Packet& packet);
+  void set_guard_sources();
+  bool is_forward_destination_only(const Address& source) const;
   void dns(Packet& packet);
   void refuse(const Packet& packet, std::uint64_t& counter);
-  void park(Bytes frame);
+  void keep_until_known(Bytes frame);
 
   Loop& loop_;
   EpollSet& epoll_;
@@ -116,14 +120,14 @@ class TapBridge final : private EpollSet::Handler {
   Timer slirp_timer_;
   bool reading_ = false;        ///< the TAP is in the epoll
   bool tap_ready_ = false;      ///< the TAP had frames in this batch
-  bool tap_was_ready_ = false;  ///< and in the one before
+  bool tap_was_ready_ = false;  ///< the same for the batch before
   bool fed_ = false;            ///< libslirp got a frame in this batch
   bool output_watched_ = false;
 
-  std::vector<std::vector<std::uint8_t>> parked_;
-  bool asked_ = false;
-  Instant last_question_{};
-  std::vector<Address> tap_addresses_, goals_;
+  std::vector<std::vector<std::uint8_t>> unknown_source_frames_;
+  bool addresses_asked_ = false;  ///< the agent has not answered yet
+  Instant last_asked_{};
+  std::vector<Address> tap_addresses_, forward_destinations_;
   Instant stray_window_{};
   std::uint32_t strays_in_window_ = 0;
   Instant error_window_{};

@@ -34,7 +34,7 @@ bool TapOutput::send_run_to_guest(Bytes frame, std::uint16_t segment) {
   const std::uint64_t lost = counters_.lost;
   write(frame, {.segment_size = segment, .partial_checksum = true, .datagrams = true});
   if (device_.datagram_runs()) return true;
-  counters_.lost = lost;  // the caller sends it in another way
+  counters_.lost = lost;  // not lost: the caller sends the datagrams one by one
   return false;
 }
 
@@ -52,7 +52,7 @@ void TapOutput::merge_or_write(Bytes frame) {
 void TapOutput::flush() {
   const SegmentMerger::Pending pending = merger_.take();
   if (pending.frame.empty()) return;
-  --counters_.merged;  // the one that carries the others
+  --counters_.merged;  // the first one is the frame itself
   write(pending.frame, pending.offload);
 }
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// TapOutput: the way to the guest. Everything that makes frames (libslirp, UDP forwards, DNS) sends them here.
+// TapOutput: writes frames to the guest for libslirp, UDP forwards, DNS and ICMP errors.
 //
-// A frame is written at once, or kept as part of a merged one until the end of the turn (segment_merger.h). A TAP that
-// takes nothing costs frames, never time: limits::tap_backlog of them wait for it, newer ones are dropped and counted.
+// A frame is written at once, or kept as part of a merged frame until the end of the turn (segment_merger.h). While the TAP
+// takes none, up to limits::tap_backlog frames are queued; further ones are dropped and counted. Never blocks.
 #pragma once
 
 #include <deque>
@@ -18,25 +18,25 @@ namespace nh {
 class TapOutput final : public FrameSink {
  public:
   struct Counters {
-    std::uint64_t frames = 0;  ///< given to the device; merged segments count once
+    std::uint64_t frames = 0;  ///< written to the device; a merged frame counts once
     std::uint64_t bytes = 0;
-    std::uint64_t merged = 0;                  ///< segments that travelled in another's frame
+    std::uint64_t merged = 0;                  ///< segments appended to another one's frame
     std::uint64_t lost = 0;                    ///< refused by the device
-    std::uint64_t backlog_full = 0;            ///< dropped: the device was full and so was the backlog
-    std::uint64_t advertisements_dropped = 0;  ///< router advertisements kept from a guest that is configured statically
+    std::uint64_t backlog_full = 0;            ///< dropped: device and backlog were full
+    std::uint64_t advertisements_dropped = 0;  ///< router advertisements, see drop_advertisements()
   };
 
   /// `device` must outlive this.
   explicit TapOutput(FrameDevice& device) : device_(device) {}
 
-  /// For a guest whose kernel could not be told to ignore router advertisements.
+  /// Drops router advertisements from now on: for a statically configured guest whose accept_ra could not be turned off.
   void drop_advertisements() { ra_guard_ = true; }
 
   void set_dns_redirect(const DnsRedirect& redirect) { redirect_ = redirect; }
   void send_to_guest(Bytes frame) override;
   bool takes_runs() const override { return device_.datagram_runs(); }
   bool send_run_to_guest(Bytes frame, std::uint16_t segment) override;
-  /// Writes what waits to be merged. At the end of each turn.
+  /// Writes the pending merged frame. To be called at the end of each turn.
   void flush();
   /// The device is writable again.
   void drain();

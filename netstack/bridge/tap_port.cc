@@ -12,8 +12,8 @@
 namespace nh {
 namespace {
 
-// struct virtio_net_hdr of linux/virtio_net.h in its 10-byte form, in the machine's byte order; that header itself is not
-// valid C++ in every kernel version (a member named `class`).
+// struct virtio_net_hdr of linux/virtio_net.h, 10 bytes, host byte order. That header is not valid C++ in every version (a
+// member is named `class`).
 struct VnetHeader {
   std::uint8_t flags = 0;
   std::uint8_t gso_type = 0;
@@ -26,14 +26,14 @@ static_assert(sizeof(VnetHeader) == 10);
 constexpr std::uint8_t needs_checksum = 1, data_valid = 2;       // VIRTIO_NET_HDR_F_NEEDS_CSUM, _DATA_VALID
 constexpr std::uint8_t gso_tcp4 = 1, gso_tcp6 = 4, gso_udp = 5;  // VIRTIO_NET_HDR_GSO_TCPV4, _TCPV6, _UDP_L4
 
-// Fills in the checksum that the guest's kernel left to the "hardware": the field at checksum_start + checksum_offset already
-// holds the pseudo-header's sum. False if the header points outside the frame, which a kernel never does.
+// Computes the checksum that the guest's kernel left to offload; the field at checksum_start + checksum_offset holds the
+// pseudo-header's sum. False if the header points outside the frame, which a kernel never does.
 bool complete_checksum(MutableBytes frame, const VnetHeader& header) {
   const std::size_t start = header.checksum_start;
   const std::size_t field = start + header.checksum_offset;
   if (start >= frame.size() || field + 2 > frame.size()) return false;
   const std::uint16_t sum = checksum_finish(checksum_add(frame.subspan(start), 0));
-  // UDP uses zero for "no checksum" (RFC 768), and this value means the same in ones' complement.
+  // A UDP checksum of zero means "none"; all ones is its equal in ones' complement (RFC 768).
   const std::uint16_t value = sum == 0 && header.checksum_offset == 6 ? 0xffff : sum;
   frame[field] = static_cast<std::uint8_t>(value >> 8);
   frame[field + 1] = static_cast<std::uint8_t>(value);
@@ -43,7 +43,7 @@ bool complete_checksum(MutableBytes frame, const VnetHeader& header) {
 VnetHeader header_for(Bytes frame, const Offload& offload) {
   VnetHeader header{};
   if (!offload.partial_checksum) {
-    // We or libslirp computed it: the guest's kernel need not verify what never left the machine.
+    // Computed by us or libslirp on this machine: the guest's kernel need not verify it.
     header.flags = data_valid;
     return header;
   }
@@ -93,7 +93,7 @@ Taken TapPort::write(Bytes frame, const Offload& offload) {
     const ssize_t put = vnet_header_ ? writev(tap_.get(), parts, 2) : writev(tap_.get(), parts + 1, 1);
     if (put >= 0) return Taken::yes;
     if (errno == EINTR) continue;
-    // The only thing about such a frame that a kernel finds invalid is that it does not know the kind.
+    // EINVAL for a well-formed frame: the kernel does not know VIRTIO_NET_HDR_GSO_UDP_L4.
     if (errno == EINVAL && offload.datagrams) datagram_runs_ = false;
     return errno == EAGAIN ? Taken::later : Taken::lost;
   }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // TapPort: the guest's TAP as a FrameDevice.
 //
-// With a virtio-net header (IFF_VNET_HDR) and TUNSETOFFLOAD the guest's kernel hands over TCP segments of up to 64 KiB
-// at any MTU, with partial checksums. read() completes them, because libslirp verifies every checksum; write() can hand
-// over many segments in one frame the same way.
+// With a virtio-net header (IFF_VNET_HDR) and TUNSETOFFLOAD the guest's kernel sends TCP segments of up to 64 KiB at any MTU,
+// with partial checksums. read() completes the checksums, because libslirp verifies them; write() can write several segments
+// as one frame.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,7 @@ namespace nh {
 
 class TapPort final : public FrameDevice {
  public:
-  /// `tap` is non-blocking. `vnet_header`: each frame comes with a virtio-net header of 10 bytes.
+  /// `tap` is non-blocking. `vnet_header`: a virtio-net header of 10 bytes is in front of each frame.
   TapPort(UniqueFd tap, bool vnet_header);
 
   Result<MutableBytes> read() override;
@@ -27,7 +27,7 @@ class TapPort final : public FrameDevice {
  private:
   UniqueFd tap_;
   bool vnet_header_;
-  bool datagram_runs_;  ///< until the kernel refuses one: it knows them since Linux 6.2
+  bool datagram_runs_;  ///< until the kernel refuses one; supported since Linux 6.2
   std::unique_ptr<std::uint8_t[]> buffer_;
 };
 

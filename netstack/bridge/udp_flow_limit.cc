@@ -15,7 +15,7 @@ bool UdpFlowLimit::admit(const Endpoint& guest, std::size_t sockets, Instant now
   if (sockets >= limit_) return false;
   if (last_seen_.size() >= 2 * limit_)
     std::erase_if(last_seen_, [now](const auto& entry) { return now - entry.second >= slirp_expiry; });
-  // Still full of young ones: libslirp closes DNS sockets early, so entries can outnumber sockets. Start afresh.
+  // No old entry is left to remove: libslirp closes sockets to port 53 early, so entries can outnumber sockets. Start anew.
   if (last_seen_.size() >= 2 * limit_) last_seen_.clear();
   last_seen_[guest] = now;
   return true;

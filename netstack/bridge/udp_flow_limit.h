@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// UdpFlowLimit: which guest endpoints have a UDP socket in libslirp, so that the first datagram of one too many can be
-// told from the next datagram of a known one. libslirp keeps a socket for 240 s after its last datagram (SO_EXPIRE).
+// UdpFlowLimit: bounds the UDP sockets in libslirp. It remembers which guest endpoints have one, to tell the first datagram of a
+// new flow from a further one of a known flow. libslirp keeps a socket for 240 s after its last datagram (SO_EXPIRE).
 #pragma once
 
 #include <cstddef>
@@ -14,7 +14,7 @@ namespace nh {
 class UdpFlowLimit {
  public:
   explicit UdpFlowLimit(std::size_t limit) : limit_(limit) {}
-  /// `sockets`: how many UDP sockets libslirp has now. False: the datagram would open one too many.
+  /// `sockets`: the UDP sockets that libslirp has now. False: the datagram would open one beyond the limit.
   bool admit(const Endpoint& guest, std::size_t sockets, Instant now);
 
  private:

@@ -116,26 +116,26 @@ Result<> Helper::build_stations() {
 
   const FlowLimits limits = FlowLimits::for_descriptors(nofile_);
   const std::size_t general_fds = limits.tcp + limits.udp + limits.icmp;
-  forwards_.emplace(
-      ForwardEngine::Setup{.loop = &loop_,
-                           .epoll = &*flows_,
-                           .sink = &*output_,
-                           .neighbours = &*neighbours_,
-                           .slirp = slirp_.get(),
-                           .agent = attachment_.agent.get(),
-                           .plan = plan,
-                           .nofile = nofile_,
-                           .general_fds = general_fds,
-                           .to_loopback = options_.forward_to_loopback,
-                           .use_relays = options_.kernel_path != KernelPath::off,
-                           .relay_threads = options_.relay_threads,
-                           .inherited = options_.listeners,
-                           .on_udp_goals = [this](std::vector<Address> goals) { bridge_->set_goals(std::move(goals)); },
-                           .on_note = [this](const std::string& note) { forwards_note_ = note; },
-                           .on_stand_ins =
-                               [this] {
-                                 if (outbound_) outbound_->follow();
-                               }});
+  forwards_.emplace(ForwardEngine::Setup{
+      .loop = &loop_,
+      .epoll = &*flows_,
+      .sink = &*output_,
+      .neighbours = &*neighbours_,
+      .slirp = slirp_.get(),
+      .agent = attachment_.agent.get(),
+      .plan = plan,
+      .nofile = nofile_,
+      .general_fds = general_fds,
+      .to_loopback = options_.forward_to_loopback,
+      .use_relays = options_.kernel_path != KernelPath::off,
+      .relay_threads = options_.relay_threads,
+      .inherited = options_.listeners,
+      .on_udp_goals = [this](std::vector<Address> goals) { bridge_->set_forward_destinations(std::move(goals)); },
+      .on_note = [this](const std::string& note) { forwards_note_ = note; },
+      .on_stand_ins =
+          [this] {
+            if (outbound_) outbound_->follow();
+          }});
   std::optional<DnsRedirect> redirect;
   if (options_.use_dns) {
     NH_LET(dns,

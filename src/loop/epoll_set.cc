@@ -10,7 +10,8 @@
 namespace nh {
 
 struct EpollSet::State {
-  // Indexed by fd. `serial` tells a closed and reused fd of the same batch from the one that the event was for.
+  // Indexed by fd. `serial` differs for each registration, so that an event of the batch for a closed fd does not reach the
+  // handler of a new fd with the same number.
   struct Entry {
     Handler* handler = nullptr;
     std::uint32_t serial = 0;
@@ -18,13 +19,13 @@ struct EpollSet::State {
   UniqueFd epoll;
   std::vector<Entry> entries;
   std::function<void()> end_of_batch;
-  Loop* waiting_loop = nullptr;  // that waits in this set
+  Loop* waiting_loop = nullptr;  // the loop that waits in this set; null: none
   Watch watch;
 
   ~State() {
     if (waiting_loop != nullptr) waiting_loop->wait_in(-1, nullptr);
   }
-  // The highest bit of an event's data is the loop's, for its own fds.
+  // The highest bit of an event's data marks the loop's own fds (poll_in_epoll.cc).
   static constexpr std::uint32_t serial_bits = 0x7fffffff;
   epoll_event event(int fd, std::uint32_t events) {
     epoll_event e{};
@@ -49,7 +50,7 @@ Result<EpollSet> EpollSet::create() {
 
 Result<EpollSet> EpollSet::create(Loop& loop) {
   NH_LET(set, create());
-  // The state stays where it is when the set is moved; its address is what the callbacks keep.
+  // The callbacks keep the address of the state, which does not change when the set is moved.
   State* raw = set.state_.get();
   if (loop.wait_in(raw->epoll.get(), [raw](std::span<const epoll_event> events) { raw->dispatch(events); })) {
     raw->waiting_loop = &loop;
@@ -82,7 +83,7 @@ void EpollSet::modify(int fd, std::uint32_t events) {
 
 void EpollSet::remove(int fd) {
   forget(fd);
-  // ENOENT and EBADF would mean that the fd was closed before it was removed; the kernel has then forgotten it already.
+  // ENOENT and EBADF mean that the fd was closed before; the kernel has then removed it already.
   epoll_ctl(state_->epoll.get(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
@@ -108,7 +109,7 @@ void EpollSet::State::dispatch(std::span<const epoll_event> events) {
   for (const epoll_event& ready : events) {
     const auto fd = static_cast<int>(ready.data.u64 & 0xffffffffu);
     const auto serial = static_cast<std::uint32_t>(ready.data.u64 >> 32);
-    if (static_cast<std::size_t>(fd) >= entries.size()) continue;  // one of the loop's own
+    if (static_cast<std::size_t>(fd) >= entries.size()) continue;  // the loop's own
     const Entry entry = entries[static_cast<std::size_t>(fd)];
     if (entry.handler != nullptr && entry.serial == serial) entry.handler->on_ready(fd, ready.events);
   }

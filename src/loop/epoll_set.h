@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// EpollSet: the epoll of its own for everything that carries data and grows with flows: TAP, libslirp's sockets, listeners,
-// forwards, DNS. A turn costs O(ready fds), and the set could move to a thread of its own.
+// EpollSet: an epoll for the fds of the data path, whose number grows with flows: TAP, libslirp's sockets, listeners,
+// forwards, DNS. A turn costs O(ready fds).
 //
-// Theory of operation. The first set of a Loop is the epoll that the loop waits in: the loop adds its own few fds to it
-// (loop.h), so that one epoll_wait(2) a turn brings everything. A further set would be watched by its fd; one of another thread
-// is waited in by that thread. A batch of events
-// is dispatched to the handlers, then the end-of-batch callback runs once; libslirp is served there, after all of the batch.
-// Waiting in the set directly is not only one system call less: behind a nested epoll the kernel forgets that the
-// waker is about to sleep, moves us to another processor for each frame, and request/response rate drops to a third
-// (measured; Linux 6.12 and later pass the hint on through one level).
+// Theory of operation. A loop waits in its first set (loop.h) and adds its own few fds to it, so that one epoll_wait(2) a turn
+// returns all events. A further set of a loop is watched as an fd. A set without a loop belongs to a thread that calls
+// dispatch(). The events of a batch are given to their handlers, then the end-of-batch callback runs once; libslirp is served
+// there.
+// Waiting in the set directly saves more than a system call: behind a nested epoll the kernel does not know that the waker is
+// about to sleep (WF_SYNC), moves us to another processor for each frame, and the request/response rate drops to a third
+// (measured; Linux 6.12 and later pass the hint through one level).
 //
-// Ownership: the set owns no fd. A Handler is registered with its fd and must be removed before either dies. Removing
-// a handler (any handler) from inside a callback is allowed: events of the same batch for a removed fd are skipped.
+// Ownership: the set owns no fd and no Handler. A registration must be removed before its fd is closed and before its Handler is
+// destroyed. Any may be removed from inside a callback: the rest of its events in the same batch is skipped.
 #pragma once
 
 #include <sys/epoll.h>
@@ -36,23 +36,23 @@ class EpollSet {
     virtual void on_ready(int fd, std::uint32_t events) = 0;
   };
 
-  /// Waited for by `loop`, which must outlive it.
+  /// A set whose events `loop` waits for and dispatches. The loop must outlive it.
   static Result<EpollSet> create(Loop& loop);
-  /// Waited in by nobody but dispatch(), and of no thread but that one's.
+  /// A set without a loop, to be used by the thread that calls dispatch() only.
   static Result<EpollSet> create();
   EpollSet(EpollSet&&) noexcept;
   EpollSet& operator=(EpollSet&&) noexcept;
   ~EpollSet();
 
-  /// exhausted: out of epoll watches or memory.
+  /// Errors: exhausted: no epoll watch (epoll(7), max_user_watches) or memory is left.
   Result<> add(int fd, std::uint32_t events, Handler& handler);
   void modify(int fd, std::uint32_t events);
   void remove(int fd);
-  /// For an fd that is about to be closed and has no copy: the kernel takes it out by itself.
+  /// remove() without its system call, for an fd that is closed next and has no duplicate: the kernel removes that itself.
   void forget(int fd);
-  /// Runs after each batch of events. Empty: nothing does.
+  /// Sets the callback that runs after each batch of events; empty: none.
   void at_end_of_batch(std::function<void()> callback);
-  /// Handles what is ready now, or what comes first within `wait_ms` (-1: for ever); true if anything was.
+  /// Waits up to `wait_ms` (-1: without end) for events and dispatches one batch; true if there was any.
   bool dispatch(int wait_ms = 0);
 
  private:

@@ -2,7 +2,6 @@
 #include "src/loop/loop.h"
 
 #include <glib.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 
 #include <algorithm>
@@ -13,12 +12,11 @@
 namespace nh {
 namespace {
 
-// Counts every change of what is watched: the same number and events in GLib's array may be another file by now.
+// Counts the changes of watches: an entry of GLib's array with the same fd and events may stand for another file after one.
+// A static, because a Watch does not know its loop.
 thread_local std::uint64_t watch_changes = 0;
-// g_main_context_set_poll_func has no place for an argument.
-thread_local Loop* polling_loop = nullptr;
 
-// GLib allocates a GSource by size and knows nothing of constructors: the C++ part hangs on a pointer.
+// GLib allocates a GSource by size and runs no constructor, so the C++ part is behind a pointer.
 struct WatchState {
   std::function<void(IoEvents)> callback;
   int fd = -1;
@@ -51,13 +49,13 @@ void watch_finalize(GSource* source) noexcept {
 
 GSourceFuncs watch_functions = {watch_prepare, watch_ready, watch_dispatch, watch_finalize, nullptr, nullptr};
 
-// CLOCK_MONOTONIC is behind both GLib's monotonic time and std::chrono::steady_clock.
+// GLib's monotonic time and std::chrono::steady_clock are both CLOCK_MONOTONIC.
 gint64 to_micros(Instant when) {
   if (when == Instant::max()) return -1;
   return std::chrono::ceil<std::chrono::microseconds>(when.time_since_epoch()).count();
 }
 
-// Waits are bounded, so that the arithmetic of milliseconds is too.
+// Microseconds. Keeps a timeout in milliseconds within an int.
 constexpr gint64 longest_wait = 3600 * gint64{1000000};
 
 }  // namespace
@@ -65,11 +63,11 @@ constexpr gint64 longest_wait = 3600 * gint64{1000000};
 struct TimerState {
   std::function<void()> callback;
   gint64 deadline = -1;                // microseconds of g_get_monotonic_time; -1: not armed
-  std::function<Instant()> next = {};  // asked for the deadline before each wait, if there is one
+  std::function<Instant()> next = {};  // if set, gives the deadline before each wait
   std::vector<TimerState*>* all = nullptr;
 
-  // Milliseconds from `now`, rounded up; 0: due; -1: not armed.
-  int wait(gint64 now) {
+  // Milliseconds from `now` to the deadline, rounded up; 0: due; -1: not armed.
+  int timeout_ms(gint64 now) {
     if (next) deadline = to_micros(next());
     if (deadline < 0) return -1;
     return deadline <= now ? 0 : static_cast<int>((std::min(deadline - now, longest_wait) + 999) / 1000);
@@ -83,9 +81,9 @@ struct TimerSource {
   TimerState* state;
 };
 
-// Not g_source_set_ready_time: that wakes the main loop through an eventfd at each call, three system calls a turn.
+// Not by g_source_set_ready_time(): each call wakes the main loop through an eventfd, three system calls a turn.
 gboolean timer_prepare(GSource* source, gint* timeout) noexcept {
-  *timeout = reinterpret_cast<TimerSource*>(source)->state->wait(g_source_get_time(source));
+  *timeout = reinterpret_cast<TimerSource*>(source)->state->timeout_ms(g_source_get_time(source));
   return *timeout == 0;
 }
 
@@ -109,8 +107,8 @@ void timer_finalize(GSource* source) noexcept {
 
 GSourceFuncs timer_functions = {timer_prepare, timer_ready, timer_dispatch, timer_finalize, nullptr, nullptr};
 
-// No callback of ours runs the loop. But a source that may not recurse is taken out of the poll set around each dispatch, and
-// GLib wakes itself up for both changes: two writes, a read and a useless poll(2) in every turn (seen with strace).
+// No callback runs the loop, so none recurses. But GLib takes a source that must not recurse out of the poll set around each
+// dispatch and wakes itself up for both changes: two writes, a read and a useless poll(2) in every turn (seen with strace).
 void may_recurse(GSource* source) {
   g_source_set_can_recurse(source, TRUE);
 }
@@ -141,8 +139,8 @@ void Watch::set_events(IoEvents events) {
   NH_BUG_IF(!source_);
   ++watch_changes;
   WatchState& state = *reinterpret_cast<WatchSource*>(source_.get())->state;
-  // GLib always reports errors and hang-ups of the fds it polls, so that a dead peer would make a paused watch spin: the
-  // fd leaves the source altogether.
+  // GLib reports errors and hang-ups of every fd that it polls; a paused watch would spin on them. So the fd is removed from
+  // the source.
   if (events == 0) {
     if (state.tag != nullptr) g_source_remove_unix_fd(source_.get(), std::exchange(state.tag, nullptr));
   } else if (state.tag == nullptr) {
@@ -178,9 +176,7 @@ Result<> Loop::can_be_made() {
   return Ok{};
 }
 
-Loop::Loop() : context_(g_main_context_new()) {
-  g_main_context_set_poll_func(context_, poll_function);
-}
+Loop::Loop() : context_(g_main_context_new()) {}
 Loop::~Loop() {
   g_main_context_unref(context_);
 }
@@ -195,42 +191,40 @@ bool Loop::wait_in(int epoll_fd, std::function<void(std::span<const epoll_event>
   return true;
 }
 
-int Loop::wait_ms() {
+// The time to the first deadline, as for poll(2).
+int Loop::next_timeout_ms() {
   const gint64 now = g_get_monotonic_time();
-  int shortest = -1;
+  int first = -1;
   for (TimerState* timer : timers_) {
-    const int wait = timer->wait(now);
-    if (wait >= 0 && (shortest < 0 || wait < shortest)) shortest = wait;
+    const int timeout = timer->timeout_ms(now);
+    if (timeout >= 0 && (first < 0 || timeout < first)) first = timeout;
   }
-  return shortest;
+  return first;
 }
 
-int Loop::poll_function(GPollFD* fds, unsigned count, int timeout) noexcept {
-  // GPollFD and struct pollfd are the same (glib/gpoll.h: "identical on systems with poll()").
-  static_assert(sizeof(GPollFD) == sizeof(pollfd));
-  auto* entries = reinterpret_cast<pollfd*>(fds);
-  Loop& loop = *polling_loop;
-  // Held here: a callback may end the epoll that its events came from.
-  const std::shared_ptr<EpollWait> wait = loop.epoll_wait_;
-  if (wait == nullptr) return ::poll(entries, count, timeout);
-
-  // As long as nothing of GLib's is ready, due or changed, turns go round in here: its own bookkeeping costs more than
-  // all system calls of a turn, and the later we sleep after waking a peer, the more likely the kernel moves that peer
-  // to another processor.
-  const std::uint64_t changes = watch_changes;
-  const bool may_block = timeout != 0;
-  for (int i = 0; i < fast_turns; ++i) {
-    ++loop.turns_;
-    const int ready = wait->poll.wait({entries, count}, timeout, changes);
-    wait->poll.swap_others(wait->batch);
-    if (!wait->batch.empty()) wait->ready(wait->batch);
-    const bool quiet = wait->batch.empty();
-    wait->batch.clear();
-    if (ready != 0 || quiet || !may_block || loop.quitting_ || watch_changes != changes) return ready;
-    timeout = loop.wait_ms();
-    if (timeout == 0) return 0;
+// As poll(2), but in the epoll if there is one, whose other events are handled here. It then waits again as long as GLib has
+// nothing to do: GLib's own work costs more than all system calls of a turn, and the later we sleep after we have woken a
+// peer, the more likely the kernel moves that peer to another processor.
+void Loop::wait(std::span<pollfd> fds, int timeout_ms) {
+  // A copy: a callback may end the epoll that its events came from.
+  const std::shared_ptr<EpollWait> epoll = epoll_wait_;
+  if (epoll == nullptr) {
+    (void)::poll(fds.data(), fds.size(), timeout_ms);  // on EINTR revents stay 0, as g_main_context_query() has set them
+    return;
   }
-  return 0;
+  const std::uint64_t changes = watch_changes;
+  const bool may_block = timeout_ms != 0;
+  for (int i = 0; i < waits_per_turn; ++i) {
+    ++turns_;
+    const int ready = epoll->poll.wait(fds, timeout_ms, changes);
+    epoll->poll.swap_others(epoll->batch);
+    const bool had_others = !epoll->batch.empty();
+    if (had_others) epoll->ready(epoll->batch);
+    epoll->batch.clear();
+    if (ready != 0 || !had_others || !may_block || quitting_ || watch_changes != changes) return;
+    timeout_ms = next_timeout_ms();
+    if (timeout_ms == 0) return;
+  }
 }
 
 Watch Loop::watch(int fd, IoEvents events, std::function<void(IoEvents)> callback) {
@@ -273,9 +267,23 @@ void Loop::quit(int code) {
   quitting_ = true;
 }
 
+// g_main_context_iteration(), step by step, with a wait of our own.
 void Loop::turn(bool may_block) {
-  polling_loop = this;
-  g_main_context_iteration(context_, may_block ? TRUE : FALSE);
+  // GPollFD and struct pollfd are the same (glib/gpoll.h: "identical on systems with poll()").
+  static_assert(sizeof(GPollFD) == sizeof(pollfd));
+  const auto fds = [this] { return reinterpret_cast<GPollFD*>(fds_.data()); };
+  NH_BUG_IF(g_main_context_acquire(context_) == FALSE);
+  int priority = 0;
+  int timeout_ms = 0;
+  g_main_context_prepare(context_, &priority);
+  int count = 0;
+  while ((count = g_main_context_query(context_, priority, &timeout_ms, fds(), static_cast<int>(fds_.size()))) >
+         static_cast<int>(fds_.size()))
+    fds_.resize(static_cast<std::size_t>(count));
+  wait(std::span(fds_).first(static_cast<std::size_t>(count)), may_block ? timeout_ms : 0);
+  g_main_context_check(context_, priority, fds(), count);
+  g_main_context_dispatch(context_);
+  g_main_context_release(context_);
 }
 
 }  // namespace nh

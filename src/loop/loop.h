@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Loop: the GLib main loop behind three things: fd watches, timers, and a place that runs once a turn.
+// Loop: the event loop of a process: fd watches, timers, and the events of one EpollSet.
 //
-// Theory of operation. One Loop a process, on its own GMainContext, in the thread that made it; no GLib worker thread is
-// ever started (signals come by signalfd, see signals.h), because a process with threads cannot join namespaces. Every
-// registration is an owner object: destroying it ends the callback, also from inside the callback itself. Callbacks
-// must not throw. Only a handful of fds belong here: GLib costs O(fds) in every turn. Whatever grows with flows lives
-// in an EpollSet (epoll_set.h). Once there is one, the loop waits in its epoll instead of poll(2), with its own fds added,
-// and GLib is bothered only when one of its sources has something to do.
+// Theory of operation. One Loop per process, on a GMainContext of its own, in the thread that made it. No GLib worker thread
+// is ever started (signals arrive by signalfd, see signals.h), because a process with threads cannot join namespaces. A
+// Watch or Timer owns its registration: destroying it ends the callback, also from inside the callback itself. Callbacks
+// must not throw and must not run the loop.
+//
+// A turn is one iteration of the GMainContext: prepare, query, wait, check, dispatch. GLib costs O(fds) in each, so only a
+// handful of fds belong here; fds that grow with flows belong in an EpollSet (epoll_set.h). Once there is one, the wait is
+// an epoll_wait(2) in its epoll, to which GLib's fds are added. Its events are handled within the wait, and GLib's other steps
+// are left out until one of GLib's fds is ready or one of its timers due.
 #pragma once
+
+#include <poll.h>
 
 #include <cstdint>
 #include <functional>
@@ -23,7 +28,6 @@
 struct epoll_event;
 typedef struct _GMainContext GMainContext;
 typedef struct _GSource GSource;
-typedef struct _GPollFD GPollFD;
 
 namespace nh {
 
@@ -48,11 +52,11 @@ class SourceHandle {
   GSource* source_ = nullptr;
 };
 
-/// A watched fd. The fd is not owned and must stay open as long as the watch.
+/// A watched fd. The fd is not owned and must stay open for the life of the watch.
 class Watch {
  public:
   Watch() = default;
-  /// Waits for other events from now on; 0 pauses the watch (errors and hang-ups are then not reported either).
+  /// Replaces the events that are waited for; 0 pauses the watch (errors and hang-ups are then not reported either).
   void set_events(IoEvents events);
   void reset();
   explicit operator bool() const { return static_cast<bool>(source_); }
@@ -66,8 +70,8 @@ class Watch {
 class Timer {
  public:
   Timer() = default;
-  /// Fires after `delay` (rounded up to a microsecond); replaces what was armed. Cheap: no system call but the clock's.
-  /// Only from the loop's own thread.
+  /// Fires after `delay` (rounded up to a microsecond); replaces an earlier deadline. The only system call is the clock's.
+  /// To be called in the loop's thread.
   void arm(Duration delay);
   void disarm();
   explicit operator bool() const { return static_cast<bool>(source_); }
@@ -81,52 +85,53 @@ struct TimerState;
 
 class Loop {
  public:
-  /// To be asked before a loop is made: GLib ends the process where it gets no descriptor for its wake-up (gwakeup.c).
+  /// To be called before a loop is made: GLib ends the process when it gets no descriptor for its wake-up (gwakeup.c).
   static Result<> can_be_made();
   Loop();
   ~Loop();
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  /// Calls `callback` with the events that are there whenever one of `events` (or an error) is.
+  /// Calls `callback` with the ready events whenever one of `events`, POLLERR or POLLHUP is ready.
   Watch watch(int fd, IoEvents events, std::function<void(IoEvents)> callback);
   /// A timer, not armed yet.
   Timer timer(std::function<void()> callback);
 
-  /// A timer that is never armed: before each wait it asks `next` for its deadline (Instant::max(): none). For owners of
-  /// many deadlines that change with every packet; `next` must be O(1).
+  /// A timer whose deadline is the value of `next`, called before each wait (Instant::max(): none). For owners of many
+  /// deadlines that change with every packet; `next` must be O(1).
   Timer deadline(std::function<Instant()> next, std::function<void()> callback);
 
-  /// Runs until quit(); gives its code.
+  /// Runs until quit(); returns its code.
   int run();
-  /// Ends run() after the present turn. The first call's code counts.
+  /// Ends run() after the present turn. Of several calls the first one's code counts.
   void quit(int code);
-  /// One turn; waits for an event if `may_block`. For tests and for start-up.
+  /// One turn; waits for an event if `may_block`. Not re-entrant. For tests and for start-up.
   void turn(bool may_block);
-  /// Waits in the epoll so far (wait_in): what a loop that spins has many of.
+  /// epoll_wait(2) calls of the loop so far (wait_in). A loop that spins has many.
   std::uint64_t turns() const { return turns_; }
 
-  /// Most events that one wait brings: bounds a turn, so that the TAP and the control socket get theirs.
+  /// Most events of one epoll_wait(2): bounds a turn, so that the TAP and the control socket are served in time.
   static constexpr int batch = 128;
-  /// Waits in this epoll from now on; `ready` gets the events that are not of the loop's own fds. False: there is such an
-  /// epoll already. -1 ends it.
+  /// Makes this epoll the one that the loop waits in; `ready` gets the events of fds that are not the loop's own. The epoll is
+  /// not owned. False: the loop waits in another one already. -1: none from now on.
   bool wait_in(int epoll_fd, std::function<void(std::span<const epoll_event>)> ready);
 
-  /// How long a wait in such an epoll looks before it sleeps (busy_poll.h); zero, as at first: not at all.
+  /// How long a wait in that epoll polls before it sleeps (busy_poll.h); zero, the default: not at all.
   void set_busy_poll(Duration window) { busy_.set_window(window); }
 
   const Clock& clock() const { return clock_; }
 
  private:
   struct EpollWait;
-  static int poll_function(GPollFD* fds, unsigned count, int timeout) noexcept;
-  int wait_ms();
+  void wait(std::span<pollfd> fds, int timeout_ms);
+  int next_timeout_ms();
 
-  /// Turns that go by without GLib at most; then it gets to look at its sources.
-  static constexpr int fast_turns = 1000;
+  /// Most waits in a row that GLib's other steps are left out for.
+  static constexpr int waits_per_turn = 1000;
 
   GMainContext* context_;
   std::shared_ptr<EpollWait> epoll_wait_;
+  std::vector<pollfd> fds_;  ///< GLib's, as of the present turn; kept so that nothing is allocated in a turn
   std::vector<TimerState*> timers_;
   MonotonicClock clock_;
   BusyPoll busy_{clock_};

@@ -22,7 +22,7 @@ bool PollInEpoll::is_same(std::span<const pollfd> fds) const {
 void PollInEpoll::synchronise(std::span<const pollfd> fds) {
   for (const Registered& old : registered_) {
     const bool stays = std::any_of(fds.begin(), fds.end(), [&old](const pollfd& entry) { return entry.fd == old.fd; });
-    // The fd may be closed, or be another file: then there is nothing to take out, and that is well.
+    // Fails for an fd that was closed, also if its number is another file's now: there is nothing to remove then.
     if (!stays) epoll_ctl(epoll_, EPOLL_CTL_DEL, old.fd, nullptr);
   }
   registered_.clear();

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// PollInEpoll: poll(2) on a few fds, carried out inside an epoll that also has others: one wait for both.
+// PollInEpoll: poll(2) on a few fds by one epoll_wait(2) in an epoll that also has other fds.
 //
-// GLib gives the same array of fds turn after turn. They are registered in the epoll once, marked by the highest bit
-// of the event's data, and again only when the array or the caller's count of changes says that something is different.
-// An fd that epoll does not take (a regular file: EPERM; no memory: ENOMEM, ENOSPC) is asked about by poll(2) instead, now and
-// at least ten times a second, and offered to the epoll again each time: nothing that is watched is ever forgotten.
+// GLib's array of fds is mostly the same in each turn. The fds are registered in the epoll once, marked by the highest bit of
+// the event's data, and again only when the array or the caller's count of changes differs.
+// An fd that epoll refuses (a regular file: EPERM; no memory: ENOMEM, ENOSPC) is polled by poll(2) instead, at least ten
+// times a second, and its registration is tried again each time.
 #pragma once
 
 #include <poll.h>
@@ -20,13 +20,14 @@ namespace nh {
 
 class PollInEpoll {
  public:
-  /// The epoll is not owned, and waited in by `busy`, which must outlive this.
+  /// The epoll is not owned. `busy` does the waiting and must outlive this object.
   PollInEpoll(int epoll_fd, BusyPoll& busy) : epoll_(epoll_fd), busy_(&busy) {}
 
-  /// As poll(2): fills in revents, returns how many entries have some; -1 and errno on failure. `changes` is different
-  /// whenever an fd of the array may have been closed and opened again. Events of other fds are kept for swap_others().
+  /// As poll(2): fills in revents, returns the number of entries with events; -1 and errno on failure. `changes` must differ
+  /// from the last call's if an fd of the array may have been closed and opened again since. Events of other fds are kept for
+  /// swap_others().
   int wait(std::span<pollfd> fds, int timeout_ms, std::uint64_t changes);
-  /// Swaps the events of the last wait that are not of the array for an empty vector; nothing is allocated in a turn.
+  /// Exchanges `empty` for the last wait's events of fds that are not of the array; so nothing is allocated in a turn.
   void swap_others(std::vector<epoll_event>& empty) { others_.swap(empty); }
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Signals as an fd: GLib's own signal sources start a worker thread, which namespaces and seccomp do not like.
+// Signals by signalfd(2). GLib's signal sources would start a worker thread, and setns(2) into a user namespace fails with one.
 #pragma once
 
 #include <initializer_list>
@@ -9,8 +9,9 @@
 
 namespace nh {
 
-/// Gives every signal its default meaning again and unblocks all (a parent may have left SIGCHLD ignored or SIGTERM
-/// blocked), ignores SIGPIPE and SIGXFSZ (a log at its limit ends nothing), then blocks `signals` and returns a non-blocking signalfd(2) that reports them.
+/// Resets every signal to its default action and unblocks all (a parent may have left SIGCHLD ignored or SIGTERM blocked),
+/// ignores SIGPIPE and SIGXFSZ (a log file at its size limit must not end the process), then blocks `signals` and returns a
+/// non-blocking signalfd(2) that reports them.
 Result<UniqueFd> take_signals(std::initializer_list<int> signals);
 
 /// The next pending signal's number, or 0 when there is none.

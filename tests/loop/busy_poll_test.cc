@@ -13,7 +13,7 @@ using nh::test::Pipe;
 
 namespace {
 
-/// Goes on by a step each time it is read, as time does while somebody looks.
+/// A clock that advances by a step with each reading.
 class Ticking final : public Clock {
  public:
   Instant now() const override {
@@ -38,7 +38,7 @@ struct Bench {
     busy.set_window(200us);
   }
   int wait(int timeout_ms = 1) { return busy.wait(epoll.get(), events, timeout_ms); }
-  /// A wait that finds an event on its third look.
+  /// A wait that finds an event on its third poll.
   int find() {
     clock.at_read = [this, reads = 0]() mutable {
       if (++reads == 3) pipe.put();
@@ -59,83 +59,84 @@ struct Bench {
 
 }  // namespace
 
-TEST_CASE("what comes within the window is found without a sleep", "[busy_poll]") {
+TEST_CASE("an event within the window is found without a sleep", "[busy_poll]") {
   Bench bench;
   CHECK(bench.find() == 1);
-  CHECK(bench.busy.looks() == 1);
+  CHECK(bench.busy.polls() == 1);
   CHECK(bench.busy.sleeps() == 0);
 }
 
-TEST_CASE("what is there at once costs no look", "[busy_poll]") {
+TEST_CASE("an event that is ready at once costs no polling", "[busy_poll]") {
   Bench bench;
   bench.pipe.put();
   CHECK(bench.wait() == 1);
   CHECK(bench.wait(0) == 1);
-  CHECK(bench.busy.looks() == 0);
+  CHECK(bench.busy.polls() == 0);
 }
 
-TEST_CASE("without a window, and where nobody wants to wait, it only asks", "[busy_poll]") {
+TEST_CASE("without a window, and with a timeout of 0, it does not poll", "[busy_poll]") {
   Bench bench;
   CHECK(bench.wait(0) == 0);
   bench.busy.set_window(Duration::zero());
   CHECK(bench.wait() == 0);
-  CHECK(bench.busy.looks() == 0);
+  CHECK(bench.busy.polls() == 0);
   CHECK(bench.busy.sleeps() == 1);
 }
 
-TEST_CASE("looks that find nothing become rare, and frequent again with a find", "[busy_poll]") {
+TEST_CASE("polling backs off exponentially after misses, and a success resets that", "[busy_poll]") {
   Bench bench;
-  // Looks in waits 1, 3, 7, 15, 31, 63, 127 and 191.
+  // Polls in waits 1, 3, 7, 15, 31, 63, 127 and 191.
   constexpr int waits = 200;
   for (int i = 0; i < waits; ++i) CHECK(bench.wait() == 0);
-  CHECK(bench.busy.looks() == 8);
+  CHECK(bench.busy.polls() == 8);
   CHECK(bench.busy.sleeps() == waits);
 
   int found = 0;
-  for (unsigned i = 0; i <= BusyPoll::most_skipped && found == 0; ++i) found = bench.find();
+  for (unsigned i = 0; i <= BusyPoll::max_skipped && found == 0; ++i) found = bench.find();
   CHECK(found == 1);
-  CHECK(bench.busy.looks() == 9);
-  CHECK(bench.wait() == 0);  // a miss: the next one goes without
+  CHECK(bench.busy.polls() == 9);
+  CHECK(bench.wait() == 0);  // a miss: the next wait does not poll
   CHECK(bench.wait() == 0);
-  CHECK(bench.busy.looks() == 10);
+  CHECK(bench.busy.polls() == 10);
   CHECK(bench.wait() == 0);
-  CHECK(bench.busy.looks() == 11);
+  CHECK(bench.busy.polls() == 11);
 }
 
-TEST_CASE("finds that take longer than what they are worth are misses", "[busy_poll]") {
+TEST_CASE("successes that cost more than their credit are misses", "[busy_poll]") {
   Bench bench;
   bench.clock.step = 60us;  // found after 120 us
   constexpr int waits = 200;
   for (int i = 0; i < waits; ++i) bench.find();
-  CHECK(bench.busy.looks() == 8);
+  CHECK(bench.busy.polls() == 8);
 }
 
-TEST_CASE("quick finds save up for a late one", "[busy_poll]") {
+TEST_CASE("quick successes earn credit for a late one", "[busy_poll]") {
   Bench bench;
   constexpr unsigned quick = 10;
   for (unsigned i = 0; i < quick; ++i) CHECK(bench.find() == 1);
   bench.clock.step = 60us;
   CHECK(bench.find() == 1);
   CHECK(bench.find() == 1);
-  CHECK(bench.busy.looks() == quick + 2);
+  CHECK(bench.busy.polls() == quick + 2);
 }
 
-TEST_CASE("where others want the processor nothing is looked for, for a while", "[busy_poll]") {
+TEST_CASE("polling pauses while the processor is contended", "[busy_poll]") {
   Bench bench;
   auto pause = BusyPoll::shortest_pause;
-  for (const unsigned looks : {1u, 2u, 3u}) {  // each the first since, and crowded: twice as long
-    bench.clock.step = 2 * BusyPoll::crowded;
+  for (const unsigned polls :
+       {1u, 2u, 3u}) {  // each is the first poll since, and finds the processor contended: the pause doubles
+    bench.clock.step = 2 * BusyPoll::contended;
     CHECK(bench.wait() == 0);
-    CHECK(bench.busy.looks() == looks);
+    CHECK(bench.busy.polls() == polls);
     bench.clock.step = 10us;
     bench.clock.advance(pause / 2);
     for (int i = 0; i < 10; ++i) CHECK(bench.wait() == 0);
-    CHECK(bench.busy.looks() == looks);
+    CHECK(bench.busy.polls() == polls);
     bench.clock.advance(pause / 2);
     pause *= 2;
   }
-  CHECK(bench.find() == 1);  // nobody is in the way: from now on as at first
-  bench.clock.step = 2 * BusyPoll::crowded;
+  CHECK(bench.find() == 1);  // not contended: the next pause is the shortest again
+  bench.clock.step = 2 * BusyPoll::contended;
   CHECK(bench.wait() == 0);
   bench.clock.step = 10us;
   bench.clock.advance(BusyPoll::shortest_pause);
