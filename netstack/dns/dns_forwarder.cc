@@ -26,7 +26,7 @@ Result<std::unique_ptr<DnsForwarder>> DnsForwarder::create(const DnsSetup& setup
 
 void DnsForwarder::take_udp(const Packet& packet) {
   const Bytes query = packet.payload();
-  // A response is never answered, or two servers could keep each other busy.
+  // A response is not answered, else two servers could loop.
   if (!packet.is_udp() || !dns::is_query(query)) {
     ++counted_.malformed;
     return;
@@ -54,7 +54,7 @@ void DnsForwarder::take_udp(const Packet& packet) {
 }
 
 void DnsForwarder::reply(const UdpKey& key, const MacAddress& mac, Bytes answer) {
-  if (answer.size() > limits::datagram) return;  // beyond what IPv4 can carry; no resolver sends it over IPv4 either
+  if (answer.size() > limits::datagram) return;  // more than IPv4 can carry
   send_udp(*setup_.sink, {AddressPlan::gateway_mac(key.dns.address), mac}, key.dns, key.guest, answer, setup_.plan.mtu);
 }
 

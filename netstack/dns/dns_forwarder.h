@@ -2,16 +2,14 @@
 // DnsForwarder: answers the guest's DNS queries at the plan's DNS addresses, by asking the host's
 // resolvers.
 //
-// Theory of operation. A UDP query comes as a packet, over TCP as a connection that libslirp makes
-// to a listener of ours on the host's loopback; only libslirp's own sockets are let in. Both become
-// a query in one QueryTable (query_table.h), which asks the resolvers of a ResolverList
-// (resolver_list.h) in turn until one gives a good answer. UDP answers go back as frames,
-// fragmented where the MTU asks for it; truncated ones pass as they are, and the guest asks again
-// over TCP.
+// Theory of operation. A UDP query arrives as a packet; a TCP connection through libslirp at a listener of ours on the host's
+// loopback, which serves libslirp's sockets only, or as a relay (tcp_client()). Both end up as queries in one QueryTable
+// (query_table.h), which asks the resolvers of a ResolverList (resolver_list.h) in turn until one gives a good answer. UDP
+// answers are sent as frames, fragmented if larger than the MTU; truncated ones are passed on, and the guest asks again over
+// TCP.
 //
-// Ownership: owns its sockets; what DnsSetup points to must outlive it. Never blocks: a silent
-// resolver or client costs only its own query. Whatever a guest or resolver sends wrongly is
-// counted.
+// Ownership: owns its sockets; what DnsSetup points to must outlive it. Never blocks: a silent resolver or client delays only
+// its own query. Malformed messages of the guest or of resolvers are counted.
 #pragma once
 
 #include <functional>
@@ -55,15 +53,15 @@ class DnsForwarder {
 
   /// A UDP packet of the guest to a DNS address, port 53.
   void take_udp(const Packet& packet);
-  /// Where the guest's TCP flows to DNS port 53 are to be led; nullopt where there is no listener.
+  /// The listener for the guest's TCP flows to DNS port 53; nullopt: there is none of that family.
   std::optional<Endpoint> tcp_listener(Family family) const;
 
-  /// A connection of the guest's to there that has come as a relay: our end of it.
+  /// For a connection of the guest to DNS port 53 that is a relay: a socket for the relay's host side. Empty: out of fds.
   UniqueFd tcp_client();
 
-  /// When expire() has something to do; Instant::max() if never.
+  /// When expire() is to be called next; Instant::max(): not at all.
   Instant next_deadline() const;
-  /// Asks further resolvers, gives up queries, ends idle TCP clients.
+  /// Asks further resolvers, fails queries, closes idle TCP clients, each at its deadline.
   void expire();
 
   struct Counters {
@@ -71,20 +69,20 @@ class DnsForwarder {
     std::uint64_t answered = 0;                      ///< with a resolver's good answer
     std::uint64_t failed = 0;                        ///< with SERVFAIL, or with a resolver's own refusal
     std::uint64_t under_way = 0;                     ///< now
-    std::uint64_t duplicates = 0;                    ///< queries that were under way already
-    std::uint64_t malformed = 0;                     ///< queries that are none: dropped, or answered by FORMERR
+    std::uint64_t duplicates = 0;                    ///< repeated queries that were pending already
+    std::uint64_t malformed = 0;                     ///< malformed queries: dropped, or answered by FORMERR
     std::uint64_t dropped_full = 0;                  ///< queries beyond limits::dns_queries or dns_query_bytes
     std::uint64_t resolver_failures = 0;             ///< a resolver was silent, refused or answered SERVFAIL
     std::uint64_t answers_ignored = 0;               ///< answers that do not fit the query (wrong id or question)
     std::uint64_t tcp_clients = 0;                   ///< now
-    std::uint64_t tcp_refused = 0;                   ///< connections closed at once: strangers, or too many
+    std::uint64_t tcp_refused = 0;                   ///< connections closed at once: not libslirp's, or too many
   };
   Counters counters() const;
-  /// The resolvers of now, in the order in which they are asked.
+  /// The present resolvers, in the order in which they are asked.
   std::vector<NameServer> resolvers() { return resolvers_.order(); }
 
  private:
-  // What makes a query of the guest the same as one under way.
+  // A query with the same key as a pending one is a repetition.
   struct UdpKey {
     Endpoint guest, dns;
     std::uint16_t id = 0;

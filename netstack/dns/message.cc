@@ -60,8 +60,7 @@ bool answers(Bytes message, Bytes query) {
   if (get16(message, 4) == 0) return rcode(message) != Rcode::no_error;
   const auto asked = question(query);
   const auto told = question(message);
-  // Length bytes are below 'A' and so not changed by lower(); type and class are compared as they
-  // are.
+  // lower() does not change the length bytes of labels, which are below 'A'. Type and class are compared exactly.
   constexpr std::size_t type_and_class = 4;
   if (!asked || !told || asked->size() != told->size()) return false;
   const std::size_t name = asked->size() - type_and_class;

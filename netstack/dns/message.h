@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// As much of a DNS message (RFC 1035 4.1) as a forwarder must understand: header fields, the
-// question, errors of its own.
+// The parts of a DNS message (RFC 1035 4.1) that a forwarder reads and makes: header, question, error replies.
 #pragma once
 
 #include <cstdint>
@@ -35,13 +34,11 @@ Rcode rcode(Bytes message);
 /// compressed.
 std::optional<Bytes> question(Bytes message);
 
-/// True if `message` answers `query`: a response to the same opcode and the same question (case of
-/// letters aside). An error may come without a question, as RFC 6891 7 and old servers have it. Ids
-/// are the caller's business.
+/// True if `message` answers `query`: a response with the same opcode and question (letters compared without case). An error
+/// may have no question (RFC 6891 7, and old servers). The caller compares the ids.
 bool answers(Bytes message, Bytes query);
 
-/// An answer of our own to `query` (a whole header at least), with its question if that is
-/// well-formed.
+/// Our error reply to `query` (at least a whole header), with its question if that is well-formed.
 std::vector<std::uint8_t> error_reply(Bytes query, Rcode rcode);
 
 }  // namespace nh::dns

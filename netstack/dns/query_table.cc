@@ -60,8 +60,8 @@ void QueryTable::cancel(std::uint64_t number) {
   take_out(number);
 }
 
-// Opens the next resolver that can be opened. If nobody is left who may answer, the query is due at
-// once: expire() ends it, so that `done` is never called from here.
+// Asks the next resolver for which a socket can be made. If no resolver is left, the query's deadline is now: expire() ends it, so
+// that `done` is never called from here.
 void QueryTable::ask_next(Query& query) {
   const Instant now = setup_.clock->now();
   bool opened = false;
@@ -89,8 +89,7 @@ void QueryTable::resolver_failed(const NameServer& server) {
   setup_.resolvers->failed(server);
 }
 
-// One resolver has had its say: ask the next, or end if nobody is left. The socket is destroyed
-// here, inside its callback.
+// A resolver has failed: asks the next one, or ends the query if none is left. Destroys the socket, inside its own callback.
 void QueryTable::go_on(Query& query, ResolverSocket& done_with) {
   std::erase_if(query.asked, [&done_with](const auto& socket) { return socket.get() == &done_with; });
   if (query.next < query.order.size())
@@ -106,8 +105,7 @@ void QueryTable::give_up(Query& query) {
 }
 
 void QueryTable::finish(Query& query, MutableBytes answer, bool good) {
-  // Taken out before it is told, so that `done` may do anything to the table; alive until then,
-  // because `answer` may be its own.
+  // Removed before the call, so that `done` may change the table; kept alive for the call, because it may own `answer`.
   const std::unique_ptr<Query> owned = take_out(query.number);
   dns::set_id(answer, dns::id(owned->message));
   owned->done(owned->number, answer, good);
@@ -135,7 +133,7 @@ Instant QueryTable::next_deadline() const {
 
 void QueryTable::expire() {
   const Instant now = setup_.clock->now();
-  // Bounded: what becomes due again by being handled here waits for the next call.
+  // Bounded: a query that becomes due again in here waits for the next call.
   for (std::size_t left = deadlines_.size(); left > 0 && next_deadline() <= now; --left) {
     Query& query = *queries_.at(deadlines_.begin()->second);
     for (const auto& silent : query.asked) resolver_failed(silent->server());

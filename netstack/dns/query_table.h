@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// QueryTable: the queries under way, and how each goes from resolver to resolver.
+// QueryTable: the pending queries.
 //
-// The first resolver in order is asked; a silent one is joined after limits::dns_try by the next,
-// and the first good answer wins. A resolver that refuses, cannot be reached, or answers SERVFAIL
-// or REFUSED gives way to the next at once. When all have been asked and some are silent, they are
-// asked again (UDP). When none is left, or after limits::dns_give_up, the query ends with the last
-// answer a resolver gave, else with our SERVFAIL.
+// The first resolver is asked. If it is silent for limits::dns_try the next one is asked too, and the first good answer counts.
+// If it cannot be reached, or answers SERVFAIL or REFUSED, the next one is asked at once. When all have been asked, the silent
+// ones are asked again (UDP). When none is left, or after limits::dns_give_up, the query ends with the last answer of a
+// resolver, else with a SERVFAIL of ours.
 #pragma once
 
 #include <functional>
@@ -32,8 +31,8 @@ struct QueryTableSetup {
 
 class QueryTable {
  public:
-  /// `answer` carries the query's own id and lives as long as the call; `good` is false for
-  /// SERVFAIL and REFUSED. Called once, never from within ask().
+  /// `answer` has the query's id and is valid during the call; `good` is false for SERVFAIL and REFUSED. Called once, never
+  /// from within ask().
   using Done = std::function<void(std::uint64_t number, Bytes answer, bool good)>;
 
   explicit QueryTable(const QueryTableSetup& setup);

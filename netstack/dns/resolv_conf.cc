@@ -25,7 +25,7 @@ constexpr std::string_view blanks = " \t\r";
 // such.
 std::uint32_t scope_of(std::string_view text) {
   if (const auto number = parse_unsigned(text, 1, UINT32_MAX, "scope")) return static_cast<std::uint32_t>(*number);
-  // if_nametoindex(3) makes a Unix socket for this question, which a confined process may not.
+  // Not if_nametoindex(3): it makes a Unix socket, which a confined process must not.
   ifreq request{};
   if (text.size() >= sizeof request.ifr_name) return 0;
   text.copy(request.ifr_name, text.size());
@@ -84,7 +84,7 @@ std::vector<NameServer> parse_resolv_conf(std::string_view text) {
 }
 
 std::vector<NameServer> read_resolv_conf(const std::string& path) {
-  // O_NONBLOCK: what stands there might be a FIFO, and nothing here may wait.
+  // O_NONBLOCK: the file might be a FIFO, and opening must not block.
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   struct stat status {};
   std::string text;

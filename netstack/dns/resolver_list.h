@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ResolverList: which resolvers there are, and in which order to ask them.
+// ResolverList: the resolvers and the order in which to ask them.
 //
-// They are those of --dns, or of resolv.conf, which is looked at again on a query, at most every
-// limits::dns_resolv_check: stat(2) of the path follows symbolic links, so that a file that was
-// written, renamed over, or reached through a link that now leads elsewhere is noticed alike. A
-// resolver that did not answer is asked last for limits::dns_dead.
+// They are those of --dns or of resolv.conf. On a query, at most every limits::dns_resolv_check, stat(2) of the path tells
+// whether resolv.conf has changed; it follows symbolic links, so a rewritten file, a renamed one and a changed link are all
+// noticed. A resolver that did not answer is asked last for limits::dns_dead.
 #pragma once
 
 #include <string>
@@ -17,8 +16,7 @@ namespace nh {
 
 class ResolverList {
  public:
-  /// `fixed` not empty: these, for ever, at most limits::dns_resolvers. `clock` must outlive the
-  /// list.
+  /// `fixed`: the resolvers, at most limits::dns_resolvers; if empty, those of resolv_conf. `clock` must outlive the list.
   ResolverList(const Clock& clock, const std::vector<Address>& fixed, std::string resolv_conf);
 
   /// The order in which to ask now; never empty.
@@ -31,7 +29,7 @@ class ResolverList {
     NameServer server;
     Instant dead_until = Instant::min();
   };
-  // What tells one state of the file from another.
+  // Identifies a version of the file.
   struct Mark {
     bool there = false;
     std::uint64_t device = 0, inode = 0;

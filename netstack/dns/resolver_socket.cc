@@ -20,8 +20,7 @@ class UdpResolverSocket final : public ResolverSocket {
   Result<> start() {
     NH_TRY(connect(SOCK_DGRAM, EPOLLIN));
     const std::vector<std::uint8_t> query = query_on_wire();
-    // A datagram that the kernel has no room for now is lost like one on the way: asked again after
-    // limits::dns_try.
+    // A datagram for which the kernel has no room is as one lost by the network: sent again after limits::dns_try.
     if (send(fd_.get(), query.data(), query.size(), MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && errno != EAGAIN && errno != ENOBUFS)
       return sys_error("asking " + request_.server.address.text());
     return Ok{};
@@ -34,7 +33,7 @@ class UdpResolverSocket final : public ResolverSocket {
   }
 
   void on_ready(int, std::uint32_t) override {
-    constexpr int turn = 8;  // datagrams: what else there is waits for the next turn
+    constexpr int turn = 8;  // datagrams read in one turn; the rest wait for the next
     static thread_local std::uint8_t buffer[dns::largest_message];
     for (int i = 0; i < turn; ++i) {
       const ssize_t size = recv(fd_.get(), buffer, sizeof buffer, MSG_DONTWAIT);
@@ -86,8 +85,7 @@ class TcpResolverSocket final : public ResolverSocket {
   }
   bool complete() const { return input_.size() >= prefix && input_.size() == expected(); }
 
-  // Never more than what belongs to this answer; one call a turn, so that a big answer delays
-  // nobody.
+  // Reads no more than this answer, by one system call a turn, so that a large answer delays nothing else.
   bool read() {
     const std::size_t had = input_.size();
     input_.resize(expected());
@@ -119,7 +117,7 @@ Result<std::unique_ptr<ResolverSocket>> started(const ResolverSocket::Request& r
 
 std::uint16_t RandomIds::next() {
   if (stock_.empty()) {
-    constexpr std::size_t many = 128;  // 256 bytes: getrandom(2) gives so much whole
+    constexpr std::size_t many = 128;  // 256 bytes: getrandom(2) returns up to that in one piece
     stock_.resize(many);
     const auto size = static_cast<ssize_t>(many * sizeof(std::uint16_t));
     NH_BUG_IF(getrandom(stock_.data(), static_cast<std::size_t>(size), 0) != size);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ResolverSocket: one query put to one resolver, over UDP or TCP, by a socket of its own.
+// ResolverSocket: one query to one resolver, over UDP or TCP, on a socket of its own.
 //
-// A connected socket with a port of the kernel's random choice and a random id, so that a forged
-// answer must guess both (RFC 5452 9). Answers that do not fit are counted and passed over.
+// The socket is connected, its port is chosen by the kernel at random and its id is random, so that a forged answer must guess
+// both (RFC 5452 9). Answers that do not match are counted and ignored.
 #pragma once
 
 #include <cstdint>
@@ -29,16 +29,15 @@ class RandomIds {
 
 class ResolverSocket : public EpollSet::Handler {
  public:
-  /// Told once; it may destroy the socket then and there.
+  /// Called once with the outcome; may destroy the socket from within the call.
   class Owner {
    public:
     virtual ~Owner() = default;
-    /// The answer fits the query. Its id is still the socket's own; the bytes live as long as the
-    /// call.
+    /// The answer matches the query. Its id is the socket's; the bytes are valid during the call.
     virtual void on_answer(ResolverSocket& socket, MutableBytes answer) = 0;
-    /// Refused, unreachable, reset, or talking nonsense.
+    /// Refused, unreachable, reset, or malformed answers.
     virtual void on_failure(ResolverSocket& socket) = 0;
-    /// An answer that does not fit was passed over.
+    /// An answer that does not match was ignored.
     virtual void on_ignored_answer() = 0;
   };
 
@@ -51,8 +50,7 @@ class ResolverSocket : public EpollSet::Handler {
     const std::vector<std::uint8_t>* query;  ///< outlives the socket; its id is replaced on the wire by `id`
     std::uint16_t id;
   };
-  /// Sends the query, or begins to connect. exhausted: the host has no fd or memory left; other
-  /// errors: no way to this server.
+  /// Sends the query, or begins to connect. Errors: exhausted: no fd or memory is left; others: the server cannot be reached.
   static Result<std::unique_ptr<ResolverSocket>> ask(Via via, const Request& request);
 
   ~ResolverSocket() override;

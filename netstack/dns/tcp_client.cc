@@ -32,15 +32,14 @@ DnsTcpClient::~DnsTcpClient() {
 }
 
 void DnsTcpClient::on_ready(int, std::uint32_t events) {
-  // We never shut our side down first, so a hang-up means a reset: nobody is there for the answers.
+  // We never shut down our side first, so EPOLLHUP means a reset: the answers have no receiver.
   bool healthy = (events & (EPOLLERR | EPOLLHUP)) == 0;
   if (healthy && (events & EPOLLOUT) != 0) healthy = flush();
   if (healthy && (events & EPOLLIN) != 0) healthy = read() && take_messages();
   settle(healthy);
 }
 
-// Closes the connection if it is over, else waits for what it needs now. The client may be gone
-// afterwards.
+// Closes the connection if it is done, else sets the events to wait for. May destroy the client.
 void DnsTcpClient::settle(bool healthy) {
   const bool waiting = !output_.empty();
   if (!healthy || (input_ended_ && under_way_.empty() && !waiting)) {
@@ -69,7 +68,7 @@ bool DnsTcpClient::read() {
   return size >= 0 || err == EAGAIN || err == EINTR;
 }
 
-// Takes the whole messages of the input as far as the pipeline has room.
+// Takes whole messages from the input, as many as the pipeline has room for.
 bool DnsTcpClient::take_messages() {
   std::size_t taken = 0;
   bool healthy = true;

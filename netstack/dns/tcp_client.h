@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// DnsTcpClient: one TCP connection of the guest to the DNS address, as libslirp brings it to us.
+// DnsTcpClient: one TCP connection of the guest to the DNS address.
 //
-// Messages with a length prefix (RFC 1035 4.2.2), several a connection, answered as they become
-// ready (RFC 7766 6.2.1.1). A client that shuts down its side still gets its answers; one that says
-// nothing, half a message, or reads nothing is closed after limits::dns_tcp_idle.
+// Messages have a length prefix (RFC 1035 4.2.2), and are answered in the order in which answers arrive (RFC 7766 6.2.1.1). A
+// client that shuts down its side still gets its answers. One that sends nothing or an incomplete message, or does not read,
+// is closed after limits::dns_tcp_idle.
 #pragma once
 
 #include <functional>

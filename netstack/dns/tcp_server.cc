@@ -37,7 +37,7 @@ class DnsTcpServer::Listener final : public EpollSet::Handler {
   }
 
   void on_ready(int, std::uint32_t) override {
-    constexpr int turn = 16;  // connections: what else there is waits for the next turn
+    constexpr int turn = 16;  // connections accepted in one turn; the rest wait for the next
     for (int i = 0; i < turn; ++i) {
       SockAddr peer;
       UniqueFd fd(accept4(fd_.get(), peer.get(), &peer.length, SOCK_CLOEXEC | SOCK_NONBLOCK));
@@ -45,8 +45,7 @@ class DnsTcpServer::Listener final : public EpollSet::Handler {
         server_.accepted(std::move(fd), peer);
         continue;
       }
-      // Out of fds or memory the connection stays in the queue and the listener ready: without a
-      // rest it would spin.
+      // Without fds or memory the connection stays queued and the listener readable; without a pause the loop would spin.
       if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) rest();
       return;
     }

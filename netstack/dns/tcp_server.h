@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// DnsTcpServer: the listeners on the host's loopback that libslirp leads the guest's TCP DNS
-// connections to.
+// DnsTcpServer: the listeners on the host's loopback to which libslirp connects the guest's DNS connections.
 //
-// Any program of the host could connect there: only peers that is_own_flow knows as sockets of our
-// libslirp are served, the others are closed at once and counted, and so is what goes beyond
-// limits::dns_tcp_clients.
+// Any program of the host could connect there. Only peers that is_own_flow knows as sockets of our libslirp are served; others,
+// and connections beyond limits::dns_tcp_clients, are closed at once and counted.
 #pragma once
 
 #include <functional>
@@ -33,7 +31,7 @@ class DnsTcpServer {
   Result<> open();
   std::optional<Endpoint> listener(Family family) const;
 
-  /// A stream socket at the other end of which the guest asks. It must not block. Closed if there are too many.
+  /// Serves a connected, non-blocking stream socket whose peer is the guest. Closed at once beyond limits::dns_tcp_clients.
   void serve(UniqueFd fd);
 
   Instant next_deadline() const;

@@ -14,8 +14,7 @@ namespace {
 constexpr std::uint8_t default_ttl = 64;  // ip(7), IP_TTL
 constexpr std::uint8_t ipv6_fragment = 44;
 constexpr std::size_t largest_ip = 65535;
-// Room for the largest packet of either family. Made on the stack without being cleared: only what
-// is used costs.
+// Room for the largest packet of either family, on the stack. Not initialised, because most packets use little of it.
 using Scratch = std::array<std::uint8_t, ethernet_header + ipv6_header + largest_ip>;
 
 void put16(std::uint8_t* at, std::uint32_t value) {
@@ -52,7 +51,7 @@ struct IpPart {
   std::uint32_t fragment = 0;  ///< IPv4: the word of flags and offset
 };
 
-// Writes Ethernet and IP headers at the start of frame; gives the place after them.
+// Writes Ethernet and IP headers at the start of `frame`; returns the address after them.
 std::uint8_t* put_headers(std::uint8_t* frame, const LinkPath& link, const IpPart& ip) {
   std::uint8_t* at = put(frame, link.to.bytes);
   at = put(at, link.from.bytes);
@@ -128,7 +127,7 @@ void send_fragments(FrameSink& sink, const LinkPath& link, const Endpoint& from,
   }
 }
 
-// The beginning of an IP packet that an ICMP error quotes, as much as it may hold.
+// The part of an IP packet that an ICMP error quotes.
 Bytes quote_of(Bytes whole, bool v4) {
   const std::size_t most = v4 ? 576 - ipv4_header - icmp_header : 1280 - ipv6_header - icmp_header;
   return whole.first(std::min(whole.size(), most));
@@ -136,7 +135,7 @@ Bytes quote_of(Bytes whole, bool v4) {
 
 bool is_icmp_error(const Packet& packet) {
   const Bytes message = packet.l4();
-  if (message.empty()) return true;  // cannot be told apart: no answer
+  if (message.empty()) return true;  // whether it is an error cannot be told
   const std::uint8_t type = message[0];
   if (packet.protocol == protocol::icmp)  // RFC 1122 3.2.2; 4 and 5: source quench, redirect
     return type == 3 || type == 4 || type == 5 || type == 11 || type == 12;

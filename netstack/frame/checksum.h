@@ -8,13 +8,13 @@
 
 namespace nh {
 
-/// Adds bytes to a running sum of 16-bit words in network order; an odd last byte counts as the high one, so that only
-/// the last piece may be odd. Start with 0.
+/// Adds bytes to a running sum of 16-bit words in network order. An odd last byte is the high byte of a word, so only the last
+/// piece may have an odd length. The initial sum is 0.
 std::uint64_t checksum_add(Bytes bytes, std::uint64_t sum);
 /// The sum of the pseudo-header of IPv4 (RFC 793) or IPv6 (RFC 8200 8.1). Both addresses have one family.
 std::uint64_t checksum_pseudo(const Address& source, const Address& destination, std::uint8_t protocol,
                               std::uint32_t length);
-/// Folds the sum and complements it: the value for the header, in host byte order. Zero is possible; UDP sends 0xffff then.
+/// Folds and complements the sum: the value of the header field, in host byte order. It may be 0, for which UDP sends 0xffff.
 std::uint16_t checksum_finish(std::uint64_t sum);
 /// The checksum field after the 16-bit word `from` became `to` (RFC 1624 eqn. 3), all in host byte order.
 std::uint16_t checksum_update(std::uint16_t field, std::uint16_t from, std::uint16_t to);

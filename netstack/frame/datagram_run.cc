@@ -10,7 +10,7 @@ DatagramRun::DatagramRun(FrameSink& sink, unsigned mtu)
     : sink_(sink), mtu_(mtu), buffer_(std::make_unique_for_overwrite<std::uint8_t[]>(udp_run_headroom + udp_run_bytes)) {}
 
 bool DatagramRun::joins(const Endpoint& from, const Endpoint& to, Bytes payload) const {
-  const bool last_was_whole = size_ == segment_ * count_;  // a shorter one ends the run
+  const bool last_was_whole = size_ == segment_ * count_;  // a shorter datagram ends the run
   return count_ > 0 && count_ < udp_run_datagrams && last_was_whole && payload.size() <= segment_ &&
          size_ + payload.size() <= udp_run_bytes && from == from_ && to == to_;
 }
@@ -19,7 +19,7 @@ void DatagramRun::add(const LinkPath& link, const Endpoint& from, const Endpoint
   const std::size_t headers = (from.address.is_v4() ? ipv4_header : ipv6_header) + udp_header;
   if (!joins(from, to, payload) || payload.empty()) {
     flush();
-    // An empty datagram has no place in a run, and one that must be fragmented is no segment.
+    // A segment is not empty and not larger than the MTU.
     if (payload.empty() || headers + payload.size() > mtu_ || !sink_.takes_runs())
       return send_udp(sink_, link, from, to, payload, mtu_);
     link_ = link;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// DatagramRun: turns neighbouring UDP datagrams of one flow and one size into one frame for the guest.
+// DatagramRun: merges consecutive UDP datagrams of one flow and one size into one frame for the guest (as UDP GRO).
 //
-// Handing a datagram to the TAP by a system call of its own, and through the guest's whole receive path, is most of what a
-// forwarded datagram costs. As one frame with segment_size set (what a network card with receive offload makes) a run of
-// them goes through once, and the guest's kernel takes it apart for sockets that have not asked for UDP_GRO. Nothing is kept
-// beyond the batch: whoever adds flushes at its end. The order within a flow is kept.
+// A system call and a pass through the guest's receive path for each is most of the cost of a forwarded datagram. A run is
+// one frame with a virtio-net segment size, as a network card with receive offload delivers it; the guest's kernel splits it for
+// sockets without UDP_GRO. Nothing is kept beyond the batch: the caller of add() flushes at its end. Keeps the order within a
+// flow.
 #pragma once
 
 #include <memory>

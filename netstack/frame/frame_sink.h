@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// FrameSink: where complete Ethernet frames for the guest go. TapBridge is one; tests have others.
+// FrameSink: the interface that takes complete Ethernet frames for the guest. TapOutput implements it.
 #pragma once
 
 #include "src/base/address.h"
@@ -9,14 +9,14 @@ namespace nh {
 class FrameSink {
  public:
   virtual ~FrameSink() = default;
-  /// Takes a complete frame (Ethernet header, no FCS, all checksums valid). The bytes are copied before it returns.
-  /// Never blocks; a frame that cannot be taken is counted as dropped by the sink.
+  /// Takes a complete frame (Ethernet header, no FCS, all checksums valid) and copies it. Never blocks; the sink counts the
+  /// frames that it drops.
   virtual void send_to_guest(Bytes frame) = 0;
-  /// True if send_run_to_guest() is understood.
+  /// True if send_run_to_guest() is supported.
   virtual bool takes_runs() const { return false; }
-  /// A frame that stands for several UDP datagrams of one flow: `segment` payload bytes each, the last may have fewer.
-  /// Its length fields are those of the whole, its UDP checksum is the pseudo-header's sum only. False: this cannot be
-  /// carried after all (and takes_runs() is false from now on); nothing was sent.
+  /// Takes a frame that stands for several UDP datagrams of one flow, `segment` payload bytes each, the last one possibly
+  /// shorter. Its length fields are those of the whole, its UDP checksum is the pseudo-header's sum only. False: nothing was sent,
+  /// the device does not support it, and takes_runs() is false from now on.
   virtual bool send_run_to_guest(Bytes /*frame*/, std::uint16_t /*segment*/) { return false; }
 };
 

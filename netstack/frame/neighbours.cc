@@ -4,7 +4,7 @@
 namespace nh {
 
 void Neighbours::learn(const Address& address, const MacAddress& mac) {
-  if (others_.empty() && mac == tap_) return;  // the usual guest: nothing to look up on the way of frames
+  if (others_.empty() && mac == tap_) return;  // the usual guest: no lookup per frame
   if (const auto known = others_.find(address); known != others_.end()) {
     known->second = mac;
     return;

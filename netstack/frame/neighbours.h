@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Neighbours: which MAC a guest address has, learnt from the guest's own frames, for frames that we build ourselves.
+// Neighbours: the MAC addresses of the guest's IP addresses, learnt from its frames, for the frames that we build.
 #pragma once
 
 #include <cstddef>
@@ -11,14 +11,14 @@ namespace nh {
 
 class Neighbours {
  public:
-  /// `tap` is the answer for every address that was not seen yet.
+  /// `tap` is the MAC of every address that was not learnt.
   explicit Neighbours(const MacAddress& tap) : tap_(tap) {}
-  /// Takes note of a frame's source. Beyond `capacity` addresses behind the guest nothing more is learnt.
+  /// Learns the source of a frame. Beyond `capacity` addresses behind the guest nothing more is learnt.
   void learn(const Address& address, const MacAddress& mac);
   MacAddress of(const Address& address) const;
   void set_tap(const MacAddress& tap) { tap_ = tap; }
 
-  /// Addresses other than the TAP's own: containers bridged onto the TAP. More than a /24 of them is not expected.
+  /// Addresses with another MAC than the TAP's (containers bridged onto it). More than a /24 of them is not expected.
   static constexpr std::size_t capacity = 1024;
 
  private:

@@ -104,9 +104,8 @@ std::optional<DropReason> parse_ipv4(Packet& packet) {
   return parse_transport(packet);
 }
 
-// A packet with a first extension header that is not carried. Multicast listener reports come
-// behind a router alert in hop-by-hop options (RFC 3810 5): every Linux guest sends some, so they
-// are named as what they are.
+// The reason for an IPv6 packet whose first extension header is not carried. Multicast listener reports have hop-by-hop options
+// with a router alert (RFC 3810 5); every Linux guest sends some, so they have a reason of their own.
 DropReason name_extension(std::uint8_t header, Bytes data) {
   if (header != next_header::hop_by_hop || data.size() < 8) return DropReason::ipv6_extension;
   const std::size_t size = (std::size_t{data[1]} + 1) * 8;
@@ -178,8 +177,8 @@ bool read_quote(Packet& packet) {
   const bool v4 = packet.protocol == protocol::icmp;
   const std::size_t header = v4 ? ipv4_header : ipv6_header;
   if (quote.size() < header + 4) return false;
-  // What we and libslirp send has neither IPv4 options nor extension headers other than the
-  // fragment header, whose first piece has the ports behind it.
+  // Our packets and libslirp's have no IPv4 options and no extension header but the fragment header; the first fragment has the
+  // ports.
   if (quote[0] >> 4 != (v4 ? 4 : 6) || (v4 && (quote[0] & 0x0f) * 4 != ipv4_header)) return false;
   std::size_t ports = header;
   packet.quoted_protocol = v4 ? quote[9] : quote[6];

@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Packet: one frame, read once. Every station behind the guard works on this view and never parses
-// again.
+// Packet: a parsed frame. Everything after the guard uses this view and does not parse again.
 //
-// parse_packet checks every length against the bytes that are there, so that no accessor below can
-// read outside the frame. It accepts what is well-formed; what is well-formed but unwanted is the
-// guard's business. Layouts: IPv4 RFC 791, IPv6 RFC 8200, TCP RFC 9293, UDP RFC 768, ICMP RFC 792,
-// ICMPv6 RFC 4443.
+// parse_packet() checks every length against the bytes that are there, so no accessor below can read outside the frame. It
+// accepts every well-formed packet; FrameGuard drops the unwanted ones. Layouts: IPv4 RFC 791, IPv6 RFC 8200, TCP RFC 9293, UDP
+// RFC 768, ICMP RFC 792, ICMPv6 RFC 4443.
 #pragma once
 
 #include <cstdint>
@@ -76,8 +74,7 @@ struct Packet {
   // For ICMP and ICMPv6 that are not fragments:
   std::uint8_t icmp_type = 0;
   /// An error message (destination unreachable, time exceeded, parameter problem, packet too big).
-  /// What it quotes is read by read_quote: the packet that the guest complains about, and so who
-  /// sent it and to whom.
+  /// read_quote() reads the addresses and ports of the packet that it quotes.
   bool icmp_error = false;
   std::uint8_t quoted_protocol = 0;
   Endpoint quoted_from, quoted_to;
@@ -92,17 +89,17 @@ struct Packet {
   MutableBytes payload() const { return frame.subspan(payload_offset); }
 };
 
-/// Reads a frame from the guest. On failure the reason why it is malformed.
+/// A parsed frame, or the reason why it is malformed.
 struct ParsedFrame {
   Packet packet;
   std::optional<DropReason> malformed;
 };
-/// IPv4 headers with options count as malformed: nothing here carries them. So does every IPv6
-/// extension header but one fragment header that comes first.
+/// IPv4 options count as malformed, because they are not carried, and so do IPv6 extension headers other than one fragment
+/// header that comes first.
 ParsedFrame parse_packet(MutableBytes frame);
 
-/// For an icmp_error: fills quoted_* from the packet it quotes. False when the quote is not a whole
-/// IP header of the same family followed by the ports of TCP or UDP in a first fragment.
+/// For an icmp_error: fills in quoted_* from the quoted packet. False unless the quote is a whole IP header of the same family
+/// and the ports of TCP or UDP in a first fragment.
 bool read_quote(Packet& packet);
 
 }  // namespace nh

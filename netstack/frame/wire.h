@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Wire: numbers in network order at an offset of a frame. The caller has checked that the bytes are
-// there; an offset beyond them is our bug. Read byte by byte: frames are not aligned, and compilers
-// make one load of it.
+// Wire: numbers in network byte order at an offset of a frame. The caller has checked that the bytes are there; an offset beyond
+// them is our bug. Read byte by byte, because frames are not aligned; compilers make one load of it.
 #pragma once
 
 #include <cstddef>

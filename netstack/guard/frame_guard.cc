@@ -11,8 +11,7 @@ namespace {
 
 constexpr std::size_t tcp_flags_word = 12, tcp_checksum_field = 16, tcp_urgent_field = 18;
 
-// Our own frames come from 52:55 or 52:56 and an address of ours: seen from the guest they are a
-// loop or a lie.
+// The MAC addresses of our own frames (AddressPlan::gateway_mac). Such a source in a frame of the guest is a loop or spoofed.
 bool is_our_mac(const MacAddress& mac, const AddressPlan& plan) {
   if (mac.bytes[0] != 0x52 || (mac.bytes[1] != 0x55 && mac.bytes[1] != 0x56)) return false;
   if (mac == AddressPlan::gateway_mac(plan.v4.gateway) || mac == AddressPlan::gateway_mac(plan.v4.dns)) return true;
@@ -94,7 +93,7 @@ GuardVerdict FrameGuard::fragment(const Packet& piece) {
   ++reassembled_;
   ParsedFrame parsed = parse_packet(whole_);
   if (parsed.malformed) return drop(*parsed.malformed);
-  // Neighbour discovery must not come in fragments (RFC 6980).
+  // Neighbour discovery must not be fragmented (RFC 6980).
   if (parsed.packet.protocol == protocol::icmpv6 && parsed.packet.icmp_type >= icmpv6_type::router_solicitation)
     return drop(DropReason::icmp_type);
   if (const auto reason = check_transport(parsed.packet)) return drop(*reason);

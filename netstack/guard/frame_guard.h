@@ -1,22 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// FrameGuard: the station before everything else. What libslirp has been broken by never reaches
-// it.
+// FrameGuard: validates the guest's frames before any other part sees them. It drops what has exploited libslirp before.
 //
 // Theory of operation. Each frame of the guest is parsed once (parse_packet), then checked in this
 // order: link (sizes, ether type, ARP), IP header, source address, then by protocol. A frame that
 // fails is dropped and counted under one DropReason; nothing that the guest sends is ever an Error.
 // Destinations are not judged here but by Reachability.
 //
-// What is changed rather than dropped: the TCP urgent pointer is taken away (libslirp 4.7.0 reads
-// past its buffer with it: CVE-2026-9539), the data stays in line, as RFC 6093 recommends to
-// everyone. UDP and ICMP fragments are put together here and passed on whole, so that no reassembly
-// of libslirp (CVE-2019-14378, CVE-2020-1983) ever runs. TCP never needs fragments: the segment
-// size is negotiated.
+// Changed instead of dropped: the TCP urgent pointer is cleared (libslirp 4.7.0 reads past its buffer with it: CVE-2026-9539)
+// and the data stays in line, as RFC 6093 recommends. UDP and ICMP fragments are reassembled here and passed on whole, so that
+// libslirp's reassembly (CVE-2019-14378, CVE-2020-1983) never runs. Fragments of TCP are dropped: its segment size is
+// negotiated.
 //
-// Checksums. IPv4 headers, UDP, ICMP and ICMPv6 are verified, because the stations other than
-// libslirp act upon them and do not look again; so are TCP segments with SYN, which make new flows.
-// Other TCP segments go only to libslirp, which verifies them itself: reading every byte twice
-// would be the greatest cost of the general path.
+// Checksums. IPv4 headers, UDP, ICMP and ICMPv6 are verified, because everything but libslirp relies on that; so are TCP
+// segments with SYN, which open flows. Other TCP segments go to libslirp only, which verifies them itself; reading every byte
+// twice would be the greatest cost of the general path.
 //
 // Cost of a TCP data segment: no allocation, no hash, one pass over the headers.
 #pragma once
@@ -45,15 +42,14 @@ enum class GuardAction : std::uint8_t {
   pass,
   drop,           ///< counted
   hold,           ///< a fragment, kept until its datagram is whole
-  unknown_source  ///< nothing is decided: inspect it again after set_sources, or count(ip_source)
+  unknown_source  ///< undecided: to be inspected again after set_sources(), else count(ip_source)
 };
 
 struct GuardVerdict {
   GuardAction action = GuardAction::drop;
-  /// pass: the packet, in the frame that was given or in the guard's own buffer (a reassembled
-  /// datagram), which is valid until the next call. An ICMP error passes with icmp_error set and
-  /// its quote read: it is for the forward that sent the quoted packet, never for libslirp;
-  /// count(icmp_error_unmatched) if nobody takes it.
+  /// If passed, the packet, in the inspected frame or (a reassembled datagram) in a buffer of the guard that is valid until
+  /// the next call. An ICMP error has icmp_error set and its quote read; it belongs to the forward that sent the quoted packet
+  /// and must not go to libslirp; without such a forward the caller counts icmp_error_unmatched.
   Packet packet;
 };
 
@@ -64,15 +60,13 @@ class FrameGuard {
   FrameGuard(const FrameGuard&) = delete;
   FrameGuard& operator=(const FrameGuard&) = delete;
 
-  /// Judges one frame. May change it: see the theory of operation.
+  /// Validates one frame, and may change it (see the theory of operation).
   GuardVerdict inspect(MutableBytes frame);
-  /// The TAP's present addresses. Until the first call any address of the plan's networks is a good
-  /// source.
+  /// Replaces the allowed source addresses. Until the first call every address of the plan's networks is allowed.
   void set_sources(const std::vector<Address>& addresses) { sources_.set(addresses); }
-  /// Gives up datagrams whose rest has not come in limits::reassembly_time. inspect() does it too
-  /// where a new fragment comes.
+  /// Drops datagrams that are incomplete after limits::reassembly_time. inspect() does so too with each new fragment.
   void expire();
-  /// Counts a drop that a station behind the guard decided.
+  /// Counts a drop that was decided after the guard.
   void count(DropReason reason) { drops_.count(reason); }
 
   const DropCounters& drops() const { return drops_; }

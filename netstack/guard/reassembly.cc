@@ -10,14 +10,14 @@
 namespace nh {
 namespace {
 
-constexpr std::size_t ip_length_max = 65535;  // what the header's length field can say
+constexpr std::size_t ip_length_max = 65535;  // the length field has 16 bits
 constexpr std::uint32_t fragment_unit = 8;
 
 std::size_t ip_header_size(const Address& source) {
   return source.is_v4() ? ipv4_header : ipv6_header;
 }
 
-// Empty, torn between units, or reaching beyond what an IP packet can hold.
+// Empty, not a multiple of 8 bytes (but the last), or ending beyond the largest IP packet.
 bool is_malformed(const Packet& piece) {
   const std::size_t size = piece.l4().size();
   // The length field of IPv4 counts the header (RFC 791 3.1), that of IPv6 does not (RFC 8200 3).
@@ -80,7 +80,7 @@ Reassembly::State Reassembly::add(const Packet& piece, std::vector<std::uint8_t>
 
 void Reassembly::expire() {
   while (!datagrams_.empty() && clock_.now() - datagrams_.front().born >= limits::reassembly_time) {
-    const bool condemned = datagrams_.front().condemned;  // counted when it was
+    const bool condemned = datagrams_.front().condemned;  // then it was counted before
     bytes_ -= datagrams_.front().have;
     datagrams_.pop_front();
     if (!condemned) drops_.count(DropReason::fragment_timeout);
@@ -110,7 +110,7 @@ void Reassembly::give_up(Datagrams::iterator datagram, DropReason reason) {
   datagrams_.erase(datagram);
 }
 
-// Gives up the oldest others until one more datagram (if `keep` is none) and the piece's bytes fit.
+// Drops the oldest datagrams other than `keep` until a new one (if `keep` is none) and the piece's bytes fit.
 void Reassembly::make_room(const Packet& piece, Datagrams::iterator keep) {
   const std::size_t more = keep == datagrams_.end() ? 1 : 0;
   auto oldest = datagrams_.begin();

@@ -2,15 +2,12 @@
 // Reassembly of UDP and ICMP fragments, IPv4 (RFC 791 3.2) and IPv6 (RFC 8200 4.5), within the
 // bounds of limits.h.
 //
-// Theory of operation. A datagram is the pieces that share source, destination, protocol and
-// identification. Pieces are kept as they came, in order of offset; nothing is allocated for bytes
-// that were only announced. Any overlap, even an exact repetition, condemns the datagram: its
-// pieces are freed and a marker stays until its time is over, so that the rest of it does not begin
-// a new one (RFC 5722). At the limit of datagrams or bytes the oldest is given up. When no byte is
-// missing the datagram is handed over as one frame with the headers of its first fragment,
-// corrected: IPv4 total length, flags, offset and checksum; IPv6 payload length and next header,
-// the fragment header removed. It is not yet checked further: the caller parses it as any other
-// frame.
+// Theory of operation. The fragments of a datagram share source, destination, protocol and identification. They are kept in
+// order of offset; nothing is allocated for bytes that have not arrived. Any overlap, even an exact repetition, condemns the
+// datagram: its fragments are freed, and an entry stays until reassembly_time is over, so that the rest of it does not begin a
+// new one (RFC 5722). At the limit of datagrams or bytes the oldest is dropped. A complete datagram is returned as one frame
+// with the headers of its first fragment, corrected: IPv4 total length, flags, offset and checksum; IPv6 payload length and
+// next header, the fragment header removed. The caller parses it as any other frame.
 #pragma once
 
 #include <list>
@@ -29,7 +26,7 @@ class Reassembly {
   /// Both must outlive this object; every drop is counted in `drops`.
   Reassembly(const Clock& clock, DropCounters& drops) : clock_(clock), drops_(drops) {}
 
-  /// Takes a fragment. whole: `out` has the frame, and nothing of the datagram is kept here.
+  /// Takes a fragment. If the result is `whole`, `out` is the frame, and the datagram is forgotten.
   State add(const Packet& piece, std::vector<std::uint8_t>& out);
   void expire();
   std::size_t datagrams() const { return datagrams_.size(); }

@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t sequence_field = 4, acknowledgement_field = 8, flags_field = 13, window_field = 14,
                       checksum_field = 16;
 
-// Where things are in a well-formed TCP frame without IPv4 options and extension headers.
+// The fields of a well-formed TCP frame without IPv4 options and extension headers.
 struct Segment {
   Bytes frame;
   bool v4;
@@ -37,7 +37,7 @@ struct Segment {
   Endpoint to() const { return {Address::from_bytes(destination()), wire::load16(frame, l4 + 2)}; }
 };
 
-// What tcp_reass() reads beyond its list, in the byte order of this machine.
+// The number that tcp_reass() reads beyond its list, in host byte order.
 std::uint32_t fatal_value(Bytes guest_address) {
   if (guest_address.size() == 4) return 0;
   std::uint32_t value = 0;
@@ -55,7 +55,7 @@ void shorten(std::vector<std::uint8_t>& frame, const Segment& shape, std::size_t
   } else {
     wire::store16(ip, 4, static_cast<std::uint16_t>(ip.size() - ipv6_header));
   }
-  // What was behind the cut, the end of the stream among it, comes again.
+  // The guest retransmits what was cut off, its FIN too.
   frame[shape.l4 + flags_field] &= static_cast<std::uint8_t>(~unsigned{tcp_flag::fin});
   const MutableBytes segment = MutableBytes(frame).subspan(shape.l4);
   wire::store16(segment, checksum_field, 0);
@@ -79,12 +79,12 @@ Bytes SequenceGate::admit(Bytes frame) {
   const bool syn = (segment->flags() & tcp_flag::syn) != 0;
   const auto size = static_cast<std::uint32_t>(frame.size() - segment->payload());
   const std::uint32_t begin = wire::load32(frame, segment->l4 + sequence_field) + (syn ? 1 : 0);
-  // The segment's distance to the value: beyond its end for nearly all.
+  // From the segment's first byte to the value. For nearly all segments this is beyond their end.
   const std::uint32_t distance = fatal_value(segment->source()) - begin;
   if (distance > size) return frame;
   if (distance == 0) {
-    // It begins there. Nothing has ended there, so only a SYN or FIN could bring libslirp to it;
-    // data may overlap it.
+    // It begins there. No segment has ended there, so libslirp does not expect this number yet, and only a SYN or FIN could make
+    // it do so.
     if (!syn && (segment->flags() & tcp_flag::fin) == 0) return frame;
     if (!syn && size > 0) return frame;
     ++cut_;
@@ -94,12 +94,12 @@ Bytes SequenceGate::admit(Bytes frame) {
   const Edge& known = place(guest, far);
   std::uint32_t keep = distance - 1;
   if (!syn && distance < size && known.guest == guest && known.far == far) {
-    const std::uint32_t room = known.edge - begin;  // what libslirp has promised to take
+    const std::uint32_t room = known.edge - begin;  // libslirp's announced window
     if (room > distance && room <= window_max) keep = std::min(size, room);
   }
   if (keep == size) return frame;
   ++cut_;
-  if (!checksum_ok(*segment)) return {};  // not to be made right by us
+  if (!checksum_ok(*segment)) return {};  // shortening it would make the checksum right
   shorter_.assign(frame.begin(), frame.end());
   shorten(shorter_, *segment, keep);
   return shorter_;
@@ -113,7 +113,7 @@ void SequenceGate::answered(Bytes frame) {
   if (fatal_value(segment->destination()) - next > window_max) return;
   const Endpoint guest = segment->to(), far = segment->from();
   Edge& known = place(guest, far);
-  // libslirp never takes back what it has announced to a connection, so the furthest end counts.
+  // libslirp never shrinks a window that it has announced, so the furthest end counts.
   const bool same = known.guest == guest && known.far == far && (segment->flags() & tcp_flag::syn) == 0;
   if (same && edge - known.edge > window_max && known.edge - next <= window_max) return;
   known = {guest, far, edge};

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the guard demands of the messages to libslirp's own services, whose parsers have been broken
-// before: ARP (CVE-2020-29130), BOOTP and DHCP (CVE-2021-3592), TFTP (CVE-2021-3595, never wanted
-// here), DHCPv6.
+// Checks of the messages to libslirp's services, whose parsers have had memory faults: ARP (CVE-2020-29130), BOOTP and DHCP
+// (CVE-2021-3592), TFTP (CVE-2021-3595; all of it is dropped), DHCPv6.
 #pragma once
 
 #include <optional>
@@ -16,7 +15,7 @@ namespace nh {
 /// guest about itself pass.
 std::optional<DropReason> check_arp(const Packet& packet, const AddressPlan& plan, const SourceRule& sources);
 
-/// For UDP: nothing for a datagram that no service of libslirp would take.
+/// For UDP. A datagram that is for no service of libslirp passes.
 std::optional<DropReason> check_services(const Packet& packet, const AddressPlan& plan);
 
 }  // namespace nh

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// SourceRule: which IP source addresses the guest may use: the TAP's present addresses, which the
-// guest may change at any time, and those that hosts use before they have one. Never an address of
-// ours: answers to it would be ours, or the host's.
+// SourceRule: the IP source addresses that the guest may use: the TAP's addresses, which the guest may change at any time, and
+// those of hosts that have none yet. Never an address of ours (the gateway's, DNS).
 #pragma once
 
 #include <cstdint>
@@ -18,14 +17,12 @@ class SourceRule {
 
   explicit SourceRule(const AddressPlan& plan) : plan_(plan) {}
 
-  /// Replaces the TAP's addresses. Addresses that no host may have (is_possible) are left out.
+  /// Replaces the TAP's addresses. Addresses that no host may have are left out.
   void set(const std::vector<Address>& addresses);
-  /// For an IPv4 or IPv6 packet. 0.0.0.0 is allowed for DHCP (RFC 2131 4.1), :: for neighbour and
-  /// router solicitations (RFC 4862 5.4.2), fe80::/10 always: the kernel makes such addresses
-  /// unasked.
+  /// For an IPv4 or IPv6 packet. 0.0.0.0 is allowed for DHCP (RFC 2131 4.1), :: for neighbour and router solicitations (RFC
+  /// 4862 5.4.2), fe80::/10 always, because the kernel adds such addresses by itself.
   Verdict judge(const Packet& packet) const;
-  /// The same for the sender of an ARP packet, where every address of the virtual network will do:
-  /// there is no damage in the guest's naming of its own side.
+  /// For the sender of an ARP packet: every address of the virtual network that is not ours. It concerns the guest only.
   bool allows_arp_sender(const Address& sender) const;
 
  private:

@@ -32,7 +32,7 @@ bool discovery_options_fit(Bytes options) {
 }
 
 std::optional<DropReason> check_discovery(const Packet& packet, const AddressPlan& plan) {
-  constexpr std::uint8_t on_link = 255;  // RFC 4861: proof that no router has passed it on
+  constexpr std::uint8_t on_link = 255;  // RFC 4861: not forwarded by a router
   constexpr std::size_t target_size = 16;
   const Bytes body = packet.payload();
   if (packet.hop_limit != on_link || packet.l4()[1] != 0) return DropReason::icmp_malformed;

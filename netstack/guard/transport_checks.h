@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the guard demands of TCP, UDP, ICMP and ICMPv6 beyond what parse_packet has checked. Pure
-// functions: the reason to drop, or nothing. None is for fragments.
+// Checks of TCP, UDP, ICMP and ICMPv6 beyond those of parse_packet(). Pure functions that return the reason to drop, if any. Not
+// for fragments.
 #pragma once
 
 #include <optional>
@@ -10,14 +10,13 @@
 
 namespace nh {
 
-/// Flags and ports; on a SYN the options too, which libslirp reads then.
+/// Flags and ports; of a SYN the options too, because libslirp parses them.
 std::optional<DropReason> check_tcp(const Packet& packet);
-/// Ports, and the checksum's presence over IPv6 (RFC 8200 8.1).
+/// Ports, and that there is a checksum over IPv6 (RFC 8200 8.1).
 std::optional<DropReason> check_udp(const Packet& packet);
-/// Echo requests and errors; nothing else of the guest has a meaning to us. Errors get their quote
-/// read.
+/// Passes echo requests and errors only. Reads the quote of an error.
 std::optional<DropReason> check_icmp(Packet& packet);
-/// The same and neighbour discovery (RFC 4861 6.1, 7.1), which must not claim an address of ours.
+/// Passes those and neighbour discovery (RFC 4861 6.1, 7.1) that does not claim an address of ours.
 std::optional<DropReason> check_icmpv6(Packet& packet, const AddressPlan& plan);
 
 /// True if the transport checksum is right; UDP over IPv4 without one is right.

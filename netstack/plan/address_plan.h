@@ -14,7 +14,7 @@
 namespace nh {
 
 struct AddressPlan {
-  /// What one family has.
+  /// The addresses of one family.
   struct Net {
     Cidr network;
     Address gateway, dns, guest;
@@ -26,16 +26,11 @@ struct AddressPlan {
   unsigned mtu = 1500;
 
   /// The plan for these networks. Errors are Code::invalid and name the field:
-  ///   cidr   IPv4, prefix 1..25 (the guest is at +100), its first addresses ordinary ones (not
-  ///   0/8, loopback, link-local,
-  ///          multicast, class E)
-  ///   cidr6  IPv6, prefix 64 exactly, not ::/64 (loopback, v4-mapped), link-local or multicast.
-  ///   libslirp announces the
-  ///          prefix by router advertisements, and SLAAC works with no other length (RFC
-  ///          4862 5.5.3, RFC 4291 2.5.1).
-  ///   mtu    68..65521, libslirp's own bounds (slirp_new). Below 1280 (RFC 8200 5) there is no
-  ///   IPv6: v6 is nullopt
-  ///          though cidr6 was given, which the caller tells the user.
+  ///   cidr   IPv4, prefix 1..25 (the guest is at +100), not in 0/8, loopback, link-local, multicast or class E
+  ///   cidr6  IPv6, prefix 64 exactly, not ::/64 (loopback, v4-mapped), link-local or multicast. libslirp announces the prefix
+  ///          by router advertisements, and SLAAC works with no other length (RFC 4862 5.5.3, RFC 4291 2.5.1).
+  ///   mtu    68..65521, libslirp's bounds (slirp_new). Below 1280 (RFC 8200 5) there is no IPv6: v6 is nullopt though cidr6
+  ///          was given; the caller warns the user.
   static Result<AddressPlan> make(const Cidr& cidr, const std::optional<Cidr>& cidr6, unsigned mtu);
 
   static constexpr unsigned mtu_min = 68, mtu_max = 65521, mtu_min_v6 = 1280;
@@ -45,7 +40,7 @@ struct AddressPlan {
   bool is_ours(const Address& address) const;
   /// The plan's network of a family, or nullptr when the family is off.
   const Net* net(Family family) const;
-  /// Where frames that we make come from: the MAC libslirp uses for this address.
+  /// The source MAC of our frames from this address: the one that libslirp uses for it.
   static MacAddress gateway_mac(const Address& address);
   static Address gateway_link_local();  ///< fe80::2
 };

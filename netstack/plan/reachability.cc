@@ -49,8 +49,8 @@ bool is_discovery(std::uint8_t type) {
 
 Reach Reachability::judge(const Packet& packet) const {
   if (packet.protocol == protocol::icmpv6 && packet.is_icmp()) {
-    // Discovery beyond our own addresses has nobody to hear it, and an echo to a group of the link
-    // must not be passed on to the host's link.
+    // Discovery of addresses that are not ours has no receiver, and an echo to a link-local group must not reach the host's
+    // link.
     const bool discovery = is_discovery(packet.icmp_type);
     if (packet.destination.is_multicast() && !discovery) return Reach::ignore;
     const Reach reach = judge(packet.protocol, packet.destination, 0);
@@ -72,18 +72,17 @@ Reach Reachability::judge_v4(std::uint8_t protocol, const Address& destination, 
   const bool icmp = protocol == protocol::icmp;
   const bool dhcp = protocol == protocol::udp && port == dhcp_server_port;
   const std::uint32_t first = destination.v4_value() >> 24;
-  // libslirp takes 255.255.255.255 for the gateway address; an echo to a broadcast address is
-  // nobody's (RFC 1122 3.2.2.6).
+  // libslirp treats 255.255.255.255 as the gateway address; an echo request to a broadcast address is ignored (RFC 1122
+  // 3.2.2.6).
   if (destination.is_broadcast()) return dhcp ? Reach::gateway_service : icmp ? Reach::ignore : Reach::refuse_loopback;
   if (destination.is_loopback() || first == 0) return Reach::refuse_loopback;
   if (destination.is_multicast()) return Reach::ignore;
-  if (first >= class_e) return Reach::refuse_virtual;  // answered at once rather than by silence
+  if (first >= class_e) return Reach::refuse_virtual;  // an error at once is better than a timeout
   if (plan_.v4.network.contains(destination)) {
     if (destination == plan_.v4.gateway) return dhcp ? Reach::gateway_service : judge_gateway(protocol);
     if (destination == plan_.v4.dns) {
       if (icmp) return Reach::gateway_service;
-      // Without DNS the address is like any other, as with slirp4netns --disable-dns: queries to it
-      // time out.
+      // Without DNS the address is an ordinary one, as with slirp4netns --disable-dns: queries to it time out.
       if (!rules_.dns) return Reach::outside;
       return port == dns_port ? Reach::dns : Reach::refuse_virtual;
     }

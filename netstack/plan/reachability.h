@@ -1,11 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Reachability: may the guest reach this address, and what does it mean? The one place that knows;
-// every path asks it with the frame's own destination before libslirp or any other path sees the
-// frame.
+// Reachability: decides whether the guest may reach a destination address, and what it stands for. Every frame's own
+// destination is judged here, and only here, before libslirp or OutboundTcp sees the frame.
 //
-// Pure: no I/O, no state but the rules. libslirp's disable_host_loopback stays on as a second line,
-// but is not enough: it lets a frame to 127.0.0.1 or 0.0.0.0 through to the host's loopback
-// (measured with slirp4netns 1.2.0).
+// Pure: no I/O, no state but the rules. libslirp's disable_host_loopback is set too, but is not enough: it passes a frame to
+// 127.0.0.1 or 0.0.0.0 to the host's loopback (measured with slirp4netns 1.2.0).
 #pragma once
 
 #include <cstdint>
@@ -20,10 +18,10 @@ enum class Reach : std::uint8_t {
   gateway_service,    ///< answered by libslirp itself: DHCP, echo to the gateway, NDP, echo to DNS
   host_loopback,      ///< the gateway address, allowed to mean the host's loopback
   dns,                ///< port 53 of the DNS address
-  refuse_loopback,    ///< the host's loopback in any spelling, not allowed
+  refuse_loopback,    ///< the host's loopback in any form, not allowed
   refuse_link_local,  ///< 169.254.0.0/16 or fe80::/10 beyond the link
-  refuse_virtual,     ///< an address or port of the virtual network that nobody serves
-  ignore              ///< multicast and broadcast that nobody serves: dropped without an answer
+  refuse_virtual,     ///< an address or port of the virtual network without a service
+  ignore              ///< multicast and broadcast without a service: dropped without an answer
 };
 
 struct ReachRules {

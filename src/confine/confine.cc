@@ -22,7 +22,7 @@ Result<T> stage(const char* option, Result<T> result) {
   if (result) return result;
   Error error = std::move(result).error().in(std::string("--") + option);
   error.field = option;
-  // A rule that was broken would be the user's to mend on the command line; this is the place's.
+  // Not "invalid": the cause is this host, not the command line.
   if (error.code == Code::invalid) error.code = Code::failed;
   return error;
 }
@@ -62,8 +62,7 @@ Result<Confinement> confine_agent(const AgentConfinement& wanted) {
   Confinement done{.sandbox = wanted.sandbox, .seccomp = wanted.seccomp};
   if (wanted.sandbox) {
     auto root = enter_empty_root(RootContent::nothing, {});
-    // Without a user namespace of the guest's there may be no CAP_SYS_ADMIN: the agent then sees
-    // what the helper saw.
+    // Without a user namespace of the guest there may be no CAP_SYS_ADMIN: the agent then keeps the helper's root.
     if (!root && root.error().sys_errno == EPERM) {
       done.sandbox = false;
       note(done, "the guest agent keeps the host's root: " + root.error().message());

@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Confinement: what the helper and the guest agent give up once they have all that they need.
+// Confinement: the privileges that the helper and the guest agent drop after their start.
 //
-// Theory of operation. Each process calls its function once, single-threaded, when everything that
-// needs the host is open, and before anybody is told that it is ready. The stages run in the order
-// in which they are written in confine.cc, each a named function in a file of its own; a stage that
-// fails ends the start, with the stage's name in the error. What a kernel does not offer, but
-// nothing rests on, becomes a note. Nothing is ever taken back.
+// Theory of operation. Each process calls its function once, single-threaded, after it has opened everything that it needs of the
+// host and before it reports that it is ready. The stages run in the order of confine.cc, each a function in a file of its own.
+// A stage that fails ends the start, with the stage's name in the error; an optional restriction that the kernel does not
+// support becomes a note. Nothing is undone later.
 //
 //   stage              helper                                              agent
 //   user_namespace     its own: no power over the guest's is left          -
@@ -36,13 +35,13 @@ namespace nh {
 struct HelperConfinement {
   bool sandbox = false;
   bool seccomp = false;
-  /// Who started us may look at our root and our descriptors (/proc/PID/root, as slirp4netns lets
-  /// it): we stay dumpable where a user namespace of our own keeps the guest out.
+  /// The process that started us may examine our root and descriptors (/proc/PID/root), as slirp4netns permits: we stay
+  /// dumpable, if a user namespace of our own protects us from the guest.
   bool inspectable = false;
   std::vector<KeptDirectory> directories = {};
   pid_t agent = 0;  ///< the one process that may be killed; 0: none
-  /// Starts the threads that there are to be. Called once, if anything is confined: after what a thread
-  /// has given up only if its maker had, before none can be started any more.
+  /// Starts the threads. Called once, if anything is confined: after the stages whose effect a thread inherits from its maker,
+  /// and before the one that forbids new threads.
   std::function<void()> start_threads = {};
 };
 
@@ -55,7 +54,7 @@ struct AgentConfinement {
 struct Confinement {
   bool sandbox = false;
   bool seccomp = false;
-  std::vector<std::string> notes = {};  ///< what this kernel or this place does not offer
+  std::vector<std::string> notes = {};  ///< restrictions that this kernel or environment does not support
 };
 
 /// Errors name the option as their field: "sandbox" or "seccomp".

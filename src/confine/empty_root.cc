@@ -20,15 +20,14 @@
 namespace nh {
 namespace {
 
-// Where the new root is put together: any directory would do, and this one exists wherever we can
-// run.
-constexpr const char* workshop = "/proc";
-// Room for the directories and mount points that follow, and for nothing else.
+// The directory on which the new root is mounted while it is built. Any would do; this one always exists.
+constexpr const char* build_place = "/proc";
+// Just enough for the directories and mount points below.
 constexpr const char* tmpfs_options = "mode=0755,size=4k,nr_inodes=32";
 constexpr unsigned long tmpfs_flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 constexpr const char* resolv_conf = "/etc/resolv.conf";
 
-/// A mount that is attached nowhere, or will be at `place` in the new root.
+/// A detached mount, to be attached at `place` in the new root.
 struct Tree {
   UniqueFd fd;
   std::string place = {};
@@ -48,8 +47,7 @@ Result<UniqueFd> clone_tree(const std::string& path, std::uint64_t attributes) {
   return tree;
 }
 
-// The descriptor was opened in the mount namespace that we have left, and would lead to all of it
-// by "..".
+// The descriptor was opened in the mount namespace that we have left, all of which could be reached from it by "..".
 Result<> replace_directory(const KeptDirectory& kept) {
   const int fd = kept.fd;
   char path[PATH_MAX] = {};
@@ -73,10 +71,10 @@ bool bound_anyway(const std::filesystem::path& path) {
   return below(path, "/etc") || below(path, "/run");
 }
 
-/// resolv.conf as a link to somewhere else: what its first step leads to is made there.
+/// resolv.conf is a link out of /etc and /run: its target is made in the new root.
 struct Elsewhere {
-  std::string place;          ///< where the link points; empty: nothing is to be done
-  std::string leads_to = {};  ///< a link to what is bound anyway; empty: the file itself is bound
+  std::string place;          ///< the link's target; empty: nothing is to be done
+  std::string leads_to = {};  ///< `place` becomes a link to this bound path; empty: `place` is the file itself, bound
 };
 
 Elsewhere resolv_conf_elsewhere() {
@@ -86,7 +84,7 @@ Elsewhere resolv_conf_elsewhere() {
   const std::filesystem::path place = (std::filesystem::path("/etc") / link).lexically_normal();
   const std::filesystem::path real = std::filesystem::canonical(resolv_conf, failed);
   if (failed || bound_anyway(place)) {
-    // A link in there may lead out again.
+    // A link in there may point outside again.
     if (failed || bound_anyway(real)) return {};
     return {.place = real};
   }
@@ -130,7 +128,7 @@ Result<> furnish(const std::vector<Tree>& trees, const Elsewhere& elsewhere) {
     if (!failed) std::filesystem::create_symlink(elsewhere.leads_to, elsewhere.place.substr(1), failed);
     if (failed) return sys_error(failed.value(), "making the link " + elsewhere.place);
   }
-  // Sockets of the user's session: a read-only mount does not keep anybody from connecting to them.
+  // Hides the sockets of user sessions: a read-only mount does not prevent connect(2).
   if (access("run/user", F_OK) == 0 &&
       mount("tmpfs", "run/user", "tmpfs", tmpfs_flags | MS_RDONLY, "mode=0755,size=4k,nr_inodes=1") != 0)
     return sys_error("covering /run/user");
@@ -140,10 +138,10 @@ Result<> furnish(const std::vector<Tree>& trees, const Elsewhere& elsewhere) {
 // The working directory becomes the root.
 Result<> switch_root() {
   if (syscall(SYS_pivot_root, ".", ".") == 0) {
-    // The old root lies on top of the new one now.
+    // The old root is now mounted on top of the new one.
     if (umount2(".", MNT_DETACH) != 0) return sys_error("detaching the old root");
   } else {
-    // The initial ramfs cannot be pivoted (pivot_root(2), EINVAL): cover it, and have no way below.
+    // The initial ramfs cannot be pivoted (pivot_root(2), EINVAL): mount the new root over it.
     if (errno != EINVAL) return sys_error("changing the root");
     if (mount(".", "/", nullptr, MS_MOVE, nullptr) != 0) return sys_error("moving the new root over the old one");
     if (chroot(".") != 0) return sys_error("changing the root");
@@ -155,8 +153,8 @@ Result<> switch_root() {
 }  // namespace
 
 Result<> enter_empty_root(RootContent content, std::span<const KeptDirectory> directories) {
-  // Podman gives us a mount namespace that nobody else is in: were it to end here, its mounts would
-  // come apart, and a descriptor of `directories` would have the path "/".
+  // Keeps the mount namespace alive until the end of this function: under podman we may be the only process in it, and without
+  // it its mounts would be detached, so that a descriptor of `directories` would have the path "/".
   const UniqueFd before(open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC));
   if (!before) return sys_error("opening our mount namespace");
   if (unshare(CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS) != 0) return sys_error("making a mount namespace");
@@ -171,8 +169,8 @@ Result<> enter_empty_root(RootContent content, std::span<const KeptDirectory> di
     NH_LET(found, resolver_trees(elsewhere));
     trees = std::move(found);
   }
-  if (mount("tmpfs", workshop, "tmpfs", tmpfs_flags, tmpfs_options) != 0) return sys_error("mounting the new root");
-  if (chdir(workshop) != 0) return sys_error("changing to the new root");
+  if (mount("tmpfs", build_place, "tmpfs", tmpfs_flags, tmpfs_options) != 0) return sys_error("mounting the new root");
+  if (chdir(build_place) != 0) return sys_error("changing to the new root");
   if (content == RootContent::resolver_configuration) NH_TRY(furnish(trees, elsewhere));
   NH_TRY(switch_root());
   if (mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | tmpfs_flags, nullptr) != 0)

@@ -19,9 +19,8 @@ enum class RootContent : std::uint8_t {
   resolver_configuration
 };
 
-/// The descriptor of a directory that stays usable behind the empty root. It is replaced, under its
-/// number, by one that leads to this directory and what is below it, and no longer to what is
-/// above.
+/// The descriptor of a directory that stays usable after the change of root. It is replaced, under the same number, by one of the
+/// same directory from which what is above it cannot be reached.
 struct KeptDirectory {
   int fd;  ///< not owned; -1: none
   bool writable = false;

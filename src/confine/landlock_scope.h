@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Stage landlock_scope: the helper lives in the host's network namespace, where X11, D-Bus and
-// others listen on abstract Unix sockets that no mount namespace hides (landlock(7), scopes, ABI 6,
-// Linux 6.12).
+// Stage landlock_scope: the helper is in the host's network namespace, where X11, D-Bus and others listen on abstract Unix
+// sockets, which a mount namespace does not hide (landlock(7), scopes, ABI 6, Linux 6.12).
 #pragma once
 
 #include <cstdint>

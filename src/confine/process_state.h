@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Stage process_state: what a process can give up by prctl(2) and setrlimit(2) alone.
+// Stage process_state: restrictions by prctl(2) and setrlimit(2).
 #pragma once
 
 #include "src/base/result.h"
@@ -7,7 +7,7 @@
 namespace nh {
 
 struct ProcessState {
-  bool dumpable = false;  ///< may who started us look into us? (ptrace(2), "Ptrace access mode checking")
+  bool dumpable = false;  ///< the process that started us may examine us (ptrace(2), "Ptrace access mode checking")
 };
 
 /// Should: set no_new_privs (nothing that is executed can gain a privilege); let no memory become

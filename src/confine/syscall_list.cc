@@ -90,7 +90,7 @@ void runtime(Rules& rules, const SyscallSubjects& subjects) {
 #endif
 }
 
-// What both do with descriptors that are open; the status flags `kept_status` can be set, and never taken away.
+// Operations of both on open descriptors. The status flags `kept_status` can be set but not cleared.
 void descriptors(Rules& rules, std::uint64_t kept_status) {
   allow(rules, {"read", "readv", "write", "writev", "close", "poll", "ppoll", "ppoll_time64"});
   allow(rules, {"sendto", "sendmsg", "recvfrom", "recvmsg", "getsockname", "getsockopt", "setsockopt"});
@@ -146,8 +146,8 @@ void main_loop(Rules& rules) {
   allow(rules, {"epoll_create1", "epoll_ctl", "epoll_wait", "epoll_pwait"});
 }
 
-// resolv.conf, by the DNS forwarder and by libslirp; the path of a target. To read, from a path,
-// and from nothing else: a directory's descriptor opens no door.
+// resolv.conf, by the DNS forwarder and libslirp; the path of a target. Opened read-only and by path, never relative to a
+// directory's descriptor.
 void resolver_configuration(Rules& rules) {
   constexpr std::uint64_t forbidden = O_ACCMODE | O_CREAT | O_TRUNC | O_PATH | (O_TMPFILE & ~O_DIRECTORY) | O_DIRECTORY;
   const auto cwd = static_cast<std::uint64_t>(static_cast<std::uint32_t>(AT_FDCWD));
@@ -160,17 +160,17 @@ void resolver_configuration(Rules& rules) {
   rules.push_back({.name = "ioctl", .error = ENOTTY, .arguments = {{.index = 1, .mask = all, .value = TCGETS}}});
 }
 
-// The guest's range of local ports, read again and again from one descriptor.
+// The guest's range of local ports, read repeatedly from one descriptor.
 void port_range(Rules& rules) {
   allow(rules, {"pread64"});
 }
 
-// The control socket's file, removed at the end; is a client's uid ours?
+// The control socket's file, removed at the end, and the uid of a client.
 void control_socket(Rules& rules) {
   allow(rules, {"unlinkat", "geteuid", "geteuid32"});
 }
 
-// The agent is told to go, and waited for.
+// Ending the agent and waiting for it.
 void agent_end(Rules& rules, const SyscallSubjects& subjects) {
   allow(rules, {"wait4", "waitpid", "waitid"});
   if (subjects.agent > 0)
@@ -202,15 +202,15 @@ void guest_sockets(Rules& rules) {
   allow(rules, {"bind", "connect", "listen", "accept4"});
 }
 
-// The agent has its sockets, to the helper and of netlink, and makes no other of these kinds.
+// The agent's sockets to the helper and of netlink are open already; it makes no other ones of these kinds.
 Rules agent_syscalls(const SyscallSubjects& subjects) {
   Rules rules;
   runtime(rules, subjects);
-  // The helper has duplicates of its sockets, and is not to be made to wait by them.
+  // O_NONBLOCK cannot be cleared: the helper has duplicates of the agent's sockets and must not block on them.
   descriptors(rules, O_NONBLOCK);
   guest_sockets(rules);
-  // What it did to the guest's /proc/sys is taken back if the helper dies while it starts; behind
-  // the empty root that finds nothing, and must not keep the rest from being taken back.
+  // If the helper dies during the start, the agent undoes its changes in the guest's /proc/sys. After the change of root it
+  // cannot, and must be able to go on and undo the rest.
   answer(rules, EACCES, {"openat", "open"});
   return rules;
 }

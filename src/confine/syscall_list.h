@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The system calls that the helper and the agent may make once they run, each beside who needs it.
+// The system calls that the helper and the agent may make after their start, grouped by what needs them.
 //
 // What is not listed kills the process (SIGSYS). A call that a library merely tries, and can do
 // without, is answered by the error that the library understands: ENOSYS for calls newer than

@@ -14,7 +14,7 @@
 namespace nh {
 namespace {
 
-// Do our capabilities count for the ports of the network namespace that we are in?
+// True if our capabilities are valid for the ports of the network namespace that we are in.
 bool may_bind_low_ports() {
   if (!has_capability(CAP_NET_BIND_SERVICE)) return false;
   const UniqueFd netns(open("/proc/self/ns/net", O_RDONLY | O_CLOEXEC));
@@ -52,9 +52,8 @@ Result<EnteredUserNamespace> enter_user_namespace() {
     if (!admin) return error;
     return EnteredUserNamespace{.entered = false, .note = "no user namespace of its own: " + error.message()};
   }
-  // The maps of a process that is not dumpable belong to root. The guest cannot use this moment:
-  // since the line above we are in a user namespace over which it has no capability, and without
-  // one it needs to be in ours.
+  // The map files of a process that is not dumpable belong to root. The guest cannot use this interval: we are in a user
+  // namespace now over which it has no capability (ptrace(2)).
   if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return sys_error("becoming dumpable for a moment");
   auto mapped = map_own_ids(uid, gid);
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return sys_error("becoming non-dumpable");

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Stage user_namespace: the helper leaves the user namespace of who started it
-// (user_namespaces(7)).
+// Stage user_namespace: the helper leaves the user namespace in which it was started (user_namespaces(7)).
 //
-// A process in the parent of the guest's user namespace, with the uid that made that one, has every
-// capability over it, whatever its own sets say (security/commoncap.c, cap_capable). Only a user
-// namespace beside the guest's ends that.
+// A process in the parent of the guest's user namespace, with the uid that made that one, has all capabilities over it, whatever
+// its own sets are (security/commoncap.c, cap_capable). Only moving to a sibling of the guest's user namespace ends that.
 #pragma once
 
 #include <string>

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Reading what another program writes for us at the start: within a size, a time, and until we are
-// told to stop.
+// Reading what another program writes for us during the start, with bounds on size and time, until a signal interrupts it.
 #pragma once
 
 #include <functional>
@@ -18,12 +17,12 @@ struct BoundedRead {
   std::size_t size = 0;      ///< bytes at most
   Duration wait{};
   int signal_fd = -1;  ///< -1: none
-  /// Gets what came with each read; true: that is all. Without it the end of file is waited for.
+  /// Called with the text so far after each read; true: it is complete. Empty: it is complete at the end of file.
   std::function<bool(std::string_view)> complete = nullptr;
 };
 
-/// Everything up to the end of file, or until complete() says so. invalid: larger; timeout;
-/// interrupted: signal_fd became readable.
+/// Reads up to the end of file, or until complete() returns true. Errors: invalid: larger than `size`; timeout; interrupted:
+/// signal_fd became readable.
 Result<std::string> read_bounded(const BoundedRead& read, const Clock& clock);
 
 }  // namespace nh

@@ -8,11 +8,11 @@
 
 namespace nh {
 
-/// Is it in the effective set? It counts in our user namespace and those below. `capability` is one of linux/capability.h.
+/// True if `capability` (of linux/capability.h) is in the effective set. It is valid in our user namespace and its descendants.
 bool has_capability(unsigned capability);
 
-/// Leaves `kept`, as far as they are permitted, in the permitted and effective sets, `bounds` in the bounding set (as far as
-/// we may lower that one), and nothing in the inheritable and ambient ones. Sets no_new_privs.
+/// Reduces the permitted and effective sets to `kept` (of those that are permitted now), the bounding set to `bounds` (if we have
+/// CAP_SETPCAP), and clears the inheritable and ambient sets. Sets no_new_privs.
 Result<> keep_capabilities(std::span<const unsigned> kept, std::span<const unsigned> bounds);
 
 /// Keeps CAP_NET_ADMIN, CAP_NET_RAW and CAP_NET_BIND_SERVICE in the permitted, effective and bounding sets: the guest

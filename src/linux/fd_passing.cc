@@ -68,7 +68,7 @@ Result<> send_message(int socket, Bytes payload, std::span<const int> fds) {
 
 Result<ReceivedFds> receive_fds(int socket, MutableBytes buffer, std::size_t most) {
   iovec part{.iov_base = buffer.data(), .iov_len = buffer.size()};
-  // Room for everything that can come, so that a truncation is the sender's doing and every descriptor gets closed.
+  // Room for the most descriptors that a message can have, so that every received descriptor is known and can be closed.
   alignas(cmsghdr) std::array<char, CMSG_SPACE(scm_max_fd * sizeof(int)) + CMSG_SPACE(sizeof(ucred))> control{};
   msghdr message{};
   message.msg_iov = &part;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Messages with descriptors over Unix sockets (SCM_RIGHTS, unix(7)). Whatever else a peer sends along is closed, and refused
-// with a name.
+// Messages with descriptors over Unix sockets (SCM_RIGHTS, unix(7)). Descriptors that were not expected are closed, and the
+// message is refused with an error that says so.
 #pragma once
 
 #include <cstddef>
@@ -34,10 +34,10 @@ Result<ReceivedMessage> receive_message(int socket, MutableBytes buffer, FdRule 
 struct ReceivedFds {
   std::size_t size = 0;       ///< bytes in the buffer; 0: the peer has closed
   std::vector<UniqueFd> fds;  ///< close-on-exec, in the order of the sender
-  bool lost = false;          ///< some were not given to us: we are out of descriptors
+  bool lost = false;          ///< the kernel dropped some because we are out of descriptors
 };
 
-/// The same for several descriptors, `most` at most. Those that were lost are no error.
+/// The same for up to `most` descriptors. Lost ones are reported in `lost`, not as an error.
 Result<ReceivedFds> receive_fds(int socket, MutableBytes buffer, std::size_t most);
 
 }  // namespace nh

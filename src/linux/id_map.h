@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Id maps of a user namespace (user_namespaces(7)): which ids of the host the ids inside stand for.
+// Id maps of a user namespace (user_namespaces(7)): which host id each id inside stands for.
 #pragma once
 
 #include <sys/types.h>
@@ -26,15 +26,15 @@ inline constexpr std::size_t id_map_lines = 340;
 /// "INSIDE:OUTSIDE:COUNT"; each field 0..4294967294, the count at least 1, and neither side beyond 4294967295 (which is no
 /// id).
 Result<IdRange> parse_id_range(std::string_view text, std::string_view field);
-/// invalid: none or more than id_map_lines, a count of 0, an id that stands twice on either side. `field` names the option.
+/// Errors: invalid: no range or more than id_map_lines, a count of 0, an id twice on either side. `field` names the option.
 Result<> check_id_ranges(std::span<const IdRange> ranges, std::string_view field);
 /// The text for the map file: one line a range.
 std::string id_map_text(std::span<const IdRange> ranges);
 
-/// What was asked for.
+/// The id maps that the user asked for.
 struct IdMapPlan {
   enum class Mode : std::uint8_t {
-    none,         ///< the maps are not ours to write (joined user namespace, or somebody else does)
+    none,         ///< we write no maps (joined user namespace, or another process writes them)
     root,         ///< our own uid and gid are 0 inside, no others exist
     current,      ///< our own uid and gid are themselves, no others exist
     subordinate,  ///< 0 is our own id, from 1 on come our ranges of /etc/subuid and /etc/subgid
@@ -50,15 +50,16 @@ struct IdMapPlan {
   Setgroups setgroups = Setgroups::automatic;
 };
 
-/// What will be written.
+/// The maps to be written.
 struct IdMaps {
   std::vector<IdRange> uids, gids;  ///< both empty: nothing is to be written
   bool deny_setgroups = true;
-  /// Only our own ids: then a map of the uid alone is better than none (files keep their owner; groups may differ).
+  /// True if only our own ids are mapped: then a map of the uid alone is better than none (files keep their owner; groups may
+  /// differ).
   bool uid_alone_will_do = true;
 };
 
-/// Who asks, and where the subordinate ids stand.
+/// The calling user, and the files of subordinate ids.
 struct IdMapCaller {
   uid_t uid = 0;
   gid_t gid = 0;
@@ -70,7 +71,7 @@ struct IdMapCaller {
 };
 
 /// The ranges that a user has in a file of subuid(5)'s form, by name or by number, in the file's order; adjoining ones are
-/// joined. `inside` is 0. Lines that break the form are left out.
+/// joined. `inside` is 0. Malformed lines are skipped.
 std::vector<IdRange> subordinate_ranges(std::string_view file, std::string_view user, uid_t uid);
 
 /// missing: Mode::subordinate without an entry in one of the files. invalid: ranges that break check_id_ranges.

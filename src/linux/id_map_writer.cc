@@ -20,7 +20,7 @@ std::string trimmed(std::string_view text) {
   return std::string(text.substr(first, text.find_last_not_of(blanks) - first + 1));
 }
 
-/// One attempt to map one child: what is written already, by which way, and the four ways.
+/// Writes the maps of one child by any of the four ways; remembers which maps are written.
 class Writer {
  public:
   Writer(pid_t child, const IdMaps& maps, IdMapSystem& system)
@@ -51,7 +51,7 @@ class Writer {
 
   Result<> deny_setgroups() {
     const std::string path = proc_ + "setgroups";
-    // A kernel before 3.19 has no such file, and no such rule.
+    // Before Linux 3.19 there is neither this file nor the rule that asks for it.
     if (!maps_.deny_setgroups || setgroups_denied_ || !system_.exists(path)) return Ok{};
     if (const int err = system_.write(path, "deny\n"); err != 0)
       return sys_error(err, "writing " + path + " (may gid maps be configured on this host?)");
@@ -99,7 +99,7 @@ class Writer {
   By uid_ = By::nobody, gid_ = By::nobody;
 };
 
-/// What this host says about itself, for the error when nothing worked.
+/// Facts about this host, for the error when no way worked.
 struct Diagnosis {
   std::optional<std::uint64_t> max_user_namespaces, unprivileged_userns_clone, apparmor_restriction;
   bool newuidmap = false, newgidmap = false, subuid = false, subgid = false;

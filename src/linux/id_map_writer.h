@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Writing the id maps of another process, which has made a user namespace and waits.
+// Writing the id maps of a child that has made a user namespace and waits.
 //
-// Theory of operation. The parent calls this after the child has said that it is in its new user namespace (before that
-// all four ways fail, with errors that mislead). The ways are tried in this order, the first that works ends it:
+// Theory of operation. The parent calls this after the child has reported that it is in its new user namespace (before, all
+// four ways fail with misleading errors). The ways are tried in this order until one succeeds:
 //   1. direct uid/gid map writes: setgroups, uid_map, gid_map
 //   2. newuidmap/newgidmap full mapping: setgroups, then the two helpers of the shadow suite, which have the privilege
 //   3. direct uid-only mapping          4. newuidmap uid-only mapping
-// 3 and 4 only where our own ids are all that is mapped (IdMaps::uid_alone_will_do). A map can be written once: what one way
-// has written is remembered, and later ways go on from there; a uid_map that is written with the gid_map refused is 3's or
-// 4's success. When nothing works, one Error holds every way's reason, what this host allows, and the advice that follows
-// from it.
+// 3 and 4 only if nothing but our own ids is mapped (IdMaps::uid_alone_will_do). A map can be written only once, so a later way
+// continues with what an earlier one has written; a written uid_map with a refused gid_map is a success of 3 or 4. If none
+// succeeds, one Error has each way's reason, what this host allows, and advice.
 #pragma once
 
 #include <sys/types.h>
@@ -35,7 +34,7 @@ struct HelperRun {
   std::string output = {}, errors = {};
 };
 
-/// What the writer needs of the system.
+/// The system calls and programs that the writer uses, as an interface for tests.
 class IdMapSystem {
  public:
   virtual ~IdMapSystem() = default;
@@ -51,19 +50,19 @@ class IdMapSystem {
 
 /// Bytes of each of a helper's two outputs that are kept; the rest is read and dropped.
 inline constexpr std::size_t helper_output = 4096;
-/// A helper asks the user database, which may be a server; after this time it is killed.
+/// A helper queries the user database, which may be on a server; after this time it is killed.
 inline constexpr std::chrono::milliseconds helper_time = std::chrono::seconds(10);
 
 /// The kernel, and the programs of this host. `deadline`: of each helper.
 std::unique_ptr<IdMapSystem> make_id_map_system(std::chrono::milliseconds deadline = helper_time);
-/// One of these, for everybody.
+/// The process's instance.
 IdMapSystem& real_id_map_system();
 
 enum class IdMapMode : std::uint8_t { nothing, direct_full, helper_full, direct_uid_only, helper_uid_only };
 /// "direct uid/gid map writes", "newuidmap/newgidmap full mapping", "direct uid-only mapping", "newuidmap uid-only mapping".
 std::string_view id_map_mode_name(IdMapMode mode);
 
-/// Writes `maps` for `child`. Debug lines and warnings go to the log; the outcome tells which way it went.
+/// Writes `maps` for `child`. Debug lines and warnings go to the log; the result is the way that succeeded.
 Result<IdMapMode> write_id_maps(pid_t child, const IdMaps& maps, const IdMapCaller& caller,
                                 IdMapSystem& system = real_id_map_system());
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The listeners that a service manager has opened for us: LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES, as sd_listen_fds(3) and
-// sd_listen_fds_with_names(3) define them.
+// Listeners inherited from a service manager: LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES (sd_listen_fds(3),
+// sd_listen_fds_with_names(3)).
 #pragma once
 
 #include <string>
@@ -17,12 +17,12 @@ struct ListenFd {
   std::string name;  ///< of LISTEN_FDNAMES; "unknown" where there is none
 };
 
-/// What the environment says, close-on-exec from now on; the variables are unset. Empty: they are not there, are not meant for
-/// this process, or say something else than descriptors that are open.
+/// The inherited listeners, close-on-exec from now on; the variables are unset. Empty: the variables are missing, are for another
+/// process, or do not name open descriptors.
 std::vector<ListenFd> take_listen_fds();
 
-/// The descriptors that a name or an index (from 0) stands for, and a copy of the one to be used. missing: there is none;
-/// invalid: it is no stream socket that listens, or several have the name. `field` is host_fd.
+/// A duplicate of the listener with this name or index (from 0). Errors, with the field host_fd: missing: there is none; invalid:
+/// it is not a listening stream socket, or several have the name.
 Result<UniqueFd> copy_of_listener(const std::vector<ListenFd>& inherited, std::string_view name);
 
 }  // namespace nh

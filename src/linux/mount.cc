@@ -51,7 +51,7 @@ int set_attributes(int mount, std::uint64_t set, std::uint64_t clear, bool recur
   return mount_setattr(mount, "", AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0U), &attributes, sizeof attributes);
 }
 
-/// What the file system said while it was configured: lines like "e tmpfs: Bad value for 'size'", one a read.
+/// The file system's messages from its configuration (fsopen(2)): lines like "e tmpfs: Bad value for 'size'", one a read.
 std::string said_by(int context) {
   constexpr int lines_at_most = 16;
   std::string said;
@@ -137,7 +137,7 @@ Result<UniqueFd> new_filesystem(const std::string& type, const std::string& sour
 Result<> attach(int tree, int target) {
   if (move_mount(tree, "", target, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0) return Ok{};
   const int err = errno;
-  // The kernel's EINVAL means one of ten things; this one is the user's to cure.
+  // EINVAL has about ten causes; this is the one that the user can remove.
   if (is_directory(tree) != is_directory(target))
     return sys_error(ENOTDIR,
                      "putting the mount in its place (a directory can cover a directory only, a file no directory)");
@@ -145,8 +145,8 @@ Result<> attach(int tree, int target) {
 }
 
 Result<> detach(int mount) {
-  // umount2 takes a path only; "." is the one that nobody can turn. Where we are now may not be reachable for us: then we
-  // stay in "/".
+  // umount2(2) takes a path only; "." is the one that cannot be redirected. If the working directory cannot be opened, it is "/"
+  // afterwards.
   const UniqueFd before(open(".", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (fchdir(mount) != 0) return sys_error("entering the mount to be taken away");
   const int done = umount2(".", MNT_DETACH);
@@ -163,7 +163,7 @@ Result<> change_flags(int mount, unsigned long set, unsigned long clear, bool re
   if ((to_set | to_clear | time_clear) == 0) return Ok{};
   if (set_attributes(mount, to_set | time_set, to_clear | time_clear, recursive) == 0) return Ok{};
   if (errno != EPERM) return sys_error("changing mount flags");
-  // Something is locked: what we add must hold, what we would take away or exchange may stay.
+  // Some flags are locked: setting flags must succeed, clearing or replacing them may fail.
   if (to_set != 0 && set_attributes(mount, to_set, 0, recursive) != 0) return sys_error("setting mount flags");
   for (const auto& [flag, attribute] : simple_flags)
     if ((to_clear & attribute) != 0 && set_attributes(mount, 0, attribute, recursive) != 0 && errno != EPERM)

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Mounts by descriptor (open_tree(2), move_mount(2), mount_setattr(2), fsopen(2); Linux 5.12): what was looked at is what is
-// mounted, and nothing that a path leads to can change in between. All of it needs CAP_SYS_ADMIN over the mount namespace.
+// Mounts by descriptor (open_tree(2), move_mount(2), mount_setattr(2), fsopen(2); Linux 5.12): what was checked is what is
+// mounted, whatever happens to its path in between. All of it needs CAP_SYS_ADMIN over the mount namespace.
 //
-// A detached tree (clone_tree, new_filesystem) belongs to its descriptor until attach() puts it somewhere; dropped before,
-// it goes away.
+// A detached tree (clone_tree, new_filesystem) belongs to its descriptor until attach(); closing the descriptor before
+// unmounts it.
 #pragma once
 
 #include <string>
@@ -16,16 +16,16 @@ namespace nh {
 
 // ---- trees ----
 
-/// A detached copy of what path leads to, seen from `at` (AT_FDCWD, or a directory); an empty path: `at` itself.
-/// `recursive`: with all that is mounted below.
+/// A detached copy of the mount at `path`, relative to `at` (AT_FDCWD, or a directory); an empty path: `at` itself.
+/// `recursive`: with all mounts below it.
 Result<UniqueFd> clone_tree(int at, const std::string& path, bool recursive);
-/// A fresh file system, detached. `options` are mount(8)'s, parted by commas; `flags` are MS_ ones. The Error holds what the
-/// file system itself said about it.
+/// A new file system, detached. `options` are mount(8)'s, separated by commas; `flags` are MS_ ones. The Error has the file
+/// system's own messages.
 Result<UniqueFd> new_filesystem(const std::string& type, const std::string& source, std::string_view options,
                                 unsigned long flags);
-/// Puts a tree, detached or not, over `target` (an O_PATH descriptor).
+/// Mounts a tree, detached or not, on `target` (an O_PATH descriptor).
 Result<> attach(int tree, int target);
-/// umount2(2) with MNT_DETACH of the mount that the descriptor is the root directory of.
+/// umount2(2) with MNT_DETACH of the mount whose root directory the descriptor is.
 Result<> detach(int mount);
 
 // ---- flags ----

@@ -21,7 +21,7 @@ struct MountInfo {
   bool is_shared() const;
 };
 
-/// Lines that break the form are left out.
+/// Malformed lines are skipped.
 std::vector<MountInfo> parse_mountinfo(std::string_view text);
 Result<std::vector<MountInfo>> read_mountinfo(const std::string& path = "/proc/self/mountinfo");
 

@@ -14,7 +14,7 @@ namespace nh {
 
 enum class NamespaceType : std::uint8_t { user, pid, uts, ipc, net, cgroup, time, mount };
 
-/// Every kind, once, in the order in which they are joined where nothing speaks for another (namespace_steps.h).
+/// Every kind, in the order in which they are joined by default (namespace_steps.h).
 inline constexpr std::array<NamespaceType, 8> all_namespace_types{
     NamespaceType::user, NamespaceType::pid,    NamespaceType::uts,  NamespaceType::ipc,
     NamespaceType::net,  NamespaceType::cgroup, NamespaceType::time, NamespaceType::mount};
@@ -41,7 +41,7 @@ Result<> check_namespace(int fd, NamespaceType type, std::string_view name);
 /// beside it; nothing could be joined there.
 Result<UniqueFd> owner_of(int netns);
 
-/// Same device and inode. An fd that cannot be looked at equals nothing.
+/// Same device and inode. False if fstat(2) of either fails.
 bool same_namespace(int a, int b);
 /// True if fd is the namespace of this type that we are in.
 Result<bool> is_own_namespace(int fd, NamespaceType type);

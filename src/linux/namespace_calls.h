@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// NamespaceCalls: the few system calls by which namespaces are opened, asked, made and joined, as an interface, so that the
-// order of the calls, what is left out, and every failure can be tested without a kernel that plays along.
+// NamespaceCalls: the system calls by which namespaces are opened, examined, made and joined, as an interface, so that tests can
+// check the order of the calls and every failure.
 #pragma once
 
 #include <sys/types.h>

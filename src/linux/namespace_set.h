@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// NamespaceSet: which namespaces a command shall run in, one entry a kind: the host's (that is, the caller's), a new one,
-// or another one that is named and joined. Only what was asked for; namespace_steps.h makes it so.
+// NamespaceSet: the namespaces in which a command shall run, one entry per kind: the host's (the caller's own), a new one, or an
+// existing one to join. This is the request only; namespace_steps.h carries it out.
 #pragma once
 
 #include <sys/types.h>
@@ -49,7 +49,7 @@ class NamespaceSet {
  public:
   /// in_use: the kind has an entry already, whatever it says (the runtime-spec: a duplicate is an error).
   Result<> set(NamespaceType type, NamespaceEntry entry);
-  /// For defaults: only where set() was not called for the kind.
+  /// Sets a default: without effect if set() was called for the kind.
   void set_default(NamespaceType type, NamespaceEntry entry);
 
   /// The entry by its kind; `host` where none was set.

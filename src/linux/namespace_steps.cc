@@ -36,7 +36,7 @@ Error entry_error(int err, NamespaceType type, std::string what) {
   return error;
 }
 
-/// What is behind a refusal of unshare(2), as far as errno tells.
+/// The likely cause of a failed unshare(2), by errno.
 std::string why_not_made(int err, bool user) {
   if (err == ENOSPC || err == EUSERS)
     return " (a limit of /proc/sys/user/max_*_namespaces is reached, or they are nested too deep)";
@@ -47,7 +47,7 @@ std::string why_not_made(int err, bool user) {
          "kernel.apparmor_restrict_unprivileged_userns, and a container's seccomp filter; a chroot is refused too)";
 }
 
-/// Collects joins into steps: what is of one process goes together, at the place of the first.
+/// Collects joins into steps: the joins of one process are one step, at the place of the first.
 class Joins {
  public:
   Joins(std::vector<NamespaceStep>& steps, const NamespaceSet& set) : steps_(steps), set_(set), first_(steps.size()) {}
@@ -194,7 +194,7 @@ Error OpenedNamespaces::process_gone(NamespaceType type) const {
 }
 
 Result<> OpenedNamespaces::check_processes() const {
-  // Asked after the opening: if the process still lives, its number was its own all the time.
+  // Checked after the opening: if the process still runs, the pid was its own all the time.
   for (const NamespaceType type : all_namespace_types) {
     const UniqueFd& pidfd = sources_[index_of(type)].pidfd;
     if (pidfd && calls_->has_ended(pidfd.get())) return process_gone(type);
@@ -204,7 +204,7 @@ Result<> OpenedNamespaces::check_processes() const {
 
 Result<> OpenedNamespaces::open_owner() {
   const std::string name = entry_text(set_, NamespaceType::user);
-  int of = fd(NamespaceType::net);  // the one that we have most to do in
+  int of = fd(NamespaceType::net);  // the namespace that matters most to us
   for (const NamespaceType type : all_namespace_types)
     if (of < 0) of = fd(type);
   if (of < 0)
@@ -265,7 +265,7 @@ Result<> OpenedNamespaces::apply(NamespaceStage stage, const Filter& filter) con
     if (types.empty()) continue;
     int done = 0;
     if (step.kind == NamespaceStep::Kind::unshare) done = calls_->unshare(flags);
-    // One alone is joined by its file, which works when its process has ended meanwhile too.
+    // A single one is joined by its file, which also works after its process has ended.
     else if (types.size() == 1)
       done = calls_->setns(fd(types.front()), flags);
     else

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// OpenedNamespaces: what a NamespaceSet asks for, opened and checked, and the steps that lead there.
+// OpenedNamespaces: the namespaces of a NamespaceSet, opened and checked, and the steps to make and join them.
 //
-// Theory of operation. open() opens everything that will be joined before anything is joined, because a joined mount
-// namespace has other paths, and checks each one's kind (NS_GET_NSTYPE). A process is opened as a pidfd first; all that is
-// joined of it is joined by one setns(2) on the pidfd, wholly or not at all (Linux 5.8).
+// Theory of operation. open() opens every namespace to join before anything is joined, because paths mean other files in a joined
+// mount namespace, and checks each one's kind (NS_GET_NSTYPE). A process is opened as a pidfd first; all of its namespaces
+// are joined by one setns(2) on the pidfd, which joins all or none (Linux 5.8).
 //
-// Then the order of the steps is fixed, by plan_namespaces(), which asks nobody:
+// plan_namespaces(), a pure function, then puts the steps in this order:
 //   1. joins whose owner stands above the user namespace we go to: their privilege ends with step 2. That is every join when
 //      the user namespace is a new one, and those that an ancestor of the joined one owns.
 //   2. the user namespace, alone or with all else of the same process. The privilege for the rest comes from it.

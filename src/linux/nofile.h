@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// RLIMIT_NOFILE (getrlimit(2)): flows cost descriptors.
+// RLIMIT_NOFILE (getrlimit(2)): each flow needs descriptors.
 #pragma once
 
 #include <cstdint>

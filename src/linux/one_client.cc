@@ -38,7 +38,7 @@ Result<UniqueFd> new_socket(int type) {
   return fd;
 }
 
-/// A socket at which nobody listens any more; connecting is the only way to know.
+/// True if nobody listens on this socket any more. Only connect(2) tells.
 bool is_stale(const sockaddr_un& address, int type) {
   struct stat found {};
   if (lstat(address.sun_path, &found) != 0 || !S_ISSOCK(found.st_mode)) return false;

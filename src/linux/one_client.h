@@ -11,9 +11,9 @@
 namespace nh {
 
 /// Listens at `path` with mode 0600 for a socket of `type` (SOCK_STREAM, SOCK_SEQPACKET) until a client of our own user or
-/// of root has come; others are turned away and logged. The file is removed again in any case, and one that a killed process
-/// left there (nobody listens) is replaced. `wait` blocks until an fd has the poll(2) events, or gives the error to
-/// return. The client is non-blocking and close-on-exec. in_use: something else is at the path.
+/// of root has connected; others are closed and logged. The file is always removed again, and a socket file that a killed process
+/// has left (nobody listens) is replaced. `wait` blocks until an fd has the poll(2) events, or returns the error to
+/// return. The client is non-blocking and close-on-exec. Errors: in_use: something else is at the path.
 Result<UniqueFd> accept_one_client(const std::string& path, int type,
                                    const std::function<Result<>(int fd, short events)>& wait);
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Processes as file descriptors (pidfd_open(2)): they never come to mean another process.
+// Processes as file descriptors (pidfd_open(2)), which never refer to another process, unlike a pid that is reused.
 #pragma once
 
 #include <sys/types.h>

@@ -16,10 +16,10 @@
 namespace nh {
 namespace {
 
-/// The kernel gives up with EAGAIN where somebody renames or mounts on the way (openat2(2)); a hostile renamer must not hold
-/// us for ever.
+/// openat2(2) fails with EAGAIN when a rename or mount races with it. Bounded, so that an attacker who renames without end cannot
+/// keep us here.
 constexpr int openat2_tries = 128;
-/// As the kernel follows at most (path_resolution(7)).
+/// The kernel's own limit (path_resolution(7)).
 constexpr int links_at_most = 40;
 
 int openat2_retrying(int at, const std::string& path, int flags, std::uint64_t resolve) {
@@ -62,7 +62,7 @@ bool is_last(std::string_view rest) {
   return rest.find_first_not_of('/') == std::string_view::npos;
 }
 
-/// What a link says; nullopt: there is no link of that name.
+/// The target of a symbolic link; nullopt: there is none of that name.
 Result<std::optional<std::string>> link_text(int directory, const std::string& name, const std::string& shown) {
   std::array<char, PATH_MAX> text{};
   const ssize_t size = readlinkat(directory, name.c_str(), text.data(), text.size());
@@ -91,7 +91,7 @@ struct Step {
   std::string go_on_with;  ///< a dangling link was met: this is the path that it makes of ours
 };
 
-/// Goes as far as the path exists and makes the rest.
+/// Follows the path as far as it exists and makes the rest.
 Result<Step> make_missing(int root, const std::string& path, MountPoint kind) {
   NH_LET(here, open_in_root(root, "/", O_PATH | O_DIRECTORY));
   std::string walked;
@@ -106,7 +106,7 @@ Result<Step> make_missing(int root, const std::string& path, MountPoint kind) {
         return Step{.found = UniqueFd(),
                     .go_on_with = (link->starts_with('/') ? *link : walked + "/" + *link) + std::string(rest)};
       NH_TRY(make_one(here.get(), name, is_last(rest) ? kind : MountPoint::directory, next));
-      // What was made is opened in the directory where it was made; a link that was put in its place is not followed.
+      // Opened in the directory where it was made, without following a link that may have taken its place.
       existing = open_resolving(here.get(), name, O_PATH, RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS);
       if (!existing) return std::move(existing).error();
     }

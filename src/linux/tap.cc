@@ -56,7 +56,7 @@ Error attach_error(int err, const std::string& name) {
   return error;
 }
 
-/// The best set of offloads that this kernel takes; true if it is more than none.
+/// Enables the largest set of offloads that this kernel supports; true if there is any.
 bool set_offload(int fd) {
   constexpr std::array<unsigned long, 3> sets{TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
                                               TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6, TUN_F_CSUM};
@@ -66,7 +66,7 @@ bool set_offload(int fd) {
   return false;
 }
 
-/// What a TAP of either origin needs; `opened` is what TUNSETIFF or TUNGETIFF gave.
+/// Sets up a TAP, whether opened or received; `opened` is the result of TUNSETIFF or TUNGETIFF.
 Result<TapInfo> make_ready(int fd, const ifreq& opened) {
   const std::string name(opened.ifr_name, strnlen(opened.ifr_name, IFNAMSIZ));
   TapInfo info{.name = name, .vnet_hdr = (static_cast<unsigned short>(opened.ifr_flags) & IFF_VNET_HDR) != 0};
@@ -75,7 +75,7 @@ Result<TapInfo> make_ready(int fd, const ifreq& opened) {
     if (ioctl(fd, TUNSETVNETHDRSZ, &size) != 0) return sys_error("setting the header size of TAP " + name);
     info.offload = set_offload(fd);
   } else {
-    ioctl(fd, TUNSETOFFLOAD, 0UL);  // without the header nobody could tell what a partial checksum is
+    ioctl(fd, TUNSETOFFLOAD, 0UL);  // without the header a partial checksum could not be told
   }
   ifreq hardware{};
   if (ioctl(fd, SIOCGIFHWADDR, &hardware) != 0) return sys_error("reading the MAC address of TAP " + name);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// TAP devices (Documentation/networking/tuntap.rst): opening one in the present network namespace, and checking one
-// that was handed to us.
+// TAP devices (Documentation/networking/tuntap.rst): opening one in the present network namespace, and checking a received
+// one.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ namespace nh {
 struct TapInfo {
   std::string name;
   bool vnet_hdr = false;  ///< each frame is preceded by a struct virtio_net_hdr of 10 bytes
-  bool offload = false;   ///< the guest's kernel hands over partial checksums and TCP segments of up to 64 KiB
+  bool offload = false;   ///< the guest's kernel sends partial checksums and TCP segments of up to 64 KiB
   MacAddress mac = {};    ///< of the guest's end
 };
 

@@ -28,7 +28,7 @@ Error refused(Code code, std::string what) {
   return Error{.code = code, .sys_errno = 0, .what = std::move(what), .field = std::string(field)};
 }
 
-/// What all steps of the wait share.
+/// The parameters of the wait.
 struct Wait {
   const Clock& clock;
   Instant deadline;
@@ -50,7 +50,7 @@ struct Wait {
 
 Result<UniqueFd> take_from(int socket, const Wait& wait) {
   NH_TRY(wait.until(socket, POLLIN));
-  std::array<std::uint8_t, 4096> payload;  // whatever the sender likes to say with it
+  std::array<std::uint8_t, 4096> payload;  // any bytes; ignored
   auto message = receive_message(socket, payload, FdRule::one);
   if (!message) {
     Error error = std::move(message).error();

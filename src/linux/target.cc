@@ -35,8 +35,7 @@ Result<UniqueFd> userns_to_join(int netns, UsernsText userns) {
     owner = std::move(named);
   } else {
     auto found = owner_of(netns);
-    // The owner is no descendant of ours: nothing there can be joined, and whether we may enter netns all the same is
-    // for setns to say.
+    // The owner is not a descendant of our user namespace, so it cannot be joined; setns(2) tells whether netns can be.
     if (!found && found.error().sys_errno == EPERM) return UniqueFd();
     if (!found) return std::move(found).error();
     owner = std::move(found).value();
@@ -56,12 +55,12 @@ Result<> refuse_own_netns(int netns, std::string_view subject, std::string_view 
       .field = std::string(field)};
 }
 
-/// Gives a target whose TAP is there the namespaces that go with it, as far as they can be found out.
+/// Adds the namespaces of the target's TAP, if they can be found.
 Result<Target> with_namespaces_of_tap(Target target, UsernsText userns) {
   auto netns = netns_of_tap(target.tap.get());
   if (!netns) return target;
   NH_LET(own, is_own_namespace(netns->get(), NamespaceType::net));
-  if (own) return target;  // a TAP on the host itself: whoever made it configures it
+  if (own) return target;  // a TAP in our own namespace: its maker configures it
   NH_LET(joined, userns_to_join(netns->get(), userns));
   target.netns = std::move(*netns);
   target.userns = std::move(joined);
@@ -99,7 +98,7 @@ Result<Target> open_pid_target(pid_t pid, UniqueFd pidfd, UsernsText userns) {
   const std::string path = "/proc/" + std::to_string(pid) + "/ns/net";
   UniqueFd netns(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   const int err = errno;
-  // Asked after the opening: if the process still lives, its number was its own all the time.
+  // Checked after the opening: if the process still runs, the pid was its own all the time.
   if (has_ended(pidfd.get()))
     return Error{.code = Code::gone, .sys_errno = 0, .what = process + " has ended", .field = "pid"};
   if (!netns) {

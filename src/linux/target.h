@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Target: what names the guest, opened once and from then on held by descriptors, never looked up again.
+// Target: what names the guest, opened once and then held by descriptors.
 //
-// A pid is turned into a pidfd before anything of it is opened, and the pidfd is asked afterwards whether that process
-// still lives: only then do the descriptors belong to the process that was named, and not to one that got its number.
-// The network namespace decides which user namespace is joined: its owner (owner_of), unless --userns says otherwise.
-// A TAP that was handed over brings its namespace along (TUNGETDEVNETNS) where the kernel lets us ask; otherwise the
-// target is a bare TAP, without a namespace, and there is nothing that an agent could do.
+// A pid is opened as a pidfd before its namespaces are, and the process must still run after that: only then do the descriptors
+// belong to it and not to a process that has got the same pid. The user namespace to join is the owner of the network
+// namespace (owner_of), unless --userns names another. The namespace of a received TAP is found by TUNGETDEVNETNS if the
+// kernel permits; otherwise the target is a bare TAP, without a namespace and without an agent.
 #pragma once
 
 #include <sys/types.h>
@@ -34,24 +33,24 @@ struct Target {
   UniqueFd path_directory = {};  ///< after hold_path()
   UniqueFd frames;               ///< kind frame_socket: a connected SOCK_SEQPACKET, each packet one Ethernet frame
 
-  /// kind netns_path: from now on the path is looked up from its directory, which is held: it survives a change of our root
-  /// (path_directory gives the descriptor). Nothing for every other kind.
+  /// kind netns_path: from now on the path is looked up from its directory, which path_directory keeps open, so that it works
+  /// after a change of our root. No effect for other kinds.
   Result<> hold_path();
 
-  /// kind netns_path: true if the path no longer leads to `netns` (removed, unmounted, another namespace). A path
-  /// that cannot be looked at for another reason is not gone. false for every other kind.
+  /// kind netns_path: true if the path is not `netns` any more (removed, unmounted, another namespace); false if it cannot be
+  /// examined for another reason. false for every other kind.
   bool path_gone() const;
   /// kind pid: true once the process has ended. false for every other kind.
   bool process_gone() const;
 };
 
-/// What --userns said; empty view: nothing.
+/// The value of --userns; empty: not given.
 using UsernsText = std::string_view;
 
 /// "--pid": field `pid` in errors. missing: no such process; gone: it ended meanwhile; denied: not ours or not
 /// dumpable; invalid: it is in our own network namespace.
 Result<Target> open_pid_target(std::string_view text, UsernsText userns = {});
-/// The same for who has the pidfd already (pidfd.h).
+/// The same with a pidfd of that process.
 Result<Target> open_pid_target(pid_t pid, UniqueFd pidfd, UsernsText userns = {});
 
 /// "--netns PATH|FD": field `netns`.

@@ -35,7 +35,7 @@ Result<UniqueFd> new_socket() {
   return fd;
 }
 
-/// What lies at a name; nullopt: nothing.
+/// The file at a name; nullopt: none.
 Result<std::optional<struct stat>> look(const UniqueFd& directory, const std::string& name) {
   struct stat found {};
   if (fstatat(directory.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) return std::optional(found);
@@ -43,7 +43,7 @@ Result<std::optional<struct stat>> look(const UniqueFd& directory, const std::st
   return sys_error("looking at what is there");
 }
 
-/// Ok if the socket at this name is a dead one. Connecting to it is the only way to know.
+/// Ok if nobody listens on the socket at this name. Only connect(2) tells.
 Result<> check_stale(const UniqueFd& directory, const std::string& name) {
   NH_LET(probe, new_socket());
   const sockaddr_un address = address_in(directory, name);
@@ -56,13 +56,12 @@ Result<> check_stale(const UniqueFd& directory, const std::string& name) {
   return sys_error("asking whether somebody listens there");
 }
 
-/// Puts `temporary` in the place of `name`, where `stale` lay if anything did. Nothing else is ever
-/// removed.
+/// Renames `temporary` to `name`, replacing `stale` if there is one, and nothing else.
 Result<> put_in_place(int directory, const char* temporary, const char* name, const std::optional<struct stat>& stale) {
   if (!stale) {
     if (renameat2(directory, temporary, directory, name, RENAME_NOREPLACE) == 0) return Ok{};
     if (errno != EINVAL) return sys_error("renaming the socket to its place");
-    // This file system knows no flags; link(2) refuses to replace, too.
+    // The file system does not support RENAME_NOREPLACE; link(2) does not replace either.
     if (linkat(directory, temporary, directory, name, 0) != 0) return sys_error("linking the socket to its place");
     unlinkat(directory, temporary, 0);
     return Ok{};
@@ -76,7 +75,7 @@ Result<> put_in_place(int directory, const char* temporary, const char* name, co
   const bool as_seen = fstatat(directory, temporary, &out, AT_SYMLINK_NOFOLLOW) == 0 && out.st_ino == stale->st_ino &&
                        out.st_dev == stale->st_dev;
   if (!as_seen) {
-    // Somebody else took the path since we looked: give it back.
+    // Another process has taken the path meanwhile: undo.
     if (renameat2(directory, temporary, directory, name, RENAME_EXCHANGE) != 0) return sys_error("giving the path back");
     return Error{.code = Code::in_use, .what = "another process took the path at this moment"};
   }

@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // UnixListener: a listening Unix stream socket (unix(7)) at a path that only its owner can use.
 //
-// The socket is made under a temporary name in the same directory, with mode 0600 before it has a
-// name at all, listens, and is renamed to its path: whoever sees the path can connect. A socket
-// left behind by a killed process is taken over, but only when connect(2) says that nobody listens
-// (ECONNREFUSED); anything else at the path is left alone,
-// but for plain files and links where the caller lets them be replaced. The directory is kept open, so that the
-// path can be removed at the end from wherever the process's root is by then; it is removed only if
-// it still is our socket.
+// The socket has mode 0600 before it is bound to a temporary name in the same directory; it listens before it is renamed to its
+// path, so that whoever sees the path can connect. A socket of a killed process at the path is replaced, but only if connect(2)
+// fails with ECONNREFUSED. Nothing else at the path is replaced, except plain files and links if the caller allows it. The
+// directory is kept open, so that the path can be removed at the end after a change of our root; it is removed only if it is
+// still our socket.
 #pragma once
 
 #include <sys/types.h>

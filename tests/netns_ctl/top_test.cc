@@ -48,21 +48,21 @@ Json flows(std::size_t count, std::uint64_t bytes) {
   return Json{{"flows", std::move(all)}};
 }
 
-TopState two_looks(std::size_t rule_count, std::size_t flow_count) {
+TopState two_updates(std::size_t rule_count, std::size_t flow_count) {
   TopState state;
-  state.look(stats(10, 0), rules(rule_count, 0), {flows(flow_count, 0)}, false);
-  state.look(stats(12, 4096), rules(rule_count, 2048), {flows(flow_count, 1024)}, false);
+  state.update(stats(10, 0), rules(rule_count, 0), {flows(flow_count, 0)}, false);
+  state.update(stats(12, 4096), rules(rule_count, 2048), {flows(flow_count, 1024)}, false);
   return state;
 }
 
 }  // namespace
 
-TEST_CASE("rates come from two looks and the time between them") {
+TEST_CASE("rates come from two updates and the time between them") {
   TopState state;
-  state.look(stats(10, 1'000'000), rules(1, 500), {flows(1, 500)}, false);
+  state.update(stats(10, 1'000'000), rules(1, 500), {flows(1, 500)}, false);
   CHECK_FALSE(state.has_rates());
   CHECK(state.total().guest_rate == 0);
-  state.look(stats(12, 1'004'096), rules(1, 2548), {flows(2, 500)}, false);
+  state.update(stats(12, 1'004'096), rules(1, 2548), {flows(2, 500)}, false);
   CHECK(state.has_rates());
   CHECK(state.total().guest_rate == 2048);
   CHECK(state.rules()[0].traffic.guest_rate == 1024);
@@ -72,12 +72,12 @@ TEST_CASE("rates come from two looks and the time between them") {
   CHECK(state.flows(TopOrder::rate)[0].id == 2);
   CHECK(state.flows(TopOrder::rate)[0].traffic.rate() == (900 + 500) / 2.0);
   // A helper that was started again: nothing is negative.
-  state.look(stats(13, 10), rules(1, 1), {flows(1, 1)}, false);
+  state.update(stats(13, 10), rules(1, 1), {flows(1, 1)}, false);
   CHECK(state.total().guest_rate == 0);
 }
 
 TEST_CASE("rules are in the order of their rate, flows in the one that was chosen") {
-  const TopState state = two_looks(3, 3);
+  const TopState state = two_updates(3, 3);
   CHECK(state.rules()[0].id == 3);
   CHECK(state.flows(TopOrder::rate)[0].id == 3);
   CHECK(state.flows(TopOrder::bytes)[0].id == 3);
@@ -86,7 +86,7 @@ TEST_CASE("rules are in the order of their rate, flows in the one that was chose
 
 TEST_CASE("the picture") {
   std::string text;
-  for (const std::string& line : draw_top(two_looks(2, 2), TopOrder::rate, {100, 24})) text += line + "\n";
+  for (const std::string& line : draw_top(two_updates(2, 2), TopOrder::rate, {100, 24})) text += line + "\n";
   CHECK(text ==
         "netns-helper up 12s   to guest 2.0K/s (4.0K)   to host 0/s (0)\n"
         "flows 4 (3 relay, 1 frames)   new 10/s\n"
@@ -102,7 +102,7 @@ TEST_CASE("the picture") {
 }
 
 TEST_CASE("any size is kept, 1x1 included") {
-  const TopState states[] = {TopState(), two_looks(0, 0), two_looks(1, 50), two_looks(50, 1), two_looks(50, 50)};
+  const TopState states[] = {TopState(), two_updates(0, 0), two_updates(1, 50), two_updates(50, 1), two_updates(50, 50)};
   for (const TopState& state : states)
     for (const std::size_t columns : {1u, 2u, 3u, 7u, 20u, 40u, 80u, 200u})
       for (std::size_t rows = 1; rows < 60; rows += rows < 15 ? 1 : 9) {
@@ -122,7 +122,7 @@ TEST_CASE("any size is kept, 1x1 included") {
 }
 
 TEST_CASE("what does not fit is counted") {
-  const auto lines = draw_top(two_looks(50, 50), TopOrder::bytes, {80, 24});
+  const auto lines = draw_top(two_updates(50, 50), TopOrder::bytes, {80, 24});
   CHECK(lines.size() == 24);
   CHECK(lines.back() == "sorted by bytes; r rate, b bytes, a age, q quit; 45 more rules; 38 more flows");
 }

@@ -12,8 +12,8 @@
 namespace nh::ctl {
 namespace {
 
-/// The helper answers within milliseconds; one that is stopped does not.
-constexpr int patience_ms = 10'000;
+/// The helper answers within milliseconds, unless it is stopped (SIGSTOP).
+constexpr int timeout_ms = 10'000;
 
 }  // namespace
 
@@ -25,9 +25,9 @@ Result<Client> Client::connect(const std::string& path) {
   path.copy(address.sun_path, path.size());
   Client client(UniqueFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)));
   if (!client.fd_) return sys_error("making a socket");
-  // A helper that is stopped lets its clients queue up; connect(2) then waits as long as a send may.
-  const timeval patience{.tv_sec = patience_ms / 1000, .tv_usec = 0};
-  setsockopt(client.fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+  // connect(2) blocks while the queue of a stopped helper is full; SO_SNDTIMEO bounds that, too (unix_stream_connect() in net/unix/af_unix.c).
+  const timeval timeout{.tv_sec = timeout_ms / 1000, .tv_usec = 0};
+  setsockopt(client.fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
   if (::connect(client.fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     return sys_error("connecting to " + path);
   ucred peer{};
@@ -40,15 +40,15 @@ Result<std::string> Client::ask(const std::string& request) {
   const std::string text = request + "\n";
   for (std::size_t sent = 0; sent < text.size();) {
     pollfd wait{fd_.get(), POLLOUT, 0};
-    const int ready = poll(&wait, 1, patience_ms);
+    const int ready = poll(&wait, 1, timeout_ms);
     if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) return Error{.code = Code::timeout, .what = "the helper does not take the request"};
     const ssize_t size = send(fd_.get(), text.data() + sent, text.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) continue;
-    if (size < 0) break;  // it may have said why
+    if (size < 0) break;  // it may have sent an error before it closed
     sent += static_cast<std::size_t>(size);
   }
-  return line(patience_ms);
+  return line(timeout_ms);
 }
 
 Result<std::string> Client::line(int timeout_ms) {

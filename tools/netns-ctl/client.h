@@ -17,10 +17,10 @@ class Client {
   /// Errors: connect(2)'s; invalid: the path is too long.
   static Result<Client> connect(const std::string& path);
 
-  /// The pid of who listens, as the kernel knows it (SO_PEERCRED); 0: not of our pid namespace.
+  /// The pid of the listening process (SO_PEERCRED); 0: it is not in our pid namespace.
   pid_t peer() const { return peer_; }
-  /// Sends a request, a JSON object without its newline, and takes the next line: its reply, as long as there is no
-  /// subscription. timeout: nothing came for 10 s; gone: the helper has ended the connection.
+  /// Sends a request, a JSON object without its newline, and returns the next line: the reply, unless there is a subscription.
+  /// Errors: timeout: no reply in 10 s; gone: the helper has closed the connection.
   Result<std::string> ask(const std::string& request);
   /// The next line without its newline, however long it takes.
   Result<std::string> next_line() { return line(-1); }

@@ -16,7 +16,7 @@
 namespace nh::ctl {
 namespace {
 
-constexpr std::size_t longest_command_line = 128 * 1024;  // bytes that are looked at
+constexpr std::size_t longest_command_line = 128 * 1024;  // bytes that are read
 
 std::vector<std::string_view> words_of(std::string_view text) {
   std::vector<std::string_view> words;
@@ -53,7 +53,7 @@ std::vector<pid_t> processes(bool everybody) {
   return pids;
 }
 
-/// The target as `info` tells it; empty: no answer.
+/// The target as in `info`; empty: no answer.
 std::string ask_target(Client& client) {
   const auto line = client.ask(R"({"execute":"info"})");
   if (!line) return "";
@@ -112,7 +112,7 @@ Search find_helpers(bool everybody) {
       search.failed.push_back(name + ": " + client.error().message());
       continue;
     }
-    if (client->peer() != pid) continue;  // the agent, or a process before this one at the same place
+    if (client->peer() != pid) continue;  // its agent, or another process that now listens at this path
     const std::string target = ask_target(*client);
     if (target.empty())
       search.failed.push_back(name + ": does not answer");

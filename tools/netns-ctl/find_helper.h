@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Which helper is meant: found among the processes of this user.
+// Finds the helper that is meant among the processes of this user.
 //
-// A helper tells its control socket by its command line (--api-socket, or -a under slirp4netns's name), which everybody may read.
-// Its agent has the same one; whether a process is the one that listens is what the kernel says of the connection
-// (SO_PEERCRED). /proc/net/unix would not tell: it has the name that the socket was bound to, before it was renamed.
+// A helper's command line, which everybody may read, has the path of its control socket (--api-socket, or -a under
+// slirp4netns's name). The agent has the same command line; SO_PEERCRED of a connection tells which of the two listens.
+// /proc/net/unix does not help: it has the name that the socket was bound to before it was renamed.
 #pragma once
 
 #include <cstdint>
@@ -16,13 +16,14 @@
 
 namespace nh::ctl {
 
-/// The value of --api-socket in a command line as /proc/PID/cmdline has it, words ended by NUL; nullopt: no helper's, or none.
+/// The value of --api-socket in a command line in /proc/PID/cmdline's form (words that end in NUL); nullopt: not a helper's
+/// command line, or no such option.
 std::optional<std::string> socket_of_command_line(std::string_view words);
 
 struct FoundHelper {
   pid_t pid = 0;
   std::string socket;
-  std::string target;  ///< as `info` tells it
+  std::string target;  ///< as in `info`
 };
 
 struct Search {

@@ -59,7 +59,7 @@ class Declaration {
     verbs_.emplace_back(events, Verb::events);
     verbs_.emplace_back(command(app, "info", "Show what the helper says about itself"), Verb::info);
     CLI::App* top = command(app, "top", "Show rules and flows by rate, live (keys: r rate, b bytes, a age, q quit)");
-    top->add_option("--interval", raw.interval, "Seconds between two looks, 0.1 to 3600 (1)")->type_name("SECONDS");
+    top->add_option("--interval", raw.interval, "Seconds between two updates, 0.1 to 3600 (1)")->type_name("SECONDS");
     top->add_option("-n,--frames", raw.frames, "End after so many frames")->type_name("COUNT");
     verbs_.emplace_back(top, Verb::top);
   }

@@ -4,7 +4,7 @@
 namespace nh::ctl {
 namespace {
 
-// The helper's own words are trusted to be JSON, not to be small.
+// Much larger than any reply; they only bound the memory.
 constexpr JsonBounds bounds{.depth = 64, .values = 50'000'000, .members = 100'000};
 
 const Json* at(const Json& value, const std::string& pointer) {

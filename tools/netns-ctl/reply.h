@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Reply: a line of the helper's, parsed. Members that a helper of another version does not have read as empty or 0.
+// Reply: a parsed line from the helper. Members that are missing (another version's helper) read as empty or 0.
 #pragma once
 
 #include <cstdint>
@@ -16,12 +16,12 @@ struct ParsedReply {
   bool refused() const { return !error.empty(); }
 };
 
-/// invalid: it is no reply.
+/// Errors: invalid: not a reply.
 Result<ParsedReply> parse_reply(const std::string& line);
-/// Any line of the helper's.
+/// Parses any line of the helper.
 Result<Json> parse_line(const std::string& line);
 
-/// What stands at a JSON pointer (RFC 6901): a string itself, any other value as JSON, null and nothing as "".
+/// The value at a JSON pointer (RFC 6901): a string as it is, other values as JSON text, null or no value as "".
 std::string text_at(const Json& value, const std::string& pointer);
 std::uint64_t number_at(const Json& value, const std::string& pointer);
 double seconds_at(const Json& value, const std::string& pointer);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What people are shown of the replies, by kind; `width` in columns, 0: any. Pure.
+// Formats replies for people; `width` in columns, 0: any. Pure.
 #pragma once
 
 #include <string>
@@ -19,7 +19,7 @@ std::string show_members(const Json& object, std::size_t width);
 /// One line for one event, without the newline; `time` of day is put first.
 std::string show_event(const Json& event, const std::string& time);
 
-/// The sockets of a rule in a few words: those that differ only by their ports are one.
+/// The sockets of a rule that differ in their ports only.
 struct ListenerGroup {
   std::string proto, host, guest, path, note;
 };

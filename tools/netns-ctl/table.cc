@@ -63,7 +63,7 @@ std::vector<std::string> Table::lines(std::size_t width) const {
     shown[last] = false;
     sizes = widths(shown);
   }
-  // Still too wide: the widest texts give way, down to what their heading takes.
+  // Still too wide: cuts the widest columns, down to the width of their headings.
   while (width > 0 && total(sizes) > width) {
     std::size_t widest = columns_.size();
     for (std::size_t i = 0; i < columns_.size(); ++i)
@@ -115,7 +115,7 @@ std::string cut(std::string text, std::size_t width) {
 std::string human_bytes(double bytes) {
   constexpr std::array<const char*, 6> units{"", "K", "M", "G", "T", "P"};
   std::size_t unit = 0;
-  // 999.95 K would be told as 1000.0K.
+  // 999.95 K would be printed as 1000.0K.
   while (bytes >= (unit == 0 ? 999.5 : 999.95) && unit + 1 < units.size()) {
     bytes /= 1024;
     ++unit;

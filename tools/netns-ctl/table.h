@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Table: rows of text under headings, aligned, in ASCII, no wider than it may be; and numbers as people read them.
+// Table: aligned columns of ASCII text under headings, within a width; and numbers in a form for people.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,8 @@ namespace nh::ctl {
 struct Column {
   std::string heading;
   bool number = false;  ///< aligned to the right
-  unsigned leaves = 0;  ///< where room is short: those with the highest number leave first; 0: stays, and is cut
+  unsigned leaves =
+      0;  ///< if the table is too wide, columns with the highest number are left out first; 0: cut, not left out
 };
 
 class Table {
@@ -36,7 +37,7 @@ class Table {
 
 /// Printable ASCII only.
 std::string plain(std::string_view text);
-/// Cut to `width`, with ".." at its end where there is room for that.
+/// Cut to `width`, ending in ".." if there is room for that.
 std::string cut(std::string text, std::size_t width);
 
 /// "0", "999", "1.2K", "45.6M", "1.0T": 1024 to the step, at most 5 characters below 1000 T.
@@ -47,7 +48,7 @@ std::string human_rate(double bytes_per_second);
 std::string human_age(double seconds);
 /// "1.2.3.4:80", "[::1]:80"; "unix" without an address.
 std::string endpoint_text(const std::string& address, const std::string& port);
-/// "80", "80-82", "80,443": sorted, neighbours put together.
+/// "80", "80-82", "80,443": sorted, consecutive ports as a range.
 std::string ports_text(std::vector<std::uint64_t> ports);
 
 }  // namespace nh::ctl

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Terminal: standard output as a screen of our own for as long as this object lives: the alternate screen without a cursor, keys
-// without echo and without waiting for a newline. Everything is as before when it is gone.
+// Terminal: while it exists, standard output is the alternate screen without a cursor, and keys are read without echo and without
+// a newline. The destructor restores everything.
 #pragma once
 
 #include <termios.h>
@@ -12,7 +12,7 @@
 
 namespace nh::ctl {
 
-/// What fits: $COLUMNS (and $LINES) if they are numbers, else the terminal's own size, else 0.
+/// $COLUMNS and $LINES if they are numbers, else the terminal's size, else 0.
 ScreenSize screen_size(int fd);
 
 /// Writes all of it; false: the reader is gone.
@@ -27,7 +27,7 @@ class Terminal {
 
   void enter();
   void leave();
-  /// The size at present, not that of the environment, which a resize leaves behind.
+  /// The terminal's present size. The environment's would be outdated after a resize.
   ScreenSize size() const;
 
  private:

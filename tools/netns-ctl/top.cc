@@ -18,7 +18,8 @@
 namespace nh::ctl {
 namespace {
 
-constexpr std::size_t most_pages = 5;  // of flow.list, 1000 flows each: what a look may cost the helper
+constexpr std::size_t most_pages =
+    5;  // of flow.list, limits::control_flows flows each: bounds what a refresh costs the helper
 
 /// Signals as a descriptor for as long as this lives.
 class Signals {
@@ -52,7 +53,7 @@ Result<Json> result_of(Client& client, const std::string& request) {
   return std::move(reply.value);
 }
 
-Result<> look(Client& client, TopState& state) {
+Result<> refresh(Client& client, TopState& state) {
   NH_LET(rules, result_of(client, R"({"execute":"forward.list"})"));
   std::vector<Json> pages;
   std::string after = "0";
@@ -64,11 +65,11 @@ Result<> look(Client& client, TopState& state) {
     pages.push_back(std::move(page));
   }
   NH_LET(stats, result_of(client, R"({"execute":"stats"})"));
-  state.look(stats, rules, pages, more);
+  state.update(stats, rules, pages, more);
   return Ok{};
 }
 
-/// What a wait on a terminal ended by.
+/// Why a wait on a terminal ended.
 struct Woken {
   bool quit = false, redraw = false;
   int signal = 0;
@@ -88,8 +89,8 @@ class LiveTop {
       std::uint64_t frames = 0;
       bool going = true;
       while (going) {
-        if (auto looked = look(client_, state_); !looked) {
-          problem = looked.error().message();
+        if (auto refreshed = refresh(client_, state_); !refreshed) {
+          problem = refreshed.error().message();
           code = exit_unreached;
           break;
         }
@@ -111,7 +112,7 @@ class LiveTop {
       }
     }
     if (!problem.empty()) std::fprintf(stderr, "netns-ctl: %s\n", problem.c_str());
-    // As it would have been without a screen to give back.
+    // Ends by the signal, now that the screen is restored.
     if (ended_by != 0) raise(ended_by);
     return code;
   }
@@ -122,7 +123,7 @@ class LiveTop {
     write_all(STDOUT_FILENO, terminal_frame(draw_top(state_, order_, size), size));
   }
 
-  /// Ctrl-Z: the shell gets its screen back until we go on.
+  /// Ctrl-Z: restores the screen until SIGCONT.
   static void stop(Terminal& terminal) {
     terminal.leave();
     raise(SIGSTOP);
@@ -142,7 +143,7 @@ class LiveTop {
   void on_keys(Woken& woken) {
     std::array<char, 64> keys;
     const ssize_t size = read(STDIN_FILENO, keys.data(), keys.size());
-    // The end of the input: there are no more keys, and nothing to wait for.
+    // End of file: no more keys to wait for.
     if (size == 0 || (size < 0 && errno != EAGAIN && errno != EINTR)) keys_ = false;
     for (ssize_t i = 0; i < size; ++i) {
       const char key = keys[static_cast<std::size_t>(i)];
@@ -159,19 +160,19 @@ class LiveTop {
   MonotonicClock clock_;
   TopState state_;
   TopOrder order_ = TopOrder::rate;
-  bool keys_ = true;  ///< standard input may still say something
+  bool keys_ = true;  ///< standard input is open
 };
 
 int plain_top(Client& client, const Options& options) {
   TopState state;
-  for (std::uint64_t looks = 0; options.frames == 0 || looks <= options.frames; ++looks) {
-    if (looks > 0) poll(nullptr, 0, static_cast<int>(options.interval.count()));
-    if (auto looked = look(client, state); !looked) {
-      std::fprintf(stderr, "netns-ctl: %s\n", looked.error().message().c_str());
+  for (std::uint64_t updates = 0; options.frames == 0 || updates <= options.frames; ++updates) {
+    if (updates > 0) poll(nullptr, 0, static_cast<int>(options.interval.count()));
+    if (auto refreshed = refresh(client, state); !refreshed) {
+      std::fprintf(stderr, "netns-ctl: %s\n", refreshed.error().message().c_str());
       return exit_unreached;
     }
-    if (looks == 0) continue;
-    std::string text = looks > 1 ? "\n" : "";
+    if (updates == 0) continue;
+    std::string text = updates > 1 ? "\n" : "";
     for (const std::string& line :
          draw_top(state, TopOrder::rate, {.columns = screen_size(STDOUT_FILENO).columns, .rows = 0}))
       if (!line.starts_with("sorted by ")) text += line + "\n";

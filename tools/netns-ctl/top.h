@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// netns-ctl top: looks at the helper every interval and draws what top_view.h makes of it.
+// netns-ctl top: asks the helper every interval and prints what top_view.h draws.
 //
-// On a terminal it takes the alternate screen, follows its size (SIGWINCH) and the keys, and gives everything back on every way out:
-// q, the last frame, an error, a signal (which ends it as it would have without us), and for the time that it is stopped. Elsewhere
-// each frame is text, from the second look on, when rates are known.
+// On a terminal it uses the alternate screen, follows its size (SIGWINCH) and reads keys. The screen is restored at every exit
+// (q, the last frame, an error, a signal, which then has its default effect) and while it is stopped. If standard output is no
+// terminal, each frame is printed as text, from the second reply on, when rates are known.
 #pragma once
 
 #include "tools/netns-ctl/client.h"
@@ -11,7 +11,7 @@
 
 namespace nh::ctl {
 
-/// Gives the exit code; errors have been told on standard error.
+/// Returns the exit code; errors were printed on standard error.
 int run_top(Client& client, const Options& options);
 
 }  // namespace nh::ctl

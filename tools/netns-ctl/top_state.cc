@@ -28,10 +28,10 @@ std::string endpoint_of(const Json& flow, const std::string& which) {
 
 }  // namespace
 
-/// `before`: nullptr if it was not there at the look before: all of its bytes came since, but for the first look.
+/// `before`: nullptr if it is new since the last update; then all its bytes are since that, except at the first update.
 Traffic TopState::grown(std::uint64_t to_guest, std::uint64_t to_host, const Traffic* before) const {
   Traffic traffic{.to_guest = to_guest, .to_host = to_host};
-  if (looks_ < 2 || elapsed_ <= 0) return traffic;
+  if (updates_ < 2 || elapsed_ <= 0) return traffic;
   const auto rate = [&](std::uint64_t now, std::uint64_t then) {
     return now > then ? static_cast<double>(now - then) / elapsed_ : 0;
   };
@@ -40,8 +40,8 @@ Traffic TopState::grown(std::uint64_t to_guest, std::uint64_t to_host, const Tra
   return traffic;
 }
 
-void TopState::look(const Json& stats, const Json& rules, const std::vector<Json>& flow_pages, bool more) {
-  ++looks_;
+void TopState::update(const Json& stats, const Json& rules, const std::vector<Json>& flow_pages, bool more) {
+  ++updates_;
   const double time = seconds_at(stats, "/time");
   elapsed_ = time - time_;
   time_ = time;
@@ -59,7 +59,7 @@ void TopState::look(const Json& stats, const Json& rules, const std::vector<Json
   std::uint64_t opened = 0;
   if (stats.contains("flows") && stats["flows"].contains("opened"))
     for (const auto& [path, count] : stats["flows"]["opened"].items()) opened += number_at(count, "");
-  opened_rate_ = looks_ > 1 && elapsed_ > 0 && opened > opened_ ? static_cast<double>(opened - opened_) / elapsed_ : 0;
+  opened_rate_ = updates_ > 1 && elapsed_ > 0 && opened > opened_ ? static_cast<double>(opened - opened_) / elapsed_ : 0;
   opened_ = opened;
   more_flows_ = more;
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// TopState: what `top` knows after some looks at the helper: totals, rules and flows, each with its rates since the look before.
-// Pure: it is fed with replies.
+// TopState: totals, rules and flows from the helper's replies, each with its rates since the update before. Pure.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +12,7 @@
 
 namespace nh::ctl {
 
-/// Bytes, and how fast they grow.
+/// Bytes so far, and rates.
 struct Traffic {
   std::uint64_t to_guest = 0, to_host = 0;
   double guest_rate = 0, host_rate = 0;  ///< bytes a second
@@ -37,12 +36,11 @@ enum class TopOrder : std::uint8_t { rate, bytes, age };
 
 class TopState {
  public:
-  /// One look: the results of stats, forward.list and flow.list (all pages of it that were asked for). `more`: there are further
-  /// flows.
-  void look(const Json& stats, const Json& rules, const std::vector<Json>& flow_pages, bool more);
+  /// An update: the results of stats, forward.list and flow.list (all pages that were asked for). `more`: there are further flows.
+  void update(const Json& stats, const Json& rules, const std::vector<Json>& flow_pages, bool more);
 
-  /// There were two looks: rates are known.
-  bool has_rates() const { return looks_ > 1; }
+  /// There were two updates, so rates are known.
+  bool has_rates() const { return updates_ > 1; }
   double uptime() const { return uptime_; }
   const Traffic& total() const { return total_; }
   std::uint64_t flows_now() const { return flows_now_; }
@@ -57,7 +55,7 @@ class TopState {
  private:
   Traffic grown(std::uint64_t to_guest, std::uint64_t to_host, const Traffic* before) const;
 
-  unsigned looks_ = 0;
+  unsigned updates_ = 0;
   double time_ = 0, elapsed_ = 0, uptime_ = 0, opened_rate_ = 0;
   Traffic total_;
   std::uint64_t flows_now_ = 0, opened_ = 0;

@@ -108,7 +108,7 @@ std::string terminal_frame(const std::vector<std::string>& lines, ScreenSize siz
     frame += lines[i];
     if (lines[i].size() < size.columns) frame += "\x1b[K";  // erase to the end of the line
   }
-  // What a larger screen's frame left below. Not from a full last line: its last character would go.
+  // Erases what is left of a frame of a larger screen. Not after a full last line, whose last character it would erase.
   if (lines.size() < size.rows) frame += "\r\n\x1b[J";
   return frame;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The picture of `top`: (state, order, size) -> lines. Pure.
+// Draws the screen of `top`: (state, order, size) -> lines. Pure.
 #pragma once
 
 #include <string>
@@ -16,8 +16,8 @@ struct ScreenSize {
 /// At most size.rows lines of at most size.columns characters, printable ASCII.
 std::vector<std::string> draw_top(const TopState& state, TopOrder order, ScreenSize size);
 
-/// What redraws a terminal with these lines, in one piece: nothing is erased before it is written, so that nothing flickers. A line
-/// that fills its row gets no erasure, which would take its last character (the cursor waits on it).
+/// The output that draws these lines on a terminal. Nothing is erased before it is written, so that nothing flickers. No erasure
+/// follows a line that fills its row, because the cursor is still on its last character.
 std::string terminal_frame(const std::vector<std::string>& lines, ScreenSize size);
 
 }  // namespace nh::ctl

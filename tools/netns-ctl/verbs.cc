@@ -22,7 +22,7 @@ int fail(int code, const std::string& text) {
   return code;
 }
 
-/// To standard output; false: its reader has gone, which is no failure of ours.
+/// To standard output; false: its reader has closed it, which is not an error.
 bool print(const std::string& text) {
   return write_all(STDOUT_FILENO, text);
 }
@@ -38,7 +38,7 @@ struct Asked {
   Json result;
 };
 
-/// Asks; with --json prints the reply, else tells what was refused.
+/// Sends a request. Prints the reply with --json, else an error of the helper on standard error.
 Asked ask(Client& client, const Options& options, const std::string& text) {
   const auto line = client.ask(text);
   if (!line) return {fail(exit_unreached, line.error().message()), {}};
@@ -92,7 +92,7 @@ int replace(Client& client, const Options& options) {
   return ask_and_show(client, options, request("forward.replace", {{"rules", rules}}), rules_table);
 }
 
-/// All pages: with --json one line each.
+/// Prints all pages; with --json one line each.
 int flows(Client& client, const Options& options) {
   Json all = Json::array();
   std::string after = "0";
@@ -108,7 +108,7 @@ int flows(Client& client, const Options& options) {
   return exit_done;
 }
 
-/// Each by itself: one that has just ended does not save the others.
+/// One request for each flow, so that an id that has ended does not keep the others from being reset.
 int kill(Client& client, const Options& options) {
   int code = exit_done;
   for (const std::uint64_t id : options.ids) {

@@ -29,5 +29,5 @@ complete -c netns-ctl -n '__fish_seen_subcommand_from replace' -l file -r -F -d 
 complete -c netns-ctl -n '__fish_seen_subcommand_from flows' -l rule -x -d 'Flows of this rule only'
 complete -c netns-ctl -n '__fish_seen_subcommand_from events' \
     -a 'rule_added rule_removed rule_failed flow_opened flow_closed path_changed limit_reached'
-complete -c netns-ctl -n '__fish_seen_subcommand_from top' -l interval -x -d 'Seconds between two looks'
+complete -c netns-ctl -n '__fish_seen_subcommand_from top' -l interval -x -d 'Seconds between two updates'
 complete -c netns-ctl -n '__fish_seen_subcommand_from top' -s n -l frames -x -d 'End after so many frames'
