@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// FrameDevice: the interface of what Ethernet frames are read from and written to: the TAP (tap_port.h), a socket
+// FrameDevice: the interface of what Ethernet frames are read from and written to: the TAP (tap_device.h), a socket
 // (frame_socket.h), a test double.
 #pragma once
 

@@ -10,7 +10,7 @@
 #include <cerrno>
 
 #include "netstack/bridge/frame_socket.h"
-#include "netstack/bridge/tap_port.h"
+#include "netstack/bridge/tap_device.h"
 #include "netstack/slirp/slirp_version.h"
 #include "src/base/limits.h"
 #include "src/base/log.h"
@@ -88,7 +88,7 @@ Result<> Helper::open_device() {
     device_ = std::make_unique<FrameSocket>(std::move(attachment_.target.frames));
   } else {
     if (options_.personality == Personality::slirp4netns) say_tap_arrived(attachment_.tap.get(), attachment_.info.name);
-    device_ = std::make_unique<TapPort>(std::move(attachment_.tap), attachment_.info.vnet_hdr);
+    device_ = std::make_unique<TapDevice>(std::move(attachment_.tap), attachment_.info.vnet_hdr);
   }
   output_.emplace(*device_);
   neighbours_.emplace(attachment_.info.mac);

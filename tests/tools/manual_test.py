@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-3-Clause
-"""The manual pages are well-formed, and have every option of --help, every limit of src/base/limits.h and every word of the schema."""
+"""The manual pages are well-formed, and have every option of --help, every limit of src/base/limits.h and every word of the schema;
+README.md has every folder."""
 import json
 import os
 import re
@@ -60,6 +61,13 @@ class Manual(unittest.TestCase):
                 found = {f"{page}.{section}" for page, section in re.findall(r"^\.Xr (\S+) (\d)", see_also, re.MULTILINE)}
                 self.assertEqual(pages - found, {name})
         self.assertEqual(set(re.findall(r"[\w-]+\.[1-8]\b", (MAN / "CMakeLists.txt").read_text())), pages)  # each is installed
+
+    def test_readme_has_every_folder(self):
+        house = re.search(r"^## The house$.*?^```$(.*?)^```$", (TREE / "README.md").read_text(), re.MULTILINE | re.DOTALL).group(1)
+        named = set(re.findall(r"\b([a-z]+)/ ", house))
+        folders = {path.name for top in ("src", "netstack", "tools/netns-run") for path in (TREE / top).iterdir() if path.is_dir()}
+        self.assertEqual(folders - named, set())
+        self.assertEqual({path for path in re.findall(r"\b(?:src|tools|tests)/[\w./-]+", house) if not (TREE / path).exists()}, set())
 
     def test_limits_are_those_of_the_header(self):
         self.maxDiff = None

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "netstack/bridge/tap_port.h"
+#include "netstack/bridge/tap_device.h"
 
 #include <sys/uio.h>
 
@@ -62,13 +62,13 @@ VnetHeader header_for(Bytes frame, const Offload& offload) {
 
 }  // namespace
 
-TapPort::TapPort(UniqueFd tap, bool vnet_header)
+TapDevice::TapDevice(UniqueFd tap, bool vnet_header)
     : tap_(std::move(tap)),
       vnet_header_(vnet_header),
       datagram_runs_(vnet_header),
       buffer_(new std::uint8_t[limits::frame_size]) {}
 
-Result<MutableBytes> TapPort::read() {
+Result<MutableBytes> TapDevice::read() {
   VnetHeader header{};
   iovec parts[2] = {{&header, sizeof header}, {buffer_.get(), limits::frame_size}};
   const std::size_t header_size = vnet_header_ ? sizeof header : 0;
@@ -86,7 +86,7 @@ Result<MutableBytes> TapPort::read() {
   }
 }
 
-Taken TapPort::write(Bytes frame, const Offload& offload) {
+Taken TapDevice::write(Bytes frame, const Offload& offload) {
   VnetHeader header = vnet_header_ ? header_for(frame, offload) : VnetHeader{};
   iovec parts[2] = {{&header, sizeof header}, {const_cast<std::uint8_t*>(frame.data()), frame.size()}};
   while (true) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// TapPort: the guest's TAP as a FrameDevice.
+// TapDevice: owns the TAP's descriptor, and reads and writes its frames.
 //
 // With a virtio-net header (IFF_VNET_HDR) and TUNSETOFFLOAD the guest's kernel sends TCP segments of up to 64 KiB at any MTU,
 // with partial checksums. read() completes the checksums, because libslirp verifies them; write() can write several segments
@@ -13,10 +13,10 @@
 
 namespace nh {
 
-class TapPort final : public FrameDevice {
+class TapDevice final : public FrameDevice {
  public:
   /// `tap` is non-blocking. `vnet_header`: a virtio-net header of 10 bytes is in front of each frame.
-  TapPort(UniqueFd tap, bool vnet_header);
+  TapDevice(UniqueFd tap, bool vnet_header);
 
   Result<MutableBytes> read() override;
   Taken write(Bytes frame, const Offload& offload) override;
