@@ -96,7 +96,7 @@ std::vector<NameServer> read_resolv_conf(const std::string& path) {
       filled += static_cast<std::size_t>(size);
     text.resize(filled);
   } else {
-    log::rate_limited(log::Level::warning, "resolv.conf unreadable", path + " cannot be read; asking 127.0.0.1 for names");
+    log::rate_limited(log::Level::warning, "resolv.conf unreadable", path + " cannot be read; using the resolver 127.0.0.1");
   }
   return parse_resolv_conf(text);
 }

@@ -20,8 +20,8 @@
 
 #include <vector>
 
-#include "netstack/frame/packet.h"
 #include "netstack/frame/drop_reason.h"
+#include "netstack/frame/packet.h"
 #include "netstack/guard/reassembly.h"
 #include "netstack/guard/source_rule.h"
 #include "netstack/plan/address_plan.h"

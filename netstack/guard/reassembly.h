@@ -13,8 +13,8 @@
 #include <list>
 #include <vector>
 
-#include "netstack/frame/packet.h"
 #include "netstack/frame/drop_reason.h"
+#include "netstack/frame/packet.h"
 #include "src/base/clock.h"
 
 namespace nh {

@@ -65,7 +65,7 @@ Result<Confinement> confine_agent(const AgentConfinement& wanted) {
     // Without a user namespace of the guest there may be no CAP_SYS_ADMIN: the agent then keeps the helper's root.
     if (!root && root.error().sys_errno == EPERM) {
       done.sandbox = false;
-      note(done, "the guest agent keeps the host's root: " + root.error().message());
+      note(done, "the guest agent keeps its root directory: " + root.error().message());
     } else {
       NH_TRY(stage("sandbox", std::move(root)));
     }

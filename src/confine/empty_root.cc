@@ -56,9 +56,9 @@ Result<> replace_directory(const KeptDirectory& kept) {
   NH_LET(tree, clone_tree(path, kept.writable ? 0 : MOUNT_ATTR_RDONLY));
   struct stat before {
   }, now{};
-  if (fstat(fd, &before) != 0 || fstat(tree.get(), &now) != 0) return sys_error(std::string("looking at ") + path);
+  if (fstat(fd, &before) != 0 || fstat(tree.get(), &now) != 0) return sys_error(std::string("examining ") + path);
   if (before.st_dev != now.st_dev || before.st_ino != now.st_ino)
-    return Error{.code = Code::missing, .sys_errno = 0, .what = std::string(path) + " is another directory by now"};
+    return Error{.code = Code::missing, .sys_errno = 0, .what = std::string(path) + " is another directory now"};
   if (dup3(tree.get(), fd, O_CLOEXEC) < 0) return sys_error(std::string("replacing the descriptor of ") + path);
   return Ok{};
 }

@@ -30,7 +30,7 @@ Result<std::string> enter_landlock_scope(LandlockScope scope) {
   const long abi = syscall(SYS_landlock_create_ruleset, nullptr, 0, ask_version);
   if (abi < first_abi_with_scopes)
     return std::string(
-        "abstract Unix sockets of the host stay in reach: Landlock has no scopes here (Linux "
+        "abstract Unix sockets of the host can still be reached: Landlock has no scopes here (Linux "
         "6.12)");
   const std::uint64_t signals = scope == LandlockScope::abstract_sockets_and_signals ? scope_signal : 0;
   const RulesetAttr attr{.handled_access_fs = 0, .handled_access_net = 0, .scoped = scope_abstract_unix_socket | signals};

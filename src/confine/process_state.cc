@@ -19,7 +19,7 @@ constexpr rlimit none{.rlim_cur = 0, .rlim_max = 0};
 
 Result<> settle_process_state(const ProcessState& state) {
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return sys_error("setting no_new_privs");
-  if (prctl(PR_SET_DUMPABLE, state.dumpable ? 1 : 0, 0, 0, 0) != 0) return sys_error("choosing who may look into us");
+  if (prctl(PR_SET_DUMPABLE, state.dumpable ? 1 : 0, 0, 0, 0) != 0) return sys_error("setting PR_SET_DUMPABLE");
 #ifndef NETNS_HELPER_SANITIZED
   if (prctl(set_mdwe, refuse_exec_gain, 0, 0, 0) != 0 && errno != EINVAL) return sys_error("refusing executable memory");
 #endif

@@ -54,7 +54,7 @@ Result<EnteredUserNamespace> enter_user_namespace() {
   }
   // The map files of a process that is not dumpable belong to root. The guest cannot use this interval: we are in a user
   // namespace now over which it has no capability (ptrace(2)).
-  if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return sys_error("becoming dumpable for a moment");
+  if (prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) != 0) return sys_error("becoming dumpable");
   auto mapped = map_own_ids(uid, gid);
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) != 0) return sys_error("becoming non-dumpable");
   NH_TRY(std::move(mapped));

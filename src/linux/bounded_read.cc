@@ -18,7 +18,7 @@ Result<std::string> read_bounded(const BoundedRead& read, const Clock& clock) {
   std::array<char, 4096> buffer;
   while (true) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock.now()).count();
-    if (left <= 0) return Error{.code = Code::timeout, .what = subject + ": nothing more came in time"};
+    if (left <= 0) return Error{.code = Code::timeout, .what = subject + ": timed out"};
     std::array<pollfd, 2> fds{
         {{.fd = read.fd, .events = POLLIN, .revents = 0}, {.fd = read.signal_fd, .events = POLLIN, .revents = 0}}};
     const int ready = poll(fds.data(), fds.size(), static_cast<int>(std::min<long>(left, INT_MAX)));

@@ -17,7 +17,7 @@ struct BoundedRead {
   std::size_t size = 0;      ///< bytes at most
   Duration wait{};
   int signal_fd = -1;  ///< -1: none
-  /// Called with the text so far after each read; true: it is complete. Empty: it is complete at the end of file.
+  /// Called with the bytes of each read; true: the text is complete. Empty: it is complete at the end of file.
   std::function<bool(std::string_view)> complete = nullptr;
 };
 

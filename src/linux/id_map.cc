@@ -66,7 +66,7 @@ Result<std::vector<IdRange>> with_subordinates(std::uint32_t own, std::string_vi
   if (found.empty())
     return Error{.code = Code::missing,
                  .what = std::string(path) + " has no entry for " + caller.user + " (usermod --add-subuids 100000-165535 " +
-                         "--add-subgids 100000-165535 " + caller.user + ", or leave the automatic ranges away)",
+                         "--add-subgids 100000-165535 " + caller.user + ", or do not ask for automatic ranges)",
                  .field = "map-auto"};
   std::vector<IdRange> ranges{{.inside = 0, .outside = own, .count = 1}};
   std::uint64_t next = 1;
@@ -94,7 +94,7 @@ Result<IdRange> parse_id_range(std::string_view text, std::string_view field) {
 }
 
 Result<> check_id_ranges(std::span<const IdRange> ranges, std::string_view field) {
-  if (ranges.empty()) return invalid("no range is given; nobody would be anybody inside", field);
+  if (ranges.empty()) return invalid("no range is given", field);
   if (ranges.size() > id_map_lines)
     return invalid(std::to_string(ranges.size()) + " ranges; the kernel takes " + std::to_string(id_map_lines), field);
   for (std::size_t at = 0; at < ranges.size(); ++at) {

@@ -133,7 +133,7 @@ Result<> join_namespace(int fd, NamespaceType type) {
   Error error = sys_error("joining the " + type_name(type) + " namespace");
   if (error.sys_errno == EPERM)
     error.what += type == NamespaceType::user ? " (only the user who made it, or root, may)"
-                                              : " (it takes CAP_SYS_ADMIN over the user namespace that owns it)";
+                                              : " (it needs CAP_SYS_ADMIN over the user namespace that owns it)";
   return error;
 }
 

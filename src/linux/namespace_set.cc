@@ -21,7 +21,7 @@ std::size_t index_of(NamespaceType type) {
 Result<NamespaceEntry> parse_join(NamespaceType type, std::string_view source) {
   constexpr std::string_view fd = "fd:", pid = "pid:";
   const std::string name(namespace_name(type));
-  if (source.empty()) return entry_error(type, "join: names nothing; write join:PATH, join:fd:N or join:pid:N");
+  if (source.empty()) return entry_error(type, "join: has no namespace; write join:PATH, join:fd:N or join:pid:N");
   if (source == "owner") {
     if (type == NamespaceType::user) return NamespaceEntry::join_owner();
     return entry_error(type, "join:owner is for the user namespace only");

@@ -42,7 +42,7 @@ std::string why_not_made(int err, bool user) {
     return " (a limit of /proc/sys/user/max_*_namespaces is reached, or they are nested too deep)";
   if (err == EINVAL) return " (the kernel has no such kind, or we have several threads)";
   if (err != EPERM) return "";
-  if (!user) return " (it takes CAP_SYS_ADMIN: make or join a user namespace too)";
+  if (!user) return " (it needs CAP_SYS_ADMIN: make or join a user namespace too)";
   return " (may unprivileged users make user namespaces here? See kernel.unprivileged_userns_clone, "
          "kernel.apparmor_restrict_unprivileged_userns, and a container's seccomp filter; a chroot is refused too)";
 }
@@ -290,14 +290,14 @@ Error OpenedNamespaces::step_error(int err, const NamespaceStep& step, const std
     error.what += " (only the user who made it, or root, may; and one that we are outside of)";
   else if (err == EPERM && set_.is_fresh(NamespaceType::user))
     error.what +=
-        " (it takes CAP_SYS_ADMIN over the user namespace that owns it, and a new one of ours would have none: "
+        " (it needs CAP_SYS_ADMIN over the user namespace that owns it, and a new one of ours would have none: "
         "user=join:owner "
         "joins that one instead)";
   else if (err == EPERM && set_.is_host(NamespaceType::user))
-    error.what += " (it takes CAP_SYS_ADMIN over the user namespace that owns it: join that one too, user=join:owner)";
+    error.what += " (it needs CAP_SYS_ADMIN over the user namespace that owns it: join that one too, user=join:owner)";
   else if (err == EPERM)
     error.what +=
-        " (it takes CAP_SYS_ADMIN over the user namespace that owns it; what one process has is joined at once, and more "
+        " (it needs CAP_SYS_ADMIN over the user namespace that owns it; what one process has is joined at once, and more "
         "easily, by join:pid:N)";
   else if (err == ESRCH)
     error.what += " (the process has ended)";

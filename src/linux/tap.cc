@@ -52,7 +52,7 @@ Error attach_error(int err, const std::string& name) {
     error.what += " (an interface of that name exists and is no TAP)";
   }
   if (err == EPERM)
-    error.what += " (it takes CAP_NET_ADMIN over the network namespace, or a persistent TAP of our own user)";
+    error.what += " (it needs CAP_NET_ADMIN over the network namespace, or a persistent TAP of our own user)";
   return error;
 }
 
@@ -120,8 +120,8 @@ Result<> check_interface_name(std::string_view name) {
 Result<TapInfo> adopt_tap(int fd) {
   ifreq request{};
   if (ioctl(fd, TUNGETIFF, &request) != 0) {
-    if (errno == EBADFD) return invalid("the descriptor is of /dev/net/tun, but no TAP has been opened on it");
-    if (errno == EBADF) return sys_error("looking at the TAP's descriptor");
+    if (errno == EBADFD) return invalid("the descriptor is of /dev/net/tun, but has no TAP (TUNSETIFF)");
+    if (errno == EBADF) return sys_error("examining the TAP's descriptor");
     return invalid("the descriptor is not a TAP");
   }
   const unsigned flags = static_cast<unsigned short>(request.ifr_flags);
@@ -129,7 +129,7 @@ Result<TapInfo> adopt_tap(int fd) {
   if ((flags & IFF_TUN) != 0) return invalid("device " + name + " is a TUN (IFF_TUN), not a TAP (IFF_TAP)");
   if ((flags & IFF_TAP) == 0) return invalid("device " + name + " is not a TAP (IFF_TAP)");
   if (!without_packet_information(fd, flags))
-    return invalid("TAP " + name + " has packet information in front of its frames; open it with IFF_NO_PI");
+    return invalid("TAP " + name + " has packet information before its frames; open it with IFF_NO_PI");
   if ((flags & IFF_MULTI_QUEUE) != 0)
     return invalid("TAP " + name + " is multi-queue (IFF_MULTI_QUEUE); frames of its other queues would be lost");
 

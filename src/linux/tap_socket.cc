@@ -37,7 +37,7 @@ struct Wait {
   Result<> until(int fd, short events) const {
     while (true) {
       const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - clock.now()).count();
-      if (left <= 0) return refused(Code::timeout, "no TAP came in time");
+      if (left <= 0) return refused(Code::timeout, "timed out");
       std::array<pollfd, 2> fds{
           {{.fd = fd, .events = events, .revents = 0}, {.fd = signal_fd, .events = POLLIN, .revents = 0}}};
       const int ready = poll(fds.data(), fds.size(), static_cast<int>(std::min<long>(left, INT_MAX)));
@@ -113,7 +113,7 @@ Result<UniqueFd> receive_tap(std::string_view text, const Clock& clock, int sign
   struct stat present {};
   if (stat(path.c_str(), &present) != 0) {
     if (errno == ENOENT) return take_at_path(path, wait);
-    return sys_error("looking at " + path);
+    return sys_error("examining " + path);
   }
   if (!S_ISSOCK(present.st_mode)) return refused(Code::in_use, path + " exists and is not a socket");
   return take_from_path(address, path, wait);

@@ -40,7 +40,7 @@ Result<std::optional<struct stat>> look(const UniqueFd& directory, const std::st
   struct stat found {};
   if (fstatat(directory.get(), name.c_str(), &found, AT_SYMLINK_NOFOLLOW) == 0) return std::optional(found);
   if (errno == ENOENT) return std::optional<struct stat>();
-  return sys_error("looking at what is there");
+  return sys_error("examining the file there");
 }
 
 /// Ok if nobody listens on the socket at this name. Only connect(2) tells.
@@ -53,7 +53,7 @@ Result<> check_stale(const UniqueFd& directory, const std::string& name) {
   if (errno == ECONNREFUSED) return Ok{};
   if (errno == EPROTOTYPE)
     return Error{.code = Code::in_use, .sys_errno = errno, .what = "another process uses a socket of another type there"};
-  return sys_error("asking whether somebody listens there");
+  return sys_error("testing whether a process listens there");
 }
 
 /// Renames `temporary` to `name`, replacing `stale` if there is one, and nothing else.
@@ -76,8 +76,8 @@ Result<> put_in_place(int directory, const char* temporary, const char* name, co
                        out.st_dev == stale->st_dev;
   if (!as_seen) {
     // Another process has taken the path meanwhile: undo.
-    if (renameat2(directory, temporary, directory, name, RENAME_EXCHANGE) != 0) return sys_error("giving the path back");
-    return Error{.code = Code::in_use, .what = "another process took the path at this moment"};
+    if (renameat2(directory, temporary, directory, name, RENAME_EXCHANGE) != 0) return sys_error("restoring the path");
+    return Error{.code = Code::in_use, .what = "another process has taken the path meanwhile"};
   }
   unlinkat(directory, temporary, 0);
   return Ok{};
@@ -122,7 +122,7 @@ Result<UnixListener> UnixListener::open(const std::string& path, int backlog, bo
   if (listen(listener->get(), backlog) != 0) {
     placed = sys_error("listening");
   } else if (fstatat(made.directory_.get(), temporary.c_str(), &own, AT_SYMLINK_NOFOLLOW) != 0) {
-    placed = sys_error("looking at the new socket");
+    placed = sys_error("examining the new socket");
   } else {
     placed = put_in_place(made.directory_.get(), temporary.c_str(), made.name_.c_str(), *found);
   }

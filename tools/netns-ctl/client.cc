@@ -42,7 +42,7 @@ Result<std::string> Client::ask(const std::string& request) {
     pollfd wait{fd_.get(), POLLOUT, 0};
     const int ready = poll(&wait, 1, timeout_ms);
     if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0) return Error{.code = Code::timeout, .what = "the helper does not take the request"};
+    if (ready <= 0) return Error{.code = Code::timeout, .what = "the helper does not read the request"};
     const ssize_t size = send(fd_.get(), text.data() + sent, text.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (size < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (size < 0) break;  // it may have sent an error before it closed
@@ -69,7 +69,7 @@ Result<std::string> Client::line(int timeout_ms) {
     const ssize_t size = recv(fd_.get(), bytes.data(), bytes.size(), 0);
     if (size < 0 && errno == EINTR) continue;
     if (size < 0) return sys_error("reading the helper's reply");
-    if (size == 0) return Error{.code = Code::gone, .what = "the helper has ended the connection"};
+    if (size == 0) return Error{.code = Code::gone, .what = "the helper has closed the connection"};
     received_.append(bytes.data(), static_cast<std::size_t>(size));
   }
 }
