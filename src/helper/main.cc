@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <string>
 #include <string_view>
@@ -95,6 +96,8 @@ std::string_view base_name(std::string_view path) {
 int main(int argc, char** argv) {
   open_standard_fds();
   umask(077);
+  // Ignored by a careless parent, it would let the kernel reap our children before we have asked how they ended.
+  std::signal(SIGCHLD, SIG_DFL);
   // Nothing of the guest's may end up in a core file.
   prctl(PR_SET_DUMPABLE, 0);
 

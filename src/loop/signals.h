@@ -11,7 +11,8 @@ namespace nh {
 
 /// Resets every signal to its default action and unblocks all (a parent may have left SIGCHLD ignored or SIGTERM blocked),
 /// ignores SIGPIPE and SIGXFSZ (a log file at its size limit must not end the process), then blocks `signals` and returns a
-/// non-blocking signalfd(2) that reports them.
+/// non-blocking signalfd(2) that reports them. SIGHUP, SIGINT and SIGQUIT that are ignored stay ignored, and are not reported, as
+/// nohup(1) expects, and a shell that starts a background job of a script (POSIX, Shell Command Language, 2.11).
 Result<UniqueFd> take_signals(std::initializer_list<int> signals);
 
 /// The next pending signal's number, or 0 when there is none.

@@ -8,6 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <csignal>
@@ -98,7 +99,10 @@ void quote_log(int log_fd) {
 int be_the_helper(HookedHelper& helper, const HookedHelper::Start& start, const OciDirectory& directory, int log_fd) {
   setsid();
   const int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-  const rlimit log_size{.rlim_cur = limits::oci_log, .rlim_max = limits::oci_log};
+  // A hard limit that is lower already stays: only root may raise it.
+  rlimit log_size{};
+  getrlimit(RLIMIT_FSIZE, &log_size);
+  log_size.rlim_cur = log_size.rlim_max = std::min<rlim_t>(log_size.rlim_max, limits::oci_log);
   if (chdir("/") != 0 || null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0 ||
       dup2(log_fd, STDERR_FILENO) < 0 || setrlimit(RLIMIT_FSIZE, &log_size) != 0) {
     log::error(sys_error("leaving the runtime").message());

@@ -36,6 +36,36 @@ class Ends(LabTestCase):
                 self._ended(helper)
                 wait_until(lambda: guest.link() is None, "the TAP goes")
 
+    def test_signals_that_are_ignored_at_the_start_end_nothing(self):
+        """nohup(1), and a shell's jobs in the background of a script."""
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            with self.subTest(signal=number):
+                ignoring = ("python3", "-c", f"import os, signal, sys; signal.signal({int(number)}, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])")
+                guest = self.guest()
+                helper = self.helper(guest=guest, control=True, wrapper=ignoring)
+                helper.process.send_signal(number)
+                helper.ask("info")
+                self.assertIsNone(helper.process.poll())
+                self.assertEqual(helper.stop(signal.SIGTERM), 0)
+                self._ended(helper)
+
+    def test_what_it_is_started_with_changes_nothing(self):
+        """Children inherited over exec that have ended, a low limit of descriptors or of the size of files, closed descriptors, signals."""
+        zombies = "import os, sys\nfor _ in range(20):\n  if os.fork() == 0: os._exit(5)\n" \
+                  "for _ in range(20): os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)\nos.execv(sys.argv[1], sys.argv[1:])"
+        careless = "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN);" \
+                   "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGPIPE, signal.SIGTERM}); os.execv(sys.argv[1], sys.argv[1:])"
+        for wrapper in (("python3", "-c", zombies), ("python3", "-c", careless),
+                        *(("sh", "-c", f"{start}", "sh") for start in ('ulimit -n 64; exec "$@"', 'ulimit -f 0; exec "$@"',
+                                                                       'exec "$@" <&- >&- 2>&-', 'umask 777; exec "$@"'))):
+            with self.subTest(wrapper=wrapper):
+                guest, helper = self.pair(control=True, wrapper=wrapper)
+                self.assert_works(guest)
+                with self.agent(helper) as agent:
+                    self.assertEqual(helper.stop(), 0)
+                    self._ended(helper)
+                    self.assertTrue(agent.wait(), "the agent has not ended")
+
     def test_exit_fd_closed(self):
         _, helper = self.pair(exit_pipe=True, control=True)
         helper.close_exit_fd()

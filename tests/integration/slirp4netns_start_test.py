@@ -184,6 +184,16 @@ class Life(Slirp4netnsTestCase):
                 wait_until(lambda g=guest: g.link() is None, "the TAP is gone")
                 self.assertEqual(os.path.exists(run.api_path), binary == theirs(), "only slirp4netns leaves its socket")
 
+    def test_signals_that_are_ignored_at_the_start_end_nothing(self):
+        """nohup(1), and a shell's jobs in the background of a script."""
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+            guest, run = self.attached(ours(), wrapper=(
+                "python3", "-c", f"import os, signal, sys; signal.signal({int(number)}, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"))
+            run.process.send_signal(number)
+            self.assert_works(guest)
+            run.process.send_signal(signal.SIGTERM)
+            self.assertEqual(run.wait_exit(), -signal.SIGTERM)
+
     def test_a_signal_while_it_waits_for_its_guest(self):
         path = f"{USER_DIR}/bess-signal"
         run = self.slirp(ours(), "--target-type=bess", path)

@@ -7,6 +7,19 @@
 
 using namespace nh;
 
+TEST_CASE("what nohup(1) and a shell's background jobs ignore stays ignored, and does not come", "[signals]") {
+  sigset_t before;
+  REQUIRE(sigprocmask(SIG_SETMASK, nullptr, &before) == 0);
+  for (const int number : {SIGHUP, SIGINT, SIGQUIT}) {
+    std::signal(number, SIG_IGN);
+    const UniqueFd fd = take_signals({SIGTERM, SIGHUP, SIGINT, SIGQUIT}).value();
+    raise(number);
+    CHECK(next_signal(fd) == 0);
+    CHECK(std::signal(number, SIG_DFL) == SIG_IGN);
+  }
+  sigprocmask(SIG_SETMASK, &before, nullptr);
+}
+
 TEST_CASE("signals come by the fd, whatever the parent had left blocked or ignored", "[signals]") {
   sigset_t all, before;
   sigfillset(&all);

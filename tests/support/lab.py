@@ -144,6 +144,10 @@ def _bind(source, target):
 
 
 def _prepare():
+    # A shell that has us in the background of a script ignores them, and what we test would leave them so.
+    for number in (signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     kernel.mount(None, "/", flags=kernel.MS_REC | kernel.MS_PRIVATE)
     kernel.mount("proc", "/proc", "proc")
     for path, what in (("/proc/sys/net/ipv6", "IPv6"), (f"/proc/self/task/{os.getpid()}/children", "lists of children (CONFIG_PROC_CHILDREN)")):
