@@ -8,11 +8,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <climits>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "src/base/unique_fd.h"
@@ -23,7 +28,7 @@ namespace {
 // The directory on which the new root is mounted while it is built. Any would do; this one always exists.
 constexpr const char* build_place = "/proc";
 // Just enough for the directories and mount points below.
-constexpr const char* tmpfs_options = "mode=0755,size=4k,nr_inodes=32";
+constexpr const char* tmpfs_options = "mode=0755,size=4k,nr_inodes=64";
 constexpr unsigned long tmpfs_flags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 constexpr const char* resolv_conf = "/etc/resolv.conf";
 
@@ -63,52 +68,107 @@ Result<> replace_directory(const KeptDirectory& kept) {
   return Ok{};
 }
 
-bool below(const std::filesystem::path& path, const char* directory) {
-  return path.string().starts_with(std::string(directory) + "/");
+bool lies_in(const std::string& path, const std::string& directory) {
+  return path == directory || path.starts_with(directory + "/");
 }
 
-bool bound_anyway(const std::filesystem::path& path) {
-  return below(path, "/etc") || below(path, "/run");
-}
+/// Top directories that hold what belongs to users, services and the system: nothing of them is shown but the directory that
+/// resolv.conf lies in. Any other one (/nix, /gnu, /opt) is shown whole, since a link into it may be changed to lead to another
+/// place there, as NixOS does with each new configuration.
+constexpr std::array<std::string_view, 12> private_tops{"boot", "dev", "home", "media", "mnt", "proc",
+                                                        "root", "srv", "sys",  "tmp",   "usr", "var"};
 
-/// resolv.conf is a link out of /etc and /run: its target is made in the new root.
-struct Elsewhere {
-  std::string place;          ///< the link's target; empty: nothing is to be done
-  std::string leads_to = {};  ///< `place` becomes a link to this bound path; empty: `place` is the file itself, bound
+/// What must be there for a path to be followed, now and after changes, as path_resolution(7) does it: directories with all
+/// below them, single files in "/", and links that lie outside of these.
+class ResolverPlaces {
+ public:
+  ResolverPlaces() {
+    for (const char* path : {"/etc", "/run", resolv_conf}) follow(path);
+  }
+
+  std::vector<std::string> directories;
+  std::vector<std::string> files;
+  std::map<std::string, std::string> links;  ///< what each says, by its place
+
+  bool has(const std::string& place) const {
+    return std::any_of(directories.begin(), directories.end(),
+                       [&place](const std::string& directory) { return lies_in(place, directory); });
+  }
+
+ private:
+  using Path = std::filesystem::path;
+  static constexpr int links_at_most = 40;  // as the kernel follows
+
+  void follow(const std::string& path) {
+    std::vector<std::string> rest;  // its end comes first
+    const auto go_on_with = [&rest](const Path& more) {
+      const std::vector<std::string> names(more.begin(), more.end());
+      rest.insert(rest.end(), names.rbegin(), names.rend());
+    };
+    go_on_with(Path(path).relative_path());
+    std::string here;  // a directory without links on the way; "" is "/"
+    for (int links_met = 0; !rest.empty() && links_met <= links_at_most;) {
+      const std::string name = rest.back();
+      rest.pop_back();
+      if (name.empty() || name == ".") continue;
+      if (name == "..") {
+        here.resize(here.empty() ? 0 : here.rfind('/'));
+        continue;
+      }
+      const std::string next = here + "/" + name;
+      std::error_code failed;
+      const auto status = std::filesystem::symlink_status(next, failed);
+      if (std::filesystem::is_directory(status)) {
+        here = next;
+        continue;
+      }
+      // The last name may come to lead elsewhere, or to exist.
+      if (rest.empty()) show(here, next);
+      if (!std::filesystem::is_symlink(status)) return;
+      const Path text = std::filesystem::read_symlink(next, failed);
+      if (failed) return;
+      links[next] = text;
+      ++links_met;
+      if (text.is_absolute()) here.clear();
+      go_on_with(text.relative_path());
+    }
+    if (rest.empty() && path != resolv_conf) add(here);
+  }
+
+  /// The directory of a file, or the file alone where that is "/".
+  void show(const std::string& directory, const std::string& file) {
+    if (directory.empty()) {
+      std::error_code failed;
+      if (std::filesystem::is_regular_file(std::filesystem::symlink_status(file, failed))) files.push_back(file);
+      return;
+    }
+    const std::string top = directory.substr(1, directory.find('/', 1) - 1);
+    const bool is_private = std::find(private_tops.begin(), private_tops.end(), top) != private_tops.end();
+    add(is_private ? directory : "/" + top);
+  }
+
+  void add(const std::string& directory) {
+    if (has(directory)) return;
+    std::erase_if(directories, [&directory](const std::string& one) { return lies_in(one, directory); });
+    directories.push_back(directory);
+  }
 };
 
-Elsewhere resolv_conf_elsewhere() {
-  std::error_code failed;
-  const std::filesystem::path link = std::filesystem::read_symlink(resolv_conf, failed);
-  if (failed) return {};
-  const std::filesystem::path place = (std::filesystem::path("/etc") / link).lexically_normal();
-  const std::filesystem::path real = std::filesystem::canonical(resolv_conf, failed);
-  if (failed || bound_anyway(place)) {
-    // A link in there may point outside again.
-    if (failed || bound_anyway(real)) return {};
-    return {.place = real};
-  }
-  // For example /var/run/..., where /var/run is a link to /run.
-  if (bound_anyway(real)) return {.place = place, .leads_to = real};
-  return {.place = place};
-}
-
-Result<std::vector<Tree>> resolver_trees(const Elsewhere& elsewhere) {
+Result<std::vector<Tree>> resolver_trees(const ResolverPlaces& places) {
   std::vector<Tree> trees;
-  for (const char* path : {"/etc", "/run"}) {
-    if (access(path, F_OK) != 0) continue;
+  for (const std::string& path : places.directories) {
     NH_LET(tree, clone_tree(path, MOUNT_ATTR_RDONLY));
-    trees.push_back({.fd = std::move(tree), .place = path + 1});
+    trees.push_back({.fd = std::move(tree), .place = path.substr(1)});
   }
-  if (!elsewhere.place.empty() && elsewhere.leads_to.empty()) {
-    NH_LET(tree, clone_tree(elsewhere.place, MOUNT_ATTR_RDONLY));
-    trees.push_back({.fd = std::move(tree), .place = elsewhere.place.substr(1), .directory = false});
+  for (const std::string& path : places.files) {
+    NH_LET(tree, clone_tree(path, MOUNT_ATTR_RDONLY));
+    trees.push_back({.fd = std::move(tree), .place = path.substr(1), .directory = false});
   }
   return trees;
 }
 
 // The working directory is the new root.
-Result<> furnish(const std::vector<Tree>& trees, const Elsewhere& elsewhere) {
+Result<> furnish(const std::vector<Tree>& trees, const ResolverPlaces& places) {
   std::error_code failed;
   const auto make_parents = [&failed](const std::filesystem::path& place) {
     if (place.has_parent_path()) std::filesystem::create_directories(place.parent_path(), failed);
@@ -123,10 +183,11 @@ Result<> furnish(const std::vector<Tree>& trees, const Elsewhere& elsewhere) {
     if (move_mount(tree.fd.get(), "", AT_FDCWD, tree.place.c_str(), MOVE_MOUNT_F_EMPTY_PATH) != 0)
       return sys_error("mounting " + tree.place);
   }
-  if (!elsewhere.leads_to.empty()) {
-    make_parents(elsewhere.place.substr(1));
-    if (!failed) std::filesystem::create_symlink(elsewhere.leads_to, elsewhere.place.substr(1), failed);
-    if (failed) return sys_error(failed.value(), "making the link " + elsewhere.place);
+  for (const auto& [place, text] : places.links) {
+    if (places.has(place)) continue;
+    make_parents(place.substr(1));
+    if (!failed) std::filesystem::create_symlink(text, place.substr(1), failed);
+    if (failed) return sys_error(failed.value(), "making the link " + place);
   }
   // Hides the sockets of user sessions: a read-only mount does not prevent connect(2).
   if (access("run/user", F_OK) == 0 &&
@@ -163,15 +224,15 @@ Result<> enter_empty_root(RootContent content, std::span<const KeptDirectory> di
   for (const KeptDirectory& kept : directories)
     if (kept.fd >= 0) NH_TRY(replace_directory(kept));
   std::vector<Tree> trees;
-  Elsewhere elsewhere;
+  std::optional<ResolverPlaces> places;
   if (content == RootContent::resolver_configuration) {
-    elsewhere = resolv_conf_elsewhere();
-    NH_LET(found, resolver_trees(elsewhere));
+    places.emplace();
+    NH_LET(found, resolver_trees(*places));
     trees = std::move(found);
   }
   if (mount("tmpfs", build_place, "tmpfs", tmpfs_flags, tmpfs_options) != 0) return sys_error("mounting the new root");
   if (chdir(build_place) != 0) return sys_error("changing to the new root");
-  if (content == RootContent::resolver_configuration) NH_TRY(furnish(trees, elsewhere));
+  if (places) NH_TRY(furnish(trees, *places));
   NH_TRY(switch_root());
   if (mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY | tmpfs_flags, nullptr) != 0)
     return sys_error("making the new root read-only");

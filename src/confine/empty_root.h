@@ -14,8 +14,9 @@ enum class RootContent : std::uint8_t {
   nothing,
   /// /etc and /run, read-only, without programs, devices and what belongs to logged-in users
   /// (/run/user). The directories and not the file: resolv.conf is replaced by rename, is often a
-  /// link into /run, and the link may change. A resolv.conf that leads elsewhere is there as a file
-  /// of its own, which follows writing but not renaming.
+  /// link into /run, and the link may change. Where links lead elsewhere, that is there too: the whole
+  /// top directory (/nix, /opt), so that links may come to lead to other places in it, but only the
+  /// directory of the file where that is below /home, /var, /usr or the like.
   resolver_configuration
 };
 

@@ -220,6 +220,42 @@ TEST_CASE("resolv.conf is found wherever it leads", "[sandbox]") {
         }) == "");
 }
 
+TEST_CASE("resolv.conf is followed through links that lead out of /etc", "[sandbox]") {
+  test::require_namespaces();
+  // As NixOS has it, /opt for /nix: another configuration comes by a change of /etc/static.
+  CHECK(in_child([] {
+          own_etc();
+          EXPECT(mount("tmpfs", "/opt", "tmpfs", 0, nullptr) == 0);
+          EXPECT(mkdir("/opt/store", 0755) == 0 && mkdir("/opt/store/first", 0755) == 0 &&
+                 mkdir("/opt/store/second", 0755) == 0);
+          create_file("/run/resolv.conf", "nameserver 192.0.2.1\n");
+          create_file("/opt/store/second/resolv.conf", "nameserver 192.0.2.2\n");
+          EXPECT(symlink("/run/resolv.conf", "/opt/store/first/resolv.conf") == 0);
+          EXPECT(symlink("/opt/store/first", "/opt/current") == 0);
+          EXPECT(symlink("../opt/current", "/etc/static") == 0);
+          EXPECT(symlink("static/resolv.conf", "/etc/resolv.conf") == 0);
+          const UniqueFd opt(open("/opt", O_PATH | O_DIRECTORY | O_CLOEXEC));
+          EXPECT_OK(confine_helper({.sandbox = true}));
+          EXPECT(test::read_file("/etc/resolv.conf") == "nameserver 192.0.2.1\n");
+          EXPECT(unlinkat(opt.get(), "current", 0) == 0);
+          EXPECT(symlinkat("/opt/store/second", opt.get(), "current") == 0);
+          EXPECT(test::read_file("/etc/resolv.conf") == "nameserver 192.0.2.2\n");
+        }) == "");
+}
+
+TEST_CASE("of what belongs to users only the directory of resolv.conf is shown", "[sandbox]") {
+  test::require_namespaces();
+  CHECK(in_child([] {
+          const std::string elsewhere = own_etc();
+          create_file(elsewhere + "/resolv.conf", "nameserver 192.0.2.1\n");
+          create_file("/tmp/secret", "secret\n");
+          EXPECT(symlink((elsewhere + "/resolv.conf").c_str(), "/etc/resolv.conf") == 0);
+          EXPECT_OK(confine_helper({.sandbox = true}));
+          EXPECT(test::read_file("/etc/resolv.conf") == "nameserver 192.0.2.1\n");
+          EXPECT(access("/tmp/secret", F_OK) != 0);
+        }) == "");
+}
+
 TEST_CASE("no resolv.conf, and one that leads nowhere, are no reason to fail", "[sandbox]") {
   test::require_namespaces();
   for (const char* target : {"", "/nowhere/resolv.conf"})

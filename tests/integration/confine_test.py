@@ -15,7 +15,7 @@ from tests.support import dns, kernel
 from tests.support.case import LabTestCase, main
 from tests.support.guest import IFF_NO_PI, IFF_TAP, Guest
 from tests.support.helper import wait_until
-from tests.support.lab import DNS4, DNS4_OTHER, HELPER, SERVICE4, USER, WAN4
+from tests.support.lab import DNS4, DNS4_OTHER, HELPER, RUN, SERVICE4, USER, WAN4
 from tests.support.skip import environment_for
 
 FIRST, SECOND = "192.0.2.1", "192.0.2.2"
@@ -167,6 +167,43 @@ class Resolving(ConfineTestCase):
                     wait_until(lambda a=answer: dns.addresses(dns.ask_udp(guest, "10.0.2.3", "one.test")) == [a], f"follows a {how}")
                 self.assertEqual(dns.addresses(dns.ask_tcp(guest, "10.0.2.3", "one.test")), [FIRST])
                 self.assertEqual(helper.stop(), 0)
+
+    def test_follows_links_that_lead_out_of_etc(self):
+        """As NixOS has it: /etc/resolv.conf -> /etc/static/resolv.conf, /etc/static -> a directory of /nix/store, which is another one
+        with each new configuration; there, resolv.conf is a link to systemd-resolved's file, or a file."""
+        kernel.mount("tmpfs", "/opt", "tmpfs")
+        self.addCleanup(kernel.umount, "/opt")
+        os.makedirs(f"{RUN}/resolved", exist_ok=True)
+
+        def configuration(name, address, link):
+            os.makedirs(f"/opt/store/{name}/etc")
+            path = f"{RUN}/resolved/{name}.conf" if link else f"/opt/store/{name}/etc/resolv.conf"
+            with open(path, "w", encoding="ascii") as file:
+                file.write(f"nameserver {address}\n")
+            if link:
+                os.symlink(path, f"/opt/store/{name}/etc/resolv.conf")
+            os.symlink(f"/opt/store/{name}/etc", "/etc/static.new")
+            os.rename("/etc/static.new", "/etc/static")
+
+        configuration("first", DNS4, True)
+        self.addCleanup(os.unlink, "/etc/static")
+        os.symlink("/etc/static/resolv.conf", "/etc/resolv.conf.new")
+        os.rename("/etc/resolv.conf.new", "/etc/resolv.conf")
+        guest, helper = self.pair(*BOTH)
+
+        def assert_answer(answer, why):
+            wait_until(lambda: dns.addresses(dns.ask_udp(guest, "10.0.2.3", "one.test")) == [answer], why)
+
+        assert_answer(FIRST, "the helper finds the resolver")
+        with open(f"{RUN}/resolved/new", "w", encoding="ascii") as file:
+            file.write(f"nameserver {DNS4_OTHER}\n")
+        os.rename(f"{RUN}/resolved/new", f"{RUN}/resolved/first.conf")
+        assert_answer(SECOND, "the file at the end is replaced")
+        configuration("second", DNS4, False)
+        assert_answer(FIRST, "another configuration, with a file of its own")
+        configuration("third", DNS4_OTHER, True)
+        assert_answer(SECOND, "and with a link again")
+        self.assertEqual(helper.stop(), 0)
 
     def test_scoped_name_server(self):
         """Its interface is looked up by name, by no Unix socket."""
