@@ -7,6 +7,7 @@
 
 #include "src/base/log.h"
 #include "src/base/number.h"
+#include "src/netlink/host_networks.h"
 
 namespace nh {
 namespace {
@@ -56,10 +57,34 @@ InterfacePlan interface_plan(const Options& options, const AddressPlan& plan) {
   return interface;
 }
 
+struct Networks {
+  Cidr v4;
+  std::optional<Cidr> v6;
+};
+
+/// The user is told of what the guest cannot reach; slirp4netns has no such message, and its users see every line.
+Result<Networks> choose_networks(const Options& options, std::vector<std::string>& ret_notes) {
+  Networks networks{.v4 = options.cidr, .v6 = options.cidr6};
+  if (options.personality != Personality::native) return networks;
+  NH_LET(used, host_networks());
+  if (options.choose_cidr) networks.v4 = free_network(options.cidr, used);
+  if (options.choose_cidr6 && networks.v6) networks.v6 = free_network(*networks.v6, used);
+  const auto tell = [&used, &ret_notes](const Cidr& network, const std::string& option) {
+    if (const auto hosts = overlapping(used, network))
+      ret_notes.push_back("the guest's network " + network.text() + " overlaps with " + hosts->text() +
+                          ", to which the host has a route: the guest cannot reach what the host reaches there (" + option +
+                          " auto chooses a network that is free)");
+  };
+  tell(networks.v4, "--cidr");
+  if (networks.v6) tell(*networks.v6, "--cidr6");
+  return networks;
+}
+
 }  // namespace
 
 Result<AddressPlan> plan_addresses(const Options& options, std::vector<std::string>& ret_notes) {
-  auto plan = AddressPlan::make(options.cidr, options.cidr6, options.mtu);
+  NH_LET(networks, choose_networks(options, ret_notes));
+  auto plan = AddressPlan::make(networks.v4, networks.v6, options.mtu);
   if (!plan) {
     Error error = std::move(plan).error();
     if (!error.field.empty()) error = std::move(error).in("--" + error.field);

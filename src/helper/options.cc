@@ -59,8 +59,8 @@ void declare(CLI::App& app, Raw& raw) {
   flag("--leave-lo", raw.leave_lo, "Leave lo alone");
   option("--mtu", raw.mtu, "MTU of the TAP, 68 to 65521", "N");
   option("--mac", raw.mac, "MAC address of the TAP", "MAC");
-  option("--cidr", raw.cidr, "IPv4 network (10.0.2.0/24)", "CIDR");
-  option("--cidr6", raw.cidr6, "IPv6 network (fd00::/64)", "CIDR");
+  option("--cidr", raw.cidr, "IPv4 network (10.0.2.0/24)", "CIDR|auto");
+  option("--cidr6", raw.cidr6, "IPv6 network (fd00::/64)", "CIDR|auto");
   flag("--no-ipv6", raw.no_ipv6, "No IPv6");
 
   group = "Reach";
@@ -168,14 +168,20 @@ Result<> fill_configuration(const Raw& raw, Options& options) {
     options.mac = mac;
   }
   if (!raw.cidr.empty()) {
-    NH_LET(cidr, of_option("cidr", Cidr::parse(raw.cidr)));
-    options.cidr = cidr;
+    options.choose_cidr = raw.cidr == "auto";
+    if (!options.choose_cidr) {
+      NH_LET(cidr, of_option("cidr", Cidr::parse(raw.cidr)));
+      options.cidr = cidr;
+    }
   }
   if (!raw.cidr6.empty()) {
     if (raw.no_ipv6) return rule("cidr6", "contradicts --no-ipv6");
-    NH_LET(cidr6, of_option("cidr6", Cidr::parse(raw.cidr6)));
-    options.cidr6 = cidr6;
-    options.cidr6_given = true;
+    options.choose_cidr6 = raw.cidr6 == "auto";
+    if (!options.choose_cidr6) {
+      NH_LET(cidr6, of_option("cidr6", Cidr::parse(raw.cidr6)));
+      options.cidr6 = cidr6;
+      options.cidr6_given = true;
+    }
   }
   if (raw.no_ipv6) options.cidr6.reset();
   return Ok{};

@@ -49,6 +49,8 @@ struct Options {
   bool eui64_guest = false;  ///< the guest's IPv6 address is the prefix and its MAC, as by autoconfiguration, not ::100
   std::optional<Cidr> cidr6 = Cidr::of(Address::parse("fd00::").value(), 64);  ///< nullopt: --no-ipv6
   bool cidr6_given = false;
+  /// `auto`: the networks above unless they overlap with the host's, else free ones (src/netlink/host_networks.h).
+  bool choose_cidr = false, choose_cidr6 = false;
 
   std::vector<Address> dns;
   bool use_dns = true;

@@ -32,7 +32,7 @@ TABLE = {
     "src/control": "src/base src/loop src/linux src/json src/rules netstack/relay",
     "src/forward": "src/base src/linux src/rules src/agent src/control netstack/plan netstack/slirp netstack/relay netstack/tcp"
                    " netstack/udp",
-    "src/helper": "src/base src/loop src/linux src/json src/rules src/confine src/agent src/control src/forward netstack/plan"
+    "src/helper": "src/base src/loop src/linux src/json src/rules src/netlink src/confine src/agent src/control src/forward netstack/plan"
                   " netstack/slirp netstack/tcp netstack/dns netstack/bridge",
     "src/oci": "src/base src/linux src/json",
     "src/helper/main.cc": "src/helper src/oci",
