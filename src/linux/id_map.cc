@@ -2,6 +2,7 @@
 #include "src/linux/id_map.h"
 
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <pwd.h>
 #include <unistd.h>
 
@@ -11,6 +12,7 @@
 
 #include "src/base/number.h"
 #include "src/base/unique_fd.h"
+#include "src/linux/capabilities.h"
 
 namespace nh {
 
@@ -122,12 +124,15 @@ IdMapCaller IdMapCaller::current() {
   caller.uid = geteuid();
   caller.gid = getegid();
   const char* named = std::getenv("USER");
-  if (const passwd* entry = getpwuid(caller.uid))
+  caller.may_map_root = has_capability(CAP_SETFCAP);
+  if (const passwd* entry = getpwuid(caller.uid)) {
     caller.user = entry->pw_name;
-  else if (named != nullptr && !trimmed(named).empty())
+    caller.passwd_gid = entry->pw_gid;
+  } else if (named != nullptr && !trimmed(named).empty()) {
     caller.user = trimmed(named);
-  else
+  } else {
     caller.user = "uid:" + std::to_string(caller.uid);
+  }
   caller.subuid = whole_file("/etc/subuid");
   caller.subgid = whole_file("/etc/subgid");
   return caller;

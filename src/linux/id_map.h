@@ -5,6 +5,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -65,6 +66,10 @@ struct IdMapCaller {
   gid_t gid = 0;
   std::string user;            ///< of the password database (newuidmap asks it too), else $USER, else "uid:N"
   std::string subuid, subgid;  ///< the texts of the files; empty: missing
+  /// The primary group of the password database, the only one that newuidmap and newgidmap accept; nullopt: it has no entry.
+  std::optional<gid_t> passwd_gid = {};
+  /// CAP_SETFCAP is in the effective set: since Linux 5.12 uid 0 of the caller's user namespace is not mapped without it.
+  bool may_map_root = true;
 
   /// The calling process's effective ids, /etc/subuid and /etc/subgid.
   static IdMapCaller current();

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "src/linux/id_map_writer.h"
 
+#include <sys/prctl.h>
 #include <sys/wait.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 
@@ -141,7 +143,27 @@ struct Diagnosis {
     return text;
   }
 
-  std::string advice(const IdMapCaller& caller) const {
+  /// The first range that newuidmap or newgidmap would refuse, as "OUTSIDE-LAST"; empty: none.
+  static std::string foreign(const std::vector<IdRange>& wanted, std::uint32_t own, const std::vector<IdRange>& granted) {
+    for (const IdRange& range : wanted) {
+      const bool is_own = range.outside == own && range.count == 1;
+      const bool is_granted = std::any_of(granted.begin(), granted.end(), [&range](const IdRange& one) {
+        return range.outside >= one.outside &&
+               std::uint64_t{range.outside} + range.count <= std::uint64_t{one.outside} + one.count;
+      });
+      if (!is_own && !is_granted)
+        return std::to_string(range.outside) + "-" + std::to_string(std::uint64_t{range.outside} + range.count - 1);
+    }
+    return {};
+  }
+
+  std::string advice(const IdMaps& maps, const IdMapCaller& caller) const {
+    const bool maps_root =
+        std::any_of(maps.uids.begin(), maps.uids.end(), [](const IdRange& range) { return range.outside == 0; });
+    if (maps_root && !caller.may_map_root)
+      return "root of this user namespace can be mapped into another one only with the capability CAP_SETFCAP (Linux 5.12): "
+             "give it to the sandbox that we run in (netns-run --cap-add=setfcap), or be another user there (netns-run "
+             "--map-current-user)";
     if (max_user_namespaces == 0u || unprivileged_userns_clone == 0u)
       return "user namespaces are disabled for unprivileged users on this host: set the sysctl above, or run as root "
              "without a "
@@ -153,6 +175,22 @@ struct Diagnosis {
              " ranges in both /etc/subuid and /etc/subgid (usermod --add-subuids 100000-165535 "
              "--add-subgids 100000-165535 " +
              caller.user + ")";
+    if (caller.passwd_gid && *caller.passwd_gid != caller.gid)
+      return "newuidmap and newgidmap serve " + caller.user + " only with the primary group of the password database, gid " +
+             std::to_string(*caller.passwd_gid) + ", and ours is " + std::to_string(caller.gid) +
+             ": start this under that group (newgrp(1), sg(1), setpriv(1) with --regid)";
+    if (const std::string stranger =
+            foreign(maps.uids, caller.uid, subordinate_ranges(caller.subuid, caller.user, caller.uid));
+        !stranger.empty())
+      return "uids " + stranger + " are neither " + caller.user + "'s own nor in its ranges of /etc/subuid: map others";
+    if (const std::string stranger =
+            foreign(maps.gids, caller.gid, subordinate_ranges(caller.subgid, caller.user, caller.uid));
+        !stranger.empty())
+      return "gids " + stranger + " are neither " + caller.user + "'s own nor in its ranges of /etc/subgid: map others";
+    if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+      return "no_new_privs is set for this process (by netns-run, systemd's NoNewPrivileges= or a container), so that "
+             "newuidmap and newgidmap get no privilege: start this without it, or map the caller's own ids alone "
+             "(netns-run --map-root-user)";
     if (apparmor_restriction.value_or(0) != 0)
       return "AppArmor restricts unprivileged user namespaces on this host (Ubuntu 23.10 and later): give this program a "
              "profile "
@@ -221,7 +259,7 @@ Result<IdMapMode> write_id_maps(pid_t child, const IdMaps& maps, const IdMapCall
   const Diagnosis diagnosis(caller, system);
   return Error{.code = Code::denied,
                .what = "failed to write the " + of_child + "every way was refused" + errors + diagnosis.text(child, caller) +
-                       "\n" + diagnosis.advice(caller)};
+                       "\n" + diagnosis.advice(maps, caller)};
 }
 
 }  // namespace nh
