@@ -4,6 +4,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <cstdio>
 #include <vector>
 
@@ -45,6 +46,8 @@ void close_on_exec(const std::vector<int>& fds) {
 
 int main(int argc, char** argv) {
   open_standard_fds();
+  // Ignored by a careless parent, it would let the kernel reap our children before we have asked how they ended.
+  std::signal(SIGCHLD, SIG_DFL);
   // A copy of ours would warn of the same things again.
   const bool may_copy = run::own_file_is_the_callers();
   log::set_up({.level = may_copy ? log::Level::error : log::Level::warning, .program = "netns-run"});

@@ -62,6 +62,8 @@ class Inside {
   }
 
   Result<> prepare() {
+    // What we make has the modes that it needs, whatever the caller's umask; the command gets that one.
+    const mode_t caller_umask = umask(022);
     NH_TRY(die_with_launcher());
     NH_TRY(set_names());
     const bool helper = plan_.network.kind == NetworkPlan::Kind::helper;
@@ -72,6 +74,7 @@ class Inside {
     if (set_.is_fresh(NamespaceType::mount))
       NH_TRY(prepare_root(plan_.root,
                           {.nameservers = network.nameservers, .hostname = plan_.hostname, .addresses = network.addresses}));
+    umask(caller_umask);
     // Strangers have no number for us in a pid namespace of our own.
     if (set_.is_fresh(NamespaceType::pid)) expose(true);
     NH_TRY(parts_.channel.report({.kind = Report::Kind::prepared, .inodes = inodes}));
@@ -143,6 +146,7 @@ class Inside {
 
   /// Returns only if it fails, having said so.
   Result<> command(bool direct) {
+    parts_.file_size.give_back();
     RelayedSignals::give_back();
     ProcessPlan process = plan_.process;
     if (process.keep_ids) {

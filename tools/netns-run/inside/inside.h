@@ -19,6 +19,7 @@
 #include "src/base/unique_fd.h"
 #include "src/linux/namespace_steps.h"
 #include "tools/netns-run/channel.h"
+#include "tools/netns-run/outside/file_size_limit.h"
 #include "tools/netns-run/outside/signals.h"
 #include "tools/netns-run/plan.h"
 
@@ -31,10 +32,11 @@ struct InsideParts {
   OpenedNamespaces::Filter still_to_do;
   const RelayedSignals& signals;
   Channel channel;
-  UniqueFd tap_socket;   ///< empty: no helper
-  UniqueFd launcher;     ///< the launcher's pidfd
-  UniqueFd held;         ///< --sync-fd, for the reaper's life; empty: none
-  UniqueFd helper_exit;  ///< the helper's life is the reaper's: --kill-child=no; empty: it is the launcher's
+  UniqueFd tap_socket;                   ///< empty: no helper
+  UniqueFd launcher;                     ///< the launcher's pidfd
+  UniqueFd held;                         ///< --sync-fd, for the reaper's life; empty: none
+  const RaisedFileSizeLimit& file_size;  ///< given back to the command
+  UniqueFd helper_exit;                  ///< the helper's life is the reaper's: --kill-child=no; empty: it is the launcher's
 };
 
 /// In the child, with one thread.

@@ -16,7 +16,7 @@ int reap(pid_t command, const RelayedSignals& signals, bool own_session) {
     const ArrivedSignal arrived = signals.wait();
     if (arrived.number != SIGCHLD) {
       // The kernel's has reached the command already, if they share a session.
-      if (!arrived.from_kernel || own_session) kill(command, arrived.number);
+      if (!arrived.from_kernel || own_session) arrived.pass_on(command);
       continue;
     }
     int status = 0;

@@ -85,7 +85,8 @@ Result<> bind_names(int root, const RootPlan& plan, const GuestNames& names) {
     auto done = bind_guest_file(root, file);
     if (done) return done;
     Error error = std::move(done).error();
-    if (!plan.directory.empty() && !may_go_on_without_mounting(error)) return error;
+    // EFBIG: a hard RLIMIT_FSIZE of the caller's, which nobody here may raise.
+    if (!plan.directory.empty() && error.sys_errno != EFBIG && !may_go_on_without_mounting(error)) return error;
     log::warning(error.message() + "; the command sees the host's file");
     return Ok{};
   };

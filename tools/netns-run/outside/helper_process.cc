@@ -16,6 +16,7 @@
 #include "src/linux/pidfd.h"
 #include "tools/netns-run/inside/network.h"
 #include "tools/netns-run/outside/own_program.h"
+#include "tools/netns-run/outside/signals.h"
 
 namespace nh::run {
 namespace {
@@ -37,7 +38,7 @@ std::string own_directory() {
   return own.substr(0, own.rfind('/') + 1);
 }
 
-/// posix_spawn(3)'s two objects, for a program with a session of its own, default signals, and no input.
+/// posix_spawn(3)'s two objects, for a program with a session of its own, default signals (but those that stay ignored), and no input.
 class Spawning {
  public:
   Spawning() {
@@ -46,6 +47,8 @@ class Spawning {
     sigset_t none, all;
     sigemptyset(&none);
     sigfillset(&all);
+    for (const int number : {SIGHUP, SIGINT, SIGQUIT})
+      if (stays_ignored(number)) sigdelset(&all, number);
     posix_spawnattr_setsigmask(&attributes_, &none);
     posix_spawnattr_setsigdefault(&attributes_, &all);
     posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);

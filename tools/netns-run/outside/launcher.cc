@@ -17,6 +17,7 @@
 #include "src/linux/pidfd.h"
 #include "tools/netns-run/inside/inside.h"
 #include "tools/netns-run/inside/reaper.h"
+#include "tools/netns-run/outside/file_size_limit.h"
 #include "tools/netns-run/outside/helper_process.h"
 #include "tools/netns-run/outside/status.h"
 #include "tools/netns-run/outside/terminal.h"
@@ -47,14 +48,15 @@ class Launch {
 
  private:
   Result<> prepare() {
+    // First of all: with SIGCHLD ignored, as a caller may have left it, no child could be waited for.
+    NH_LET(signals, RelayedSignals::take());
+    signals_ = std::move(signals);
     NH_LET(status, Status::take(plan_.status));
     status_ = std::move(status);
     NH_LET(opened, OpenedNamespaces::open(plan_.namespaces));
     namespaces_ = std::move(opened);
     NH_LET(maps, resolve_id_maps(plan_.ids, IdMapCaller::current()));
     maps_ = std::move(maps);
-    NH_LET(signals, RelayedSignals::take());
-    signals_ = std::move(signals);
     NH_LET(self, open_pidfd(getpid()));
     self_ = std::move(self);
     NH_LET(channel, Channel::make_pair());
@@ -114,6 +116,7 @@ class Launch {
                       .tap_socket = std::move(pipes_.tap_child),
                       .launcher = std::move(self_),
                       .held = status_.leave_to_child(),
+                      .file_size = file_size_,
                       .helper_exit = {}};
     if (helper_is_the_reapers()) parts.helper_exit = std::move(pipes_.exit_write);
     pipes_.exit_write.reset();
@@ -156,6 +159,7 @@ class Launch {
       } else if (report.kind == Report::Kind::moved) {
         child_ = report.pid;
         moves_ = false;
+        NH_TRY(reap_children());  // it may have ended before we knew it
       } else {
         return unexpected(report);
       }
@@ -233,28 +237,44 @@ class Launch {
 
   Result<> on_signal(const ArrivedSignal& signal, const std::string& step) {
     if (signal.number == SIGCHLD) return reap_children();
-    if (started_) {
+    if (started_ && !ended_) {
       // The kernel's has reached the reaper too: a second one would be lost in the first, or count twice. Without a reaper, and
       // with a session of its own, the command does not know the terminal.
       const bool unknown = plan_.process.new_session && !has_reaper(plan_);
-      if (!ended_ && (!signal.from_kernel || unknown)) kill(child_, signal.number);
+      if (!signal.from_kernel || unknown) signal.pass_on(child_);
+    }
+    if (signal.number == SIGTSTP || signal.number == SIGTTIN || signal.number == SIGTTOU) {
+      // The shell that waits for us is to see its job stop. One that was sent to us alone is the command's business.
+      if (signal.from_kernel) stop_as_the_terminal_asks(signal.number);
       return Ok{};
     }
-    if (signal.number != SIGHUP && signal.number != SIGINT && signal.number != SIGQUIT && signal.number != SIGTERM)
+    if (started_ ||
+        (signal.number != SIGHUP && signal.number != SIGINT && signal.number != SIGQUIT && signal.number != SIGTERM))
       return Ok{};
     exit_code_ = exit_signal_base + signal.number;
     return Error{.code = Code::interrupted,
                  .what = "ended by signal " + std::to_string(signal.number) + " while waiting for " + step};
   }
 
+  /// The next child of ours that has ended. We may have children that we did not start: inherited over exec from a shell that had
+  /// jobs, or adopted as pid 1 or as a child subreaper. They are reaped, and mean nothing. While a second child is not known yet
+  /// (moves_), it must not be taken for one of those.
+  pid_t next_ended(int& status) const {
+    if (!moves_) return waitpid(-1, &status, WNOHANG);
+    for (const pid_t pid : {first_ended_ ? -1 : first_child_, helper_ ? helper_->pid() : -1})
+      if (pid > 0 && waitpid(pid, &status, WNOHANG) == pid) return pid;
+    return 0;
+  }
+
   Result<> reap_children() {
     int status = 0;
-    for (pid_t pid = waitpid(-1, &status, WNOHANG); pid > 0; pid = waitpid(-1, &status, WNOHANG)) {
+    for (pid_t pid = next_ended(status); pid > 0; pid = next_ended(status)) {
       if (helper_ && pid == helper_->pid()) {
         helper_->has_ended();
         NH_TRY(on_helper_end(status));
         continue;
       }
+      if (pid != first_child_ && pid != child_) continue;
       if (pid == first_child_) first_ended_ = true;
       if (pid == first_child_ && two_children_ && status == 0) continue;  // it has gone on as another process
       ended_ = true;
@@ -314,6 +334,7 @@ class Launch {
   }
 
   const Plan& plan_;
+  const RaisedFileSizeLimit file_size_;
   Status status_;
   std::optional<OpenedNamespaces> namespaces_;
   IdMaps maps_;

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "src/base/unique_fd.h"
+#include "tools/netns-run/outside/file_size_limit.h"
 
 #ifndef MFD_EXEC
 #define MFD_EXEC 0x0010U  // Linux 6.3; asked for where the sysctl vm.memfd_noexec is 1, unknown to older kernels
@@ -36,6 +37,7 @@ bool is_copy() {
 }
 
 Result<UniqueFd> make_copy() {
+  const RaisedFileSizeLimit limit;
   const UniqueFd file = open_own_file();
   struct stat about {};
   if (!file || fstat(file.get(), &about) != 0) return sys_error("opening it");
