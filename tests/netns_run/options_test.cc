@@ -45,8 +45,12 @@ TEST_CASE("the defaults are those of the manual", "[options]") {
   CHECK(plan.process.arguments == Words{"true"});
   CHECK(plan.process.no_new_privileges);
   CHECK(plan.process.own_pid_1);
-  CHECK(plan.process.capabilities.permitted.empty());
-  CHECK(plan.process.capabilities.bounding == std::vector<unsigned>{CAP_NET_RAW});
+  // Root inside maps itself into sandboxes of its own (user_namespaces(7)).
+  CHECK(plan.process.capabilities.permitted == std::vector<unsigned>{CAP_SETFCAP});
+  CHECK(plan.process.capabilities.bounding == std::vector<unsigned>{CAP_SETFCAP, CAP_NET_RAW});
+  CHECK(plan_of({"--map-current-user", "true"}).process.capabilities.permitted.empty() == (geteuid() != 0));
+  CHECK(plan.root.own_sysfs);
+  CHECK(plan.root.hide_name_services);
   CHECK(plan.kill_child);
   CHECK(plan.network.kind == NetworkPlan::Kind::helper);
   CHECK(plan.network.on_helper_exit == NetworkPlan::HelperExit::kill);
@@ -108,6 +112,30 @@ TEST_CASE("mounts keep their order, and a new root brings its own", "[options]")
   CHECK(plan_of({"--root", "/srv/r", "--no-default-masks", "--no-dev", "--no-proc", "true"}).root.mounts.empty());
 }
 
+TEST_CASE("paths with a colon", "[options]") {
+  const auto bound = [](const char* text) {
+    const MountSpec mount = plan_of({"--pid=host", "--bind", text, "true"}).root.mounts.at(0);
+    return std::pair(mount.source, mount.target);
+  };
+  CHECK(bound("/a:/b") == std::pair<std::string, std::string>("/a", "/b"));
+  CHECK(bound("/a\\:b:/c") == std::pair<std::string, std::string>("/a:b", "/c"));
+  CHECK(bound("/a:/b:c") == std::pair<std::string, std::string>("/a", "/b:c"));
+  CHECK(bound("/a:/b\\:c") == std::pair<std::string, std::string>("/a", "/b:c"));
+  CHECK(bound("/a\\\\:/b") == std::pair<std::string, std::string>("/a\\", "/b"));
+  CHECK(bound("/a\\b:/c") == std::pair<std::string, std::string>("/a\\b", "/c"));
+}
+
+TEST_CASE("networks that the host does not use, unless they are named", "[options]") {
+  const NetworkPlan usual = plan_of({"true"}).network;
+  CHECK(usual.choose_cidr);
+  CHECK(usual.choose_cidr6);
+  CHECK(plan_of({"--cidr=auto", "true"}).network.choose_cidr);
+  const NetworkPlan named = plan_of({"--cidr=10.9.0.0/24", "--cidr6=fd09::/64", "true"}).network;
+  CHECK_FALSE(named.choose_cidr);
+  CHECK_FALSE(named.choose_cidr6);
+  CHECK_FALSE(plan_of({"--net-plan=private", "true"}).network.choose_cidr);
+}
+
 TEST_CASE("the process", "[options]") {
   const Plan plan =
       plan_of({"--env", "A=b=c", "--env=E=", "--unsetenv", "X", "--clearenv", "--chdir", "/x", "--cap-add", "net_admin",
@@ -116,8 +144,8 @@ TEST_CASE("the process", "[options]") {
   CHECK(plan.process.unset_environment == Words{"X"});
   CHECK(plan.process.clear_environment);
   CHECK(plan.process.directory == "/x");
-  CHECK(plan.process.capabilities.effective == std::vector<unsigned>{CAP_NET_ADMIN});
-  CHECK(plan.process.capabilities.ambient == std::vector<unsigned>{CAP_NET_ADMIN});
+  CHECK(plan.process.capabilities.effective == std::vector<unsigned>{CAP_NET_ADMIN, CAP_SETFCAP});
+  CHECK(plan.process.capabilities.ambient == std::vector<unsigned>{CAP_NET_ADMIN, CAP_SETFCAP});
   CHECK(plan.process.new_session);
   CHECK_FALSE(plan.process.own_pid_1);
   CHECK_FALSE(plan.kill_child);

@@ -43,8 +43,10 @@ struct RootPlan {
   bool default_devices =
       false;  ///< /dev is given the default devices and links after the mounts (runtime-spec); Kind::dev brings its own
   std::vector<std::string> masked, read_only_paths;  ///< absolute, inside the root
-  bool write_resolv_conf = false;  ///< resolv.conf that leads to the guest's DNS address, bound over /etc/resolv.conf
-  bool write_hosts = false;        ///< hosts with the guest's own name, bound over /etc/hosts
+  bool write_resolv_conf = false;   ///< resolv.conf that leads to the guest's DNS address, bound over /etc/resolv.conf
+  bool write_hosts = false;         ///< hosts with the guest's own name, bound over /etc/hosts
+  bool own_sysfs = false;           ///< /sys of the host's tree shows the new network namespace's interfaces
+  bool hide_name_services = false;  ///< the host's resolvers behind Unix sockets cannot be reached (masks.h)
   std::vector<std::pair<std::string, std::string>> sysctls;
 };
 
@@ -82,6 +84,8 @@ struct NetworkPlan {
   Addresses addresses = Addresses::helper;
   Cidr cidr = Cidr::of(Address::v4(0x0a000200), 24);                           ///< of the helper (netns-helper.1, --cidr)
   std::optional<Cidr> cidr6 = Cidr::of(Address::parse("fd00::").value(), 64);  ///< nullopt: no IPv6
+  /// The networks above are yet to be chosen, so that they do not overlap with the host's (src/netlink/host_networks.h).
+  bool choose_cidr = true, choose_cidr6 = true;
   unsigned mtu = 1500;
   bool dns = true;
   std::vector<RuleSpec> publish;

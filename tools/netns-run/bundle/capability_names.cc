@@ -33,4 +33,13 @@ Result<std::vector<unsigned>> parse_capability(std::string_view text, std::strin
   return std::vector<unsigned>{static_cast<unsigned>(number)};
 }
 
+std::string capability_name(unsigned number) {
+  char* const known = cap_to_name(static_cast<cap_value_t>(number));
+  std::string name =
+      known != nullptr && std::isdigit(static_cast<unsigned char>(known[0])) == 0 ? known : std::to_string(number);
+  cap_free(known);
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return name;
+}
+
 }  // namespace nh::run

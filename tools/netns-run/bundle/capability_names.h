@@ -2,6 +2,7 @@
 // Capabilities by name (capabilities(7)).
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -14,5 +15,8 @@ std::vector<unsigned> all_capabilities();
 
 /// "CAP_NET_ADMIN", "net_admin" or "ALL", in either case, as numbers. invalid, with the field: no capability of this kernel.
 Result<std::vector<unsigned>> parse_capability(std::string_view text, std::string_view field);
+
+/// "CAP_NET_ADMIN"; the number, as text, of one that libcap does not know.
+std::string capability_name(unsigned number);
 
 }  // namespace nh::run

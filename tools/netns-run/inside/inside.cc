@@ -134,6 +134,7 @@ class Inside {
 
   Result<> prepare_network(const GuestNetwork& network) {
     if (!set_.is_fresh(NamespaceType::net)) return Ok{};
+    allow_low_ports();
     allow_ping(plan_.process.keep_ids ? getegid() : plan_.process.gid);
     if (plan_.network.kind != NetworkPlan::Kind::helper) return bring_up_loopback();
     NH_LET(tap, make_tap(plan_.network, network));

@@ -8,7 +8,6 @@
 
 #include <cerrno>
 #include <optional>
-#include <set>
 
 #include "src/base/unique_fd.h"
 #include "src/linux/mount.h"
@@ -32,6 +31,10 @@ Result<UniqueFd> empty_directory() {
   return tree;
 }
 
+bool is_same(const struct stat& one, const struct stat& other) {
+  return one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
 /// What is not there needs no mask, and what we may not even reach the command may not either: its privilege is ours or
 /// less.
 bool is_out_of_reach(const Error& error) {
@@ -51,6 +54,17 @@ const std::vector<std::string>& default_masked() {
 const std::vector<std::string>& default_read_only() {
   static const std::vector<std::string> paths{"/proc/asound", "/proc/bus", "/proc/fs",
                                               "/proc/irq",    "/proc/sys", "/proc/sysrq-trigger"};
+  return paths;
+}
+
+const std::vector<std::string>& host_name_services() {
+  static const std::vector<std::string> paths{"/run/nscd",
+                                              "/var/run/nscd",
+                                              "/run/avahi-daemon",
+                                              "/var/run/avahi-daemon",
+                                              "/run/mdnsd",
+                                              "/run/systemd/resolve/io.systemd.Resolve",
+                                              "/run/systemd/resolve/io.systemd.Resolve.Monitor"};
   return paths;
 }
 
@@ -81,16 +95,18 @@ Result<> make_read_only(int root, const std::vector<std::string>& paths) {
 Result<> mask(int root, const std::vector<std::string>& paths, int null_device) {
   if (paths.empty()) return Ok{};
   NH_TRY(check_null_device(null_device));
+  struct stat hosts_null {};
+  if (fstat(null_device, &hosts_null) != 0) return sys_error("looking at the host's /dev/null");
   std::optional<UniqueFd> empty;  // attached: only then can it be cloned
-  std::set<std::string> covered;
+  struct stat cover {};           // of `empty`
   for (const auto& path : paths) {
-    if (!covered.insert(path).second) continue;
     auto target = open_in_root(root, path, O_PATH);
     if (!target && is_out_of_reach(target.error())) continue;
     const auto one = [&]() -> Result<> {
       NH_LET(place, std::move(target));
       struct stat about {};
       if (fstat(place.get(), &about) != 0) return sys_error("looking at it");
+      if (is_same(about, hosts_null) || (empty && is_same(about, cover))) return Ok{};
       if (!S_ISDIR(about.st_mode)) {
         NH_LET(null, clone_tree(null_device, "", false));
         return attach(null.get(), place.get());
@@ -98,6 +114,7 @@ Result<> mask(int root, const std::vector<std::string>& paths, int null_device) 
       if (!empty) {
         NH_LET(fresh, empty_directory());
         NH_TRY(attach(fresh.get(), place.get()));
+        if (fstat(fresh.get(), &cover) != 0) return sys_error("looking at the cover");
         empty = std::move(fresh);
         return Ok{};
       }

@@ -16,6 +16,12 @@ constexpr const char* tap_name = "tap0";
 constexpr std::uint32_t next_hop_offset = 101, guest_offset = 102;
 constexpr unsigned private_prefix = 30;
 
+void write_setting(const std::string& path, const std::string& value) {
+  const UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
+  if (!file || write(file.get(), value.data(), value.size()) < 0)
+    log::debug(sys_error("writing " + value + " to " + path).message());
+}
+
 }  // namespace
 
 GuestNetwork guest_network(const NetworkPlan& plan) {
@@ -62,12 +68,12 @@ Result<UniqueFd> make_tap(const NetworkPlan& plan, const GuestNetwork& network) 
   return std::move(tap.fd);
 }
 
+void allow_low_ports() {
+  write_setting("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0");
+}
+
 void allow_ping(gid_t gid) {
-  const std::string path = "/proc/sys/net/ipv4/ping_group_range";
-  const std::string range = std::to_string(gid) + " " + std::to_string(gid);
-  const UniqueFd file(open(path.c_str(), O_WRONLY | O_CLOEXEC));
-  if (!file || write(file.get(), range.data(), range.size()) < 0)
-    log::debug(sys_error("writing " + range + " to " + path).message());
+  write_setting("/proc/sys/net/ipv4/ping_group_range", std::to_string(gid) + " " + std::to_string(gid));
 }
 
 }  // namespace nh::run

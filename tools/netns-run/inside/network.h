@@ -33,6 +33,10 @@ Result<> bring_up_loopback();
 /// Makes tap0 in the present network namespace, and configures it if the plan says that we do.
 Result<UniqueFd> make_tap(const NetworkPlan& plan, const GuestNetwork& network);
 
+/// Lets everybody in the present network namespace bind any port (ip(7), ip_unprivileged_port_start): the ports below 1024 of a
+/// namespace of the command's own are nobody else's. Where it cannot be, a debug line says why.
+void allow_low_ports();
+
 /// Lets processes of this group (of ours, inside) use ping sockets in the present network namespace (icmp(7),
 /// ping_group_range; a new one lets nobody). They then need no capability for ping(8). Where it cannot be, a debug line says
 /// why.

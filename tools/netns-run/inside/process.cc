@@ -137,7 +137,7 @@ __user_cap_header_struct header() {
 std::string names_of(Set set) {
   std::string names;
   for (unsigned capability = 0; capability < 64; ++capability)
-    if ((set >> capability & 1) != 0) names += (names.empty() ? "" : " ") + std::to_string(capability);
+    if ((set >> capability & 1) != 0) names += (names.empty() ? "" : " ") + capability_name(capability);
   return names;
 }
 
@@ -148,7 +148,7 @@ Set granted(Set wanted, Set available, const char* name, const char* why) {
   return wanted & available;
 }
 
-Result<> set_capabilities(const CapabilityPlan& plan) {
+Result<> set_capabilities(const CapabilityPlan& plan, bool is_root) {
   auto about = header();
   CapabilityData data{};
   if (syscall(SYS_capget, &about, data.data()) != 0)
@@ -157,8 +157,13 @@ Result<> set_capabilities(const CapabilityPlan& plan) {
   const Set permitted = granted(set_of(plan.permitted), present, "permitted", "we do not have them");
   const Set effective = granted(set_of(plan.effective), permitted, "effective", "they are not permitted");
   const Set inheritable = granted(set_of(plan.inheritable), present, "inheritable", "we do not have them");
+  // Root does not need ambient ones: an exec gives it what is permitted and in the bounding set (capabilities(7)). What
+  // `runc spec --rootless` writes has ambient ones that are not inheritable, and no runtime can grant those.
+  const Set could_be_ambient = permitted & inheritable;
   const Set ambient =
-      granted(set_of(plan.ambient), permitted & inheritable, "ambient", "they are not both permitted and inheritable");
+      is_root ? set_of(plan.ambient) & could_be_ambient
+              : granted(set_of(plan.ambient), could_be_ambient, "ambient",
+                        "they must be permitted and inheritable too (name them in both sets of process.capabilities)");
   const auto low = [](Set set) { return static_cast<std::uint32_t>(set); };
   const auto high = [](Set set) { return static_cast<std::uint32_t>(set >> 32); };
   data[0] = {.effective = low(effective), .permitted = low(permitted), .inheritable = low(inheritable)};
@@ -196,7 +201,7 @@ Result<> become(const ProcessPlan& plan) {
   NH_TRY(set_ids(plan));
   if (!entered) NH_TRY(enter_directory(plan));
   NH_TRY(forbid_new_privileges(plan));
-  return set_capabilities(plan.capabilities);
+  return set_capabilities(plan.capabilities, plan.uid == 0);
 }
 
 std::vector<std::string> environment_of(const ProcessPlan& plan, const std::vector<std::string>& inherited,

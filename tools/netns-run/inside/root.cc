@@ -21,6 +21,7 @@
 #include "tools/netns-run/inside/mounts.h"
 #include "tools/netns-run/inside/root_switch.h"
 #include "tools/netns-run/inside/sysctl.h"
+#include "tools/netns-run/inside/sysfs.h"
 
 namespace nh::run {
 namespace {
@@ -132,7 +133,7 @@ Result<> build(const RootPlan& plan, const GuestNames& names) {
   NH_TRY(check_absolute(plan.masked, "maskedPaths"));
   NH_TRY(check_absolute(plan.read_only_paths, "readonlyPaths"));
   NH_TRY(cut_off_from_host(plan));
-  if (asks_for_nothing(plan)) {
+  if (asks_for_nothing(plan) && !plan.own_sysfs && !plan.hide_name_services) {
     if (plan.sysctls.empty()) return Ok{};
     const UniqueFd present(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
     return set_sysctls(present.get(), plan.sysctls);
@@ -147,6 +148,11 @@ Result<> build(const RootPlan& plan, const GuestNames& names) {
   if (!opened) return std::move(opened).error().in("new root " + directory);
   const int root = opened->get();
 
+  // Ours first: what the user mounts may lie in there.
+  if (plan.own_sysfs) NH_TRY(show_own_sysfs(root));
+  if (plan.hide_name_services)
+    if (const auto done = mask(root, host_name_services(), host.null_device.get()); !done)
+      log::warning(done.error().message() + "; the host's name services can be reached");
   NH_LET(to_seal, mount_all(root, plan.mounts, host));
   NH_TRY(bind_names(root, plan, names));
   if (plan.default_devices) NH_TRY(make_default_devices(root, host));

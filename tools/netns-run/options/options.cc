@@ -71,12 +71,13 @@ class Declaration {
 
   void ids() {
     group_ = "Ids of a new user namespace";
-    flag("--map-root-user", raw_.map_root, "We are root inside, and nobody else exists (the default)");
-    flag("--map-current-user", raw_.map_current, "We are ourselves inside, and nobody else exists");
-    flag("--map-auto", raw_.map_auto, "We are root inside; from 1 on our ids of /etc/subuid and /etc/subgid");
+    flag("--map-root-user", raw_.map_root, "The caller is root inside, no other ids are mapped (the default)");
+    flag("--map-current-user", raw_.map_current, "The caller keeps its ids inside, no others are mapped");
+    flag("--map-auto", raw_.map_auto, "The caller is root inside; its ids of /etc/subuid and /etc/subgid follow from 1 on");
     option("--uid-map", raw_.uid_maps, "These uids; repeatable, needs --gid-map", "IN:OUT:COUNT");
     option("--gid-map", raw_.gid_maps, "These gids; repeatable, needs --uid-map", "IN:OUT:COUNT");
-    option("--setgroups", raw_.setgroups, "setgroups(2) inside (allow where more than our own gid is mapped)", "allow|deny");
+    option("--setgroups", raw_.setgroups, "setgroups(2) inside (allow where more than the caller's gid is mapped)",
+           "allow|deny");
   }
 
   void root() {
@@ -90,7 +91,7 @@ class Declaration {
     flag("--no-proc", raw_.no_proc, "No new /proc");
     flag("--dev", raw_.dev, "A minimal /dev (the default with --root)");
     flag("--no-dev", raw_.no_dev, "No new /dev");
-    option("--mask", raw_.masks, "Cover this path with nothing; repeatable", "PATH");
+    option("--mask", raw_.masks, "Hide what is at this path; repeatable", "PATH");
     option("--read-only-path", raw_.read_only_paths, "Make this path read-only; repeatable", "PATH");
     flag("--no-default-masks", raw_.no_default_masks, "Leave out the masked and read-only paths that --root brings");
   }
@@ -101,29 +102,28 @@ class Declaration {
     option("--unsetenv", raw_.unset, "Remove a variable; repeatable", "NAME");
     flag("--clearenv", raw_.clear_environment, "Start from an empty environment");
     option("--chdir", raw_.directory, "Working directory inside", "DIR");
-    option("--cap-add", raw_.cap_add, "Keep a capability (none is kept); repeatable", "CAP|ALL");
+    option("--cap-add", raw_.cap_add, "Keep a capability (setfcap for root, else none); repeatable", "CAP|ALL");
     option("--cap-drop", raw_.cap_drop, "Do not keep it; repeatable", "CAP|ALL");
     flag("--keep-caps", raw_.keep_caps, "Keep every capability over the namespaces");
-    flag("--new-session", raw_.new_session, "A session of its own, without the terminal");
-    flag("--as-pid-1", raw_.as_pid_1, "The command is pid 1 of its pid namespace, no reaper of ours");
+    flag("--new-session", raw_.new_session, "A new session, without the terminal");
+    flag("--as-pid-1", raw_.as_pid_1, "The command is pid 1 of its pid namespace, without a reaper");
     option("--kill-child", raw_.kill_child, "Kill the command if netns-run is killed (yes)", "yes|no");
   }
 
   void network() {
     group_ = "Network";
     flag("--no-net", raw_.no_net, "Loopback only, no helper");
-    option("-p,--publish", raw_.publish, "a rule of netns-helper's --forward: lead a port of the host inside; repeatable",
+    option("-p,--publish", raw_.publish, "Lead a port of the host inside, a rule of netns-helper's --forward; repeatable",
            "SPEC");
-    option("--net-plan", raw_.net_plan, "Addresses: the helper's, or a private /30 of this run's own (helper)",
-           "helper|private");
+    option("--net-plan", raw_.net_plan, "Addresses: the helper's, or a /30 chosen at random (helper)", "helper|private");
     option("--helper", raw_.helper, "The netns-helper to start (beside netns-run, then PATH)", "PATH");
     option("--confine-helper", raw_.confine_helper,
            "Keep the helper from the host's files, and to the system calls that it needs (yes)", "yes|no");
     option("--on-helper-exit", raw_.on_helper_exit, "If the helper ends early: kill or keep the command (kill)",
            "kill|keep");
     option("--mtu", raw_.mtu, "MTU of the TAP (1500)", "N");
-    option("--cidr", raw_.cidr, "IPv4 network (10.0.2.0/24)", "CIDR");
-    option("--cidr6", raw_.cidr6, "IPv6 network (fd00::/64)", "CIDR");
+    option("--cidr", raw_.cidr, "IPv4 network (auto: 10.0.2.0/24 unless the host uses it)", "CIDR|auto");
+    option("--cidr6", raw_.cidr6, "IPv6 network (auto: fd00::/64 unless the host uses it)", "CIDR|auto");
     flag("--no-ipv6", raw_.no_ipv6, "No IPv6");
     option("--dns", raw_.dns, "Resolver behind the DNS address; repeatable", "ADDR");
     flag("--no-dns", raw_.no_dns, "No DNS address; resolv.conf stays as it is");
@@ -137,18 +137,18 @@ class Declaration {
 
   void programs() {
     group_ = "For programs";
-    option("--info-fd", raw_.info_fd, "Gets one JSON object about the command's namespaces", "FD");
-    option("--json-status-fd", raw_.json_status_fd, "Gets JSON lines: the same, and the exit code", "FD");
+    option("--info-fd", raw_.info_fd, "One JSON object about the command's namespaces is written there", "FD");
+    option("--json-status-fd", raw_.json_status_fd, "JSON lines are written there: the same, and the exit code", "FD");
     option("--block-fd", raw_.block_fd, "The command starts when this can be read", "FD");
-    option("--userns-block-fd", raw_.userns_block_fd, "Map no ids, go on when this can be read", "FD");
-    option("--sync-fd", raw_.sync_fd, "Held open until the command's end", "FD");
+    option("--userns-block-fd", raw_.userns_block_fd, "Map no ids, wait until this can be read", "FD");
+    option("--sync-fd", raw_.sync_fd, "Held open until the command ends", "FD");
     option("--pid-file", raw_.pid_file, "Write the pid of the command's pid 1, as the host has it", "FILE");
     option("--bundle", raw_.bundle, "Take namespaces, root and process from this OCI bundle's config.json", "DIR");
   }
 
   void other() {
     group_ = "Other";
-    flag("--doctor", raw_.doctor, "Try what this host allows, and say what cures the rest");
+    flag("--doctor", raw_.doctor, "Check what this host allows, and print how to mend the rest");
     flag("--json", raw_.json, "--doctor as JSON");
     flag("-V,--version", raw_.version, "Print the version and exit");
     option("--log-level", raw_.log_level, "error, warning, info or debug (warning); the helper's too", "LEVEL");

@@ -31,7 +31,8 @@ Result<> fill_addresses(const RawOptions& raw, NetworkPlan& network) {
     network.mtu = static_cast<unsigned>(mtu);
   }
   if (raw.no_ipv6 && !raw.cidr6.empty()) return option_error("cidr6", "contradicts --no-ipv6");
-  if (raw.no_ipv6 || (network.mtu < AddressPlan::mtu_min_v6 && raw.cidr6.empty())) network.cidr6.reset();
+  if (raw.no_ipv6 || (network.mtu < AddressPlan::mtu_min_v6 && (raw.cidr6.empty() || raw.cidr6 == "auto")))
+    network.cidr6.reset();
   bool private_30 = false;
   if (!raw.net_plan.empty()) {
     NH_LET(chosen, parse_word("net-plan", raw.net_plan, "private", "helper"));
@@ -41,13 +42,16 @@ Result<> fill_addresses(const RawOptions& raw, NetworkPlan& network) {
     if (!raw.cidr.empty() || !raw.cidr6.empty())
       return option_error("net-plan", "private chooses its networks itself: no --cidr, --cidr6");
     network.addresses = NetworkPlan::Addresses::private_30;
+    network.choose_cidr = network.choose_cidr6 = false;
     return choose_private_networks(network);
   }
-  if (!raw.cidr.empty()) {
+  network.choose_cidr = raw.cidr.empty() || raw.cidr == "auto";
+  network.choose_cidr6 = raw.cidr6.empty() || raw.cidr6 == "auto";
+  if (!network.choose_cidr) {
     NH_LET(cidr, of_option("cidr", Cidr::parse(raw.cidr)));
     network.cidr = cidr;
   }
-  if (!raw.cidr6.empty()) {
+  if (!network.choose_cidr6) {
     NH_LET(cidr6, of_option("cidr6", Cidr::parse(raw.cidr6)));
     network.cidr6 = cidr6;
   }
@@ -91,6 +95,10 @@ Result<> fill_helper_options(const RawOptions& raw, NetworkPlan& network) {
 
 Result<> fill_network(const RawOptions& raw, Plan& plan) {
   NetworkPlan& network = plan.network;
+  if (!plan.namespaces.is_host(NamespaceType::net) && plan.namespaces.is_fresh(NamespaceType::mount)) {
+    plan.root.hide_name_services = true;
+    plan.root.own_sysfs = plan.root.directory.empty();
+  }
   if (plan.namespaces.is_fresh(NamespaceType::net)) {
     network.kind = raw.no_net ? NetworkPlan::Kind::loopback : NetworkPlan::Kind::helper;
   } else {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <climits>
 #include <cstdlib>
+#include <optional>
 
 #include "tools/netns-run/bundle/bundle.h"
 #include "tools/netns-run/bundle/capability_names.h"
@@ -102,6 +103,23 @@ Result<> fill_ids(const RawOptions& raw, Plan& plan) {
   return Ok{};
 }
 
+/// At the first colon; "\:" and "\\" stand for a colon and a backslash of a path's own. nullopt: there is no colon.
+std::optional<std::pair<std::string, std::string>> split_mount(std::string_view text) {
+  std::pair<std::string, std::string> parts;
+  bool in_target = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool escapes = text[i] == '\\' && i + 1 < text.size() && (text[i + 1] == ':' || text[i + 1] == '\\');
+    if (escapes) {
+      ++i;
+    } else if (text[i] == ':' && !in_target) {
+      in_target = true;
+      continue;
+    }
+    (in_target ? parts.second : parts.first) += text[i];
+  }
+  return in_target ? std::optional(parts) : std::nullopt;
+}
+
 Result<MountSpec> parse_mount(const std::string& option, const std::string& text) {
   MountSpec mount;
   if (option == "tmpfs") {
@@ -109,10 +127,11 @@ Result<MountSpec> parse_mount(const std::string& option, const std::string& text
     mount.target = text;
     mount.set_flags = MS_NOSUID | MS_NODEV;
   } else {
-    const auto colon = text.find(':');
-    if (colon == std::string::npos || colon == 0) return option_error(option, "SRC:DST, not " + text);
-    mount.source = absolute(text.substr(0, colon));
-    mount.target = text.substr(colon + 1);
+    const auto parts = split_mount(text);
+    if (!parts || parts->first.empty())
+      return option_error(option, "SRC:DST, not " + text + " (a colon of SRC's own is written \\:)");
+    mount.source = absolute(parts->first);
+    mount.target = parts->second;
     if (option == "ro-bind") mount.set_flags = MS_RDONLY;
   }
   if (!mount.target.starts_with('/')) return option_error(option, "the path inside must be absolute: " + mount.target);
@@ -153,9 +172,13 @@ Result<> fill_root(const RawOptions& raw, Plan& plan) {
   return Ok{};
 }
 
-Result<> fill_capabilities(const RawOptions& raw, ProcessPlan& process) {
+Result<> fill_capabilities(const RawOptions& raw, const NamespaceSet& namespaces, ProcessPlan& process) {
   std::vector<unsigned> kept;
   if (raw.keep_caps) kept = all_capabilities();
+  // Since Linux 5.12 uid 0 can be mapped into a nested user namespace only by a process with CAP_SETFCAP
+  // (kernel/user_namespace.c, verify_root_map()): without it root inside could start no sandbox. It gives nothing else: file
+  // capabilities are ignored under no_new_privs.
+  if (namespaces.is_fresh(NamespaceType::user) && process.uid == 0) kept.push_back(CAP_SETFCAP);
   for (const std::string& text : raw.cap_add) {
     NH_LET(added, of_option("cap-add", parse_capability(text, "cap-add")));
     kept.insert(kept.end(), added.begin(), added.end());
@@ -194,7 +217,7 @@ Result<> fill_process(const RawOptions& raw, Plan& plan) {
   if (raw.as_pid_1 && !plan.namespaces.is_fresh(NamespaceType::pid))
     return option_error("as-pid-1", "needs a new pid namespace");
   process.own_pid_1 = !raw.as_pid_1;
-  return fill_capabilities(raw, process);
+  return fill_capabilities(raw, plan.namespaces, process);
 }
 
 /// What config.json says is not said a second time.

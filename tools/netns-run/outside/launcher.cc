@@ -15,6 +15,7 @@
 #include "src/linux/id_map_writer.h"
 #include "src/linux/inherited_fds.h"
 #include "src/linux/pidfd.h"
+#include "src/netlink/host_networks.h"
 #include "tools/netns-run/inside/inside.h"
 #include "tools/netns-run/inside/reaper.h"
 #include "tools/netns-run/outside/file_size_limit.h"
@@ -354,11 +355,25 @@ class Launch {
   int exit_code_ = 0;
 };
 
+/// Networks that the host does not use itself. If it cannot be asked, the usual ones; the helper warns of an overlap.
+void choose_networks(NetworkPlan& network) {
+  if (network.kind != NetworkPlan::Kind::helper || (!network.choose_cidr && !network.choose_cidr6)) return;
+  const auto used = host_networks();
+  if (!used) {
+    log::debug("the guest's networks are not compared with the host's: " + used.error().message());
+    return;
+  }
+  if (network.choose_cidr) network.cidr = free_network(network.cidr, *used);
+  if (network.choose_cidr6 && network.cidr6) network.cidr6 = free_network(*network.cidr6, *used);
+}
+
 }  // namespace
 
 int launch(const Plan& plan) {
   const ForegroundJob terminal;
-  Launch run(plan);
+  Plan settled = plan;
+  choose_networks(settled.network);
+  Launch run(settled);
   return run.run();
 }
 
