@@ -20,6 +20,7 @@
 #include "tools/netns-run/inside/reaper.h"
 #include "tools/netns-run/outside/file_size_limit.h"
 #include "tools/netns-run/outside/helper_process.h"
+#include "tools/netns-run/outside/mount_keeper.h"
 #include "tools/netns-run/outside/status.h"
 #include "tools/netns-run/outside/terminal.h"
 
@@ -37,8 +38,9 @@ class Launch {
   explicit Launch(const Plan& plan) : plan_(plan) {}
 
   int run() {
-    for (const auto step : {&Launch::prepare, &Launch::start_child, &Launch::map_ids, &Launch::await_prepared,
-                            &Launch::await_network, &Launch::tell_prepared, &Launch::let_go, &Launch::supervise})
+    for (const auto step :
+         {&Launch::prepare, &Launch::start_child, &Launch::map_ids, &Launch::await_prepared, &Launch::start_keeper,
+          &Launch::await_network, &Launch::await_keeper, &Launch::tell_prepared, &Launch::let_go, &Launch::supervise})
       if (auto done = (this->*step)(); !done) {
         give_up(done.error());
         break;
@@ -174,6 +176,20 @@ class Launch {
     return helper_->take_ready();
   }
 
+  Result<> start_keeper() {
+    if (!plan_.namespaces.is_fresh(NamespaceType::mount)) return Ok{};
+    std::vector<std::string> places = places_to_keep(plan_.root);
+    if (places.empty()) return Ok{};
+    auto keeper = MountKeeper::start(child_, std::move(places));
+    if (keeper)
+      keeper_.emplace(std::move(*keeper));
+    else
+      log::debug("mounts over files that the host replaces will be lost: " + keeper.error().message());
+    return Ok{};
+  }
+
+  Result<> await_keeper() { return keeper_ ? await(keeper_->ready_fd(), "the keeper of the mounts") : Ok{}; }
+
   Result<> tell_prepared() {
     const std::string info = info_json(child_, plan_.namespaces, inodes_);
     NH_TRY(status_.write_pid_file(child_));
@@ -275,6 +291,7 @@ class Launch {
         NH_TRY(on_helper_end(status));
         continue;
       }
+      if (keeper_ && pid == keeper_->pid()) keeper_->has_ended();
       if (pid != first_child_ && pid != child_) continue;
       if (pid == first_child_) first_ended_ = true;
       if (pid == first_child_ && two_children_ && status == 0) continue;  // it has gone on as another process
@@ -344,6 +361,7 @@ class Launch {
   Channel channel_, child_channel_;
   HelperPipes pipes_;
   std::optional<HelperProcess> helper_;
+  std::optional<MountKeeper> keeper_;
   NamespaceInodes inodes_{};
   pid_t child_ = -1, first_child_ = -1;
   bool two_children_ = false;  // the first one is only a way to the second

@@ -4,6 +4,7 @@
 // Processes, one thread each:
 //     netns-run, the launcher      host       maps the ids, starts the helper, tells --info-fd and the like, passes signals on
 //     ├── netns-helper             host       carries the network (and has a guest agent for a child)
+//     ├── netns-run, the keeper    inside     keeps what is mounted over the host's files in place (mount_keeper.h)
 //     └── netns-run, the reaper    inside     pid 1 of the new pid namespace (reaper.h)
 //         └── COMMAND              inside
 // Where nothing is joined, the reaper is born by one clone(2) in its user and pid namespaces; else, and if that is refused,
