@@ -60,7 +60,7 @@ Result<> Channel::order(Order order) const {
 void Channel::give_up() const {
   if (!fd_) return;
   const auto byte = Order::abort;
-  // Who has ended need not be told. The order is for one listener, the end for any other.
+  // Failure means that the child has ended. The order reaches one process, the end of the channel any other one.
   static_cast<void>(send(fd_.get(), &byte, sizeof byte, MSG_NOSIGNAL));
   shutdown(fd_.get(), SHUT_WR);
 }

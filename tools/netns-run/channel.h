@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Channel: what the launcher, outside, and its child, inside, tell each other while a run is being prepared.
+// Channel: the messages between the launcher, outside, and its child, inside, while a run is being prepared.
 //
 // Theory of operation. One SOCK_SEQPACKET pair a run, close-on-exec at both ends; each message is a kind and, for some, a
 // payload.
 //   child                                     launcher
 //   unshared ───────────────────────────────> writes the id maps
 //            <─────────────────────────────── release
-//   moved (pid) ────────────────────────────> the child that stays is another process (after a fork into new namespaces)
-//   prepared (namespaces) ──────────────────> waits for the network and for --block-fd, tells --info-fd
+//   moved (pid) ────────────────────────────> the run goes on in another process (after a fork into new namespaces)
+//   prepared (namespaces) ──────────────────> waits for the network and for --block-fd, writes to --info-fd
 //            <─────────────────────────────── go
 //   failed (exit code, text), or the end of the channel by the exec
 // At any point the launcher may send abort, or go away: the child then ends without having run anything. The byte that
@@ -58,7 +58,7 @@ class Channel {
 
   // The launcher's side.
   Result<> order(Order order) const;
-  /// Tells whoever listens, now or later, to abort; reports can still be read.
+  /// Orders the child, and one that has taken its place, to abort; reports can still be read.
   void give_up() const;
   /// The next report; Kind::closed at the end. Waits.
   Result<Report> next() const;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Plan: what one run of netns-run shall be, parsed and checked as far as that needs no look at the system. The command line
-// and an OCI bundle fill the same Plan; nothing behind here knows which of them did.
+// Plan: what one run of netns-run consists of, parsed, and checked as far as possible without asking the system. The command
+// line and an OCI bundle fill the same Plan; the rest of the program does not depend on which of them did.
 #pragma once
 
 #include <sys/resource.h>

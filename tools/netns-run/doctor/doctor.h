@@ -2,7 +2,7 @@
 // Doctor: what this host lets an unprivileged user do of all that rootless networking needs, found out by doing it.
 //
 // Theory of operation. Each check tries its thing in a child of its own (so that a namespace, a filter or a crash stays
-// there) and says available, limited (works, with something missing) or unavailable, what was seen, and the cure. Where
+// there) and gives available, limited (works, with something missing) or unavailable, what was seen, and what to change. Where
 // trying is not possible a file is read, and the detail says which. Nothing is changed on the host, and no packet leaves it.
 #pragma once
 

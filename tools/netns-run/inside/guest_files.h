@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Guest files: resolv.conf and hosts as the guest needs them. They live on a tmpfs that nobody else sees and that goes with
-// the mount namespace; nothing is written on the host.
+// Guest files: resolv.conf and hosts as the guest needs them. They are on a tmpfs that is visible in the
+// command's mount namespace only and ends with it; nothing is written on the host.
 #pragma once
 
 #include <span>
@@ -13,7 +13,7 @@
 
 namespace nh::run {
 
-/// What the files shall say.
+/// The contents of the files.
 struct GuestNames {
   std::vector<Address> nameservers;  ///< where the guest asks for names, in order
   std::string hostname;              ///< the guest's own name; empty: it has none of its own

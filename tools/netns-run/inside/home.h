@@ -11,8 +11,8 @@
 
 namespace nh::run {
 
-/// The home directory of a uid in a text of passwd(5)'s form; "/" if it has none. Not by getpwuid(3): the host's name
-/// services have no say inside.
+/// The home directory of a uid in a text of passwd(5)'s form; "/" if it has none. Not by getpwuid(3), which would
+/// ask the host's name services.
 std::string home_in(std::string_view passwd, uid_t uid);
 
 /// Sets HOME from the present root's /etc/passwd, unless the plan sets it.

@@ -75,7 +75,7 @@ class Inside {
       NH_TRY(prepare_root(plan_.root,
                           {.nameservers = network.nameservers, .hostname = plan_.hostname, .addresses = network.addresses}));
     umask(caller_umask);
-    // Strangers have no number for us in a pid namespace of our own.
+    // Foreign processes have no pid for us in a new pid namespace, and cannot trace us.
     if (set_.is_fresh(NamespaceType::pid)) expose(true);
     NH_TRY(parts_.channel.report({.kind = Report::Kind::prepared, .inodes = inodes}));
     return parts_.channel.await(Order::go, "the network");
@@ -109,8 +109,8 @@ class Inside {
       prctl(PR_SET_DUMPABLE, traceable ? 1 : 0);
   }
 
-  /// Root inside, where that is somebody: files that we make have an owner then, and a program that we start keeps its
-  /// privilege.
+  /// Becomes uid and gid 0 inside, if they are mapped: files that we create have an owner then, and a program that we execute
+  /// keeps its capabilities.
   static void become_root() {
     if (setresgid(0, 0, 0) != 0) log::debug(sys_error("group 0 does not exist inside").message());
     if (setresuid(0, 0, 0) != 0) log::debug(sys_error("user 0 does not exist inside").message());

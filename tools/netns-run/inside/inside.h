@@ -2,17 +2,17 @@
 // Inside: the child's half of a run, from the fork to the exec.
 //
 // Theory of operation, in order:
-//   1. the user namespace (unless the child was born in it), the word to the launcher, which maps the ids, and its release;
+//   1. enter the user namespace (unless clone(2) has made it), report that to the launcher, and wait until it has mapped the ids;
 //   2. root's ids inside, where they exist, and all other namespaces, in NamespaceSet's order. What holds children only
 //      (pid, time) asks for one more fork: the new process is the launcher's child, as the first one was, which ends
 //      (CLONE_PARENT, clone(2));
 //   3. host name; lo; the TAP, which goes to the helper at once, so that it configures it while we go on;
 //   4. the root, with its mounts, masks and files;
-//   5. the word to the launcher, and its go, which comes when the network is ready;
+//   5. report to the launcher, and wait for its order to go on, which comes when the network is ready;
 //   6. the reaper and its child, the command; or the command itself.
-// Every failure is reported over the channel, which ends all this when the launcher does. What is joined may be full of
-// strangers: while we are among them and not yet the command, we cannot be traced (PR_SET_DUMPABLE), but for the moment in
-// which the launcher writes our maps, which the kernel would refuse it.
+// Every failure is reported over the channel; the end of the channel, when the launcher ends, ends the child. A namespace that is
+// joined may hold foreign processes: until the exec we cannot be traced by them (PR_SET_DUMPABLE), but for the moment in which
+// the launcher writes our id maps, which the kernel would refuse it otherwise.
 #pragma once
 
 #include "src/base/result.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Masks: paths of /proc and /sys that shall not be read, or not be written (runtime-spec, config-linux.md "Masked Paths",
+// Masks: paths of /proc and /sys that the command cannot read, or cannot write (runtime-spec, config-linux.md "Masked Paths",
 // "Readonly Paths").
 #pragma once
 

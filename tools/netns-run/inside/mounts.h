@@ -3,8 +3,8 @@
 //
 // Each target is resolved inside the root and made if it is missing (src/linux/root_path.h); proc and sysfs are mounted on
 // real directories only, with no link anywhere on the way, and below /proc nothing may be covered but a few files that
-// merely tell numbers (as runc has it: a bind over /proc/self would let a tree lie to whoever sets the process up). A tmpfs
-// that shall be read-only is made so at the end, since later mounts may need mount points in it.
+// only hold numbers (as in runc: a bind over /proc/self would mislead the program that sets the process up). A tmpfs
+// that is to be read-only becomes so at the end, since later mounts may need mount points in it.
 #pragma once
 
 #include <vector>
@@ -22,7 +22,7 @@ struct HostTree {
   static Result<HostTree> open();
 };
 
-/// Mounts that shall become read-only when everything below them is in place.
+/// Mounts that become read-only when everything below them is in place.
 struct MountsToSeal {
   std::vector<UniqueFd> mounts;
   Result<> seal();

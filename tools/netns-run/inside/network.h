@@ -6,7 +6,7 @@
 // from +100 on,
 //     +101 the next hop, a permanent neighbour      +102 the guest
 // which we configure ourselves, with static neighbours, before the helper gets the TAP. The helper's gateway (+2) and DNS
-// address (+3) lie behind the next hop; nobody asks by ARP.
+// address (+3) lie behind the next hop; no ARP is needed.
 #pragma once
 
 #include <vector>

@@ -141,7 +141,7 @@ std::string names_of(Set set) {
   return names;
 }
 
-/// The runtime-spec wants a warning for what cannot be granted, not a failure (config.md, "Linux Process").
+/// The runtime-spec demands a warning for what cannot be granted, not a failure (config.md, "Linux Process").
 Set granted(Set wanted, Set available, const char* name, const char* why) {
   if ((wanted & ~available) != 0)
     log::warning(std::string(name) + " capabilities " + names_of(wanted & ~available) + " are left out: " + why);
@@ -154,7 +154,7 @@ Result<> set_capabilities(const CapabilityPlan& plan, bool is_root) {
   if (syscall(SYS_capget, &about, data.data()) != 0)
     return with_field(sys_error("reading our capabilities"), "capabilities");
   const Set present = Set{data[1].permitted} << 32 | data[0].permitted;
-  const Set permitted = granted(set_of(plan.permitted), present, "permitted", "we do not have them");
+  const Set permitted = granted(set_of(plan.permitted), present, "permitted", "netns-run does not have them here");
   const Set effective = granted(set_of(plan.effective), permitted, "effective", "they are not permitted");
   const Set inheritable = granted(set_of(plan.inheritable), present, "inheritable", "we do not have them");
   // Root does not need ambient ones: an exec gives it what is permitted and in the bounding set (capabilities(7)). What

@@ -32,7 +32,7 @@ bool asks_for_nothing(const RootPlan& plan) {
          plan.read_only_paths.empty() && !plan.write_resolv_conf && !plan.write_hosts;
 }
 
-/// What the host says; a file that is missing, or too long to be one of these, says nothing.
+/// The host's file, cut at the size that is read of a resolv.conf; empty if it is missing.
 std::string text_of_host(const char* path) {
   const UniqueFd file(open(path, O_RDONLY | O_CLOEXEC));
   std::string text;
@@ -43,13 +43,13 @@ std::string text_of_host(const char* path) {
   return text;
 }
 
-/// Mounts that the host makes later shall be seen inside.
+/// Mounts that the host makes later are to be seen inside.
 bool follows_host(const RootPlan& plan) {
   return (plan.propagation & (MS_SLAVE | MS_SHARED)) != 0;
 }
 
-/// From here on no mount of ours reaches the host. Where mounts of the host shall reach us (a slave or shared root), ours
-/// stay slaves of its.
+/// From here on no mount of ours propagates to the host. Where mounts of the host are to reach us (a slave or shared root),
+/// ours are slaves of the host's.
 Result<> cut_off_from_host(const RootPlan& plan) {
   const UniqueFd present(open("/", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!present) return sys_error("opening the present root");

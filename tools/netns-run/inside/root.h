@@ -4,8 +4,8 @@
 // Theory of operation. Everything happens in the child, after its namespaces were made and its ids mapped, in one thread.
 // First "/" is cut off from the host (nothing that is mounted from here on leaks out); then the new root is cloned onto
 // itself and everything is mounted below it through descriptors: targets are resolved by openat2(2) inside the root,
-// whatever links lie there, and what was resolved is what is mounted upon (src/linux/mount.h), so that who may write into
-// the root cannot move a target in between. A missing mount point is made where the root can be written, and stays there.
+// also through links, and the mount goes to the descriptor that was resolved (src/linux/mount.h), so that a process that writes
+// into the root cannot move a target in between. A missing mount point is created where the root is writable, and is not removed.
 // Read-only paths come after the mounts, masked paths after them. pivot_root(2) is the last step but for the root's own
 // flags; where the kernel refuses it (the present root is the initial ramfs) the new root is moved over "/"
 // instead, after every proc and sysfs outside was covered. Without a directory the host's tree stays, and all of it

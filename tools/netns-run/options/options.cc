@@ -167,7 +167,7 @@ class Help : public CLI::Formatter {
   }
 };
 
-/// What belongs to the command: the words that the options do not know, and all behind "--".
+/// The command: the words from the first one on that is no option, and all behind "--".
 Result<std::vector<std::string>> command_of(std::vector<std::string> unknown, bool marked,
                                             std::span<const char* const> rest) {
   if (!unknown.empty() && unknown.front().starts_with('-'))

@@ -2,8 +2,8 @@
 // Options: the command line of netns-run as a Plan.
 //
 // Theory of operation. CLI11 collects texts (raw_options.h), grouped as --help shows them; plan_of() makes types of them,
-// option by option, and then settles what follows from several: the defaults of the namespaces, who one is inside, what a
-// new root gets unasked. With --bundle the plan comes from config.json, and only what config.json cannot say is added to it.
+// option by option, and then fills in what follows from several: the default namespaces, the ids inside, the mounts that a new
+// root has by default. With --bundle the plan comes from config.json, and options add only what config.json has no member for.
 #pragma once
 
 #include <string>

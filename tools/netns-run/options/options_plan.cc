@@ -189,9 +189,9 @@ Result<> fill_capabilities(const RawOptions& raw, const NamespaceSet& namespaces
   }
   std::sort(kept.begin(), kept.end());
   kept.erase(std::unique(kept.begin(), kept.end()), kept.end());
-  // Ambient too: who is not root inside would lose them at exec.
+  // Ambient too: a command that is not root inside would lose them at exec.
   process.capabilities = {.bounding = kept, .effective = kept, .inheritable = kept, .permitted = kept, .ambient = kept};
-  // A bound only, nobody holds it. Distributions give ping this file capability, and the kernel refuses to execute a file
+  // In the bounding set only. Distributions give ping this file capability, and the kernel refuses to execute a file
   // whose capabilities the bounding set lacks; with no_new_privs it then runs without, and takes a ping socket.
   if (!std::binary_search(kept.begin(), kept.end(), unsigned{CAP_NET_RAW}) && raw.cap_drop.empty())
     process.capabilities.bounding.push_back(CAP_NET_RAW);
@@ -220,7 +220,7 @@ Result<> fill_process(const RawOptions& raw, Plan& plan) {
   return fill_capabilities(raw, plan.namespaces, process);
 }
 
-/// What config.json says is not said a second time.
+/// Options for what config.json determines are refused.
 Result<Plan> bundle_plan(const RawOptions& raw) {
   for (const NamespaceType type : all_namespace_types)
     if (!text_of(raw, type).empty())

@@ -30,7 +30,7 @@ Result<> fill_status(const RawOptions& raw, Plan& plan) {
     if (!first) return option_error(option, "is the same descriptor as --" + other->second);
   }
   if (status.userns_block_fd >= 0) {
-    // The pid that --info-fd tells must be the one that stays.
+    // The pid that is written to --info-fd must be that of the process that will run the command.
     const bool born = plan.namespaces.is_fresh(NamespaceType::user) && !plan.namespaces.joins_any_but_user() &&
                       plan.namespaces.is_host(NamespaceType::time);
     if (!born) return option_error("userns-block-fd", "needs a new user namespace, no joined one and no new time namespace");

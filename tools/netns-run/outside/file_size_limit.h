@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // RLIMIT_FSIZE (setrlimit(2)), which `ulimit -f` sets, is meant for the command. What we write ourselves (a copy of our program,
-// resolv.conf and hosts, a pid file) shall not meet it, as far as an unprivileged process may say so: up to the hard limit.
+// resolv.conf and hosts, a pid file) is not subject to it, as far as an unprivileged process can choose: up to the hard limit.
 #pragma once
 
 #include <sys/resource.h>
@@ -15,7 +15,7 @@ class RaisedFileSizeLimit {
   RaisedFileSizeLimit& operator=(const RaisedFileSizeLimit&) = delete;
   /// Gives it back.
   ~RaisedFileSizeLimit() { give_back(); }
-  /// For a process that goes on as somebody else: the limit as it was.
+  /// Sets the limit as it was, for a child that will execute the command.
   void give_back() const;
 
  private:

@@ -52,7 +52,7 @@ class Spawning {
     posix_spawnattr_setsigmask(&attributes_, &none);
     posix_spawnattr_setsigdefault(&attributes_, &all);
     posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
-    // Nobody's input; and a reader of our output must not wait for the helper's end.
+    // The helper reads no input; and a reader of our output must not wait for the helper's end.
     posix_spawn_file_actions_addopen(&actions_, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_addopen(&actions_, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
   }
@@ -125,7 +125,7 @@ std::vector<std::string> helper_command(const NetworkPlan& plan, const std::stri
                                    "--mtu=" + std::to_string(plan.mtu)};
   command.push_back(plan.cidr6 ? "--cidr6=" + plan.cidr6->text() : "--no-ipv6");
   if (!plan.dns) command.emplace_back("--no-dns");
-  // It reads what the command sends; its libraries' faults shall not be worth more than the network that is given anyway.
+  // It parses what the command sends: a fault in it must give the command no more than the network that it has anyway.
   if (plan.confine_helper) command.insert(command.end(), {"--sandbox", "--seccomp"});
   const bool own_addresses = plan.addresses == NetworkPlan::Addresses::private_30;
   if (own_addresses) command.emplace_back("--no-configure");

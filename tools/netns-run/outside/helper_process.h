@@ -24,7 +24,7 @@ struct HelperPipes {
 
 class HelperProcess {
  public:
-  /// Takes the helper's ends of `pipes`, and exit_write unless somebody else shall hold it. missing: there is no such
+  /// Takes the helper's ends of `pipes`, and exit_write unless the child is to hold it. missing: there is no such
   /// program.
   static Result<HelperProcess> start(const NetworkPlan& plan, HelperPipes& pipes);
   HelperProcess(HelperProcess&& other) noexcept;
@@ -38,7 +38,7 @@ class HelperProcess {
   Result<> take_ready();
   /// Ends it and waits for that: asked to by its exit pipe, killed if it does not go.
   void stop();
-  /// waitpid(2) has told of its end.
+  /// It has been waited for.
   void has_ended() { pid_ = -1; }
 
  private:

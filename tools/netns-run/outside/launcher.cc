@@ -27,7 +27,7 @@
 namespace nh::run {
 namespace {
 
-/// The run ends here with this code; `error` is still to be told, unless it has no text.
+/// The run ends here with this code; `error` is still to be logged, unless it has no text.
 struct Failure {
   int exit_code = exit_own_failure;
   Error error;
@@ -92,7 +92,7 @@ class Launch {
     child_channel_.close();
     if (!with_helper()) return Ok{};
     pipes_.tap_child.reset();
-    // The helper waits for the TAP some seconds only; somebody else's mapping may take longer.
+    // The helper waits for the TAP for a few seconds only; another program may take longer to write the maps.
     return plan_.status.userns_block_fd < 0 ? start_helper() : Ok{};
   }
 
@@ -105,7 +105,7 @@ class Launch {
   }
 
   [[noreturn]] void be_the_child(int born) {
-    // Whoever waits for the end of one of these must not wait for us.
+    // A process that waits for the end of one of these must not wait for us.
     channel_.close();
     pipes_.tap_helper.reset();
     pipes_.ready_read.reset();
@@ -307,7 +307,7 @@ class Launch {
     const bool both = started_ && waitid(P_PID, static_cast<id_t>(child_), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
                       info.si_pid == child_;
     if (ended_ || both) return Ok{};
-    // Its own message tells why.
+    // The helper has logged why.
     const std::string end = "netns-helper has ended (" + std::string(WIFSIGNALED(status) ? "signal " : "exit code ") +
                             std::to_string(WIFSIGNALED(status) ? WTERMSIG(status) : WEXITSTATUS(status)) + ")";
     if (!started_) return Error{.code = Code::gone, .what = end + " before the network was ready"};
@@ -333,11 +333,11 @@ class Launch {
   void give_up(const Error& error) {
     if (error.code != Code::interrupted || exit_code_ == 0) exit_code_ = exit_own_failure;
     log::error(error.message());
-    // A helper that waits for a TAP would complain of the child's end.
+    // Killed first: a helper that waits for a TAP would log the child's end as an error.
     if (!started_) helper_.reset();
     channel_.give_up();
     if (first_child_ > 0 && !first_ended_) end_child(first_child_);
-    // Who has moved on meanwhile ends by the abort; it is told of by a report that we have not read yet.
+    // A second child, which we know of only by a report that we have not read yet, ends by the order to abort.
     while (moves_ && channel_) {
       const auto report = channel_.next();
       if (report && report->kind == Report::Kind::moved) child_ = report->pid;

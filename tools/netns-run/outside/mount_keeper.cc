@@ -74,7 +74,7 @@ class Kept {
   bool told_ = false;
 };
 
-/// Tells of any change of the names on the way to some paths. "/" is the command's.
+/// Reports any change of the names on the way to some paths. "/" is the command's.
 class Watches {
  public:
   explicit Watches(const std::vector<Kept>& all) : inotify_(inotify_init1(IN_CLOEXEC | IN_NONBLOCK)) {

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // MountKeeper: keeps in place what we have mounted over files and directories of the host.
 //
-// Theory of operation. A mount point is a directory entry, not a path. When somebody renames another file over the entry or removes
-// it, which he may do in another mount namespace, the kernel takes the mount away in ours (fs/namei.c, detach_mounts()), and the
+// Theory of operation. A mount point is a directory entry, not a path. When another file is renamed over the entry, or it is removed,
+// which is possible from other mount namespaces, the kernel takes the mount away in ours (fs/namei.c, detach_mounts()), and the
 // command would see the host's file; when a symbolic link on the way to it is changed, the path leads past the mount. So a child
 // of the launcher enters the command's user and mount namespaces, watches every directory on the way to each of these paths by
 // inotify(7), and puts a copy of the lost mount over what the path leads to now. In between, for well under a millisecond on an
@@ -21,7 +21,7 @@
 namespace nh::run {
 
 /// The paths inside at which the plan mounts something over what belongs to the host or to the directory of --root, without those
-/// below /proc, /sys and /dev, where nobody renames.
+/// below /proc, /sys and /dev, where files are not renamed.
 std::vector<std::string> places_to_keep(const RootPlan& plan);
 
 class MountKeeper {
@@ -36,7 +36,7 @@ class MountKeeper {
   pid_t pid() const { return pid_; }
   /// Readable when it watches, or has ended.
   int ready_fd() const { return ready_.get(); }
-  /// waitpid(2) has told of its end.
+  /// It has been waited for.
   void has_ended() { pid_ = -1; }
 
  private:

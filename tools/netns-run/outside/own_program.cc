@@ -30,7 +30,7 @@ UniqueFd open_own_file() {
   return UniqueFd(open(own_file, O_RDONLY | O_CLOEXEC));
 }
 
-/// Nobody else makes a program of such a file.
+/// No other program runs from a file with these seals.
 bool is_copy() {
   const UniqueFd file = open_own_file();
   return file && fcntl(file.get(), F_GET_SEALS) == seals;

@@ -2,8 +2,8 @@
 // OwnProgram: the file that netns-run is executed from, kept out of the command's reach.
 //
 // What runs inside can get hold of that file, whatever its root shows: by a script "#!/proc/self/exe", or with capabilities by
-// the reaper's /proc/PID/exe. The kernel lets nobody write a program that runs; who holds its descriptor can wait. If the file
-// is the caller's own, he could write it from inside too, and what he starts next on the host would be the image's program.
+// the reaper's /proc/PID/exe. The kernel refuses writes to a program that runs, but a descriptor of it can be kept until it has
+// ended. If the caller may write the file, so may the command then, and the caller's next netns-run would be the command's program.
 // So we go on as a sealed copy in memory first (memfd_create(2)), as runc and crun do.
 #pragma once
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Status: what other programs learn of a run, over descriptors and a file.
+// Status: reports for other programs about a run, through descriptors and a file.
 //
-// The words are bubblewrap's, so that what reads those reads these: `child-pid`, and the inode numbers of those namespaces
+// The keys are bubblewrap's, so that a program that reads its output can read ours: `child-pid`, and the inode numbers of those namespaces
 // that are new or joined, as `net-namespace`, `pid-namespace`, `mnt-namespace`, `ipc-namespace`, `uts-namespace` and
 // `cgroup-namespace` (bwrap(1),
 // --info-fd); ours has `user-namespace` and `time-namespace` too.
