@@ -13,7 +13,7 @@ namespace nh::ctl {
 namespace {
 
 /// The helper answers within milliseconds, unless it is stopped (SIGSTOP).
-constexpr int timeout_ms = 10'000;
+constexpr int reply_timeout_ms = 10'000;
 
 }  // namespace
 
@@ -26,7 +26,7 @@ Result<Client> Client::connect(const std::string& path) {
   Client client(UniqueFd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)));
   if (!client.fd_) return sys_error("making a socket");
   // connect(2) blocks while the queue of a stopped helper is full; SO_SNDTIMEO bounds that, too (unix_stream_connect() in net/unix/af_unix.c).
-  const timeval timeout{.tv_sec = timeout_ms / 1000, .tv_usec = 0};
+  const timeval timeout{.tv_sec = reply_timeout_ms / 1000, .tv_usec = 0};
   setsockopt(client.fd_.get(), SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof timeout);
   if (::connect(client.fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
     return sys_error("connecting to " + path);
@@ -40,7 +40,7 @@ Result<std::string> Client::ask(const std::string& request) {
   const std::string text = request + "\n";
   for (std::size_t sent = 0; sent < text.size();) {
     pollfd wait{fd_.get(), POLLOUT, 0};
-    const int ready = poll(&wait, 1, timeout_ms);
+    const int ready = poll(&wait, 1, reply_timeout_ms);
     if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) return Error{.code = Code::timeout, .what = "the helper does not read the request"};
     const ssize_t size = send(fd_.get(), text.data() + sent, text.size() - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -48,7 +48,7 @@ Result<std::string> Client::ask(const std::string& request) {
     if (size < 0) break;  // it may have sent an error before it closed
     sent += static_cast<std::size_t>(size);
   }
-  return line(timeout_ms);
+  return line(reply_timeout_ms);
 }
 
 Result<std::string> Client::line(int timeout_ms) {
