@@ -150,7 +150,7 @@ class Verbs(CtlTestCase):
             wait_until(lambda: self.helper_.info()["counters"]["control"]["subscribers"], "it has subscribed")
             self.helper_.stop()
             self.assertEqual(process.wait(DEADLINE), UNREACHED)
-            self.assertIn("has ended", process.stderr.read())
+            self.assertIn("has closed the connection", process.stderr.read())
 
     def test_top_as_text(self):
         self.ctl("forward", "add", "127.0.0.1:0:80")
