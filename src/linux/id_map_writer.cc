@@ -187,7 +187,9 @@ struct Diagnosis {
             foreign(maps.gids, caller.gid, subordinate_ranges(caller.subgid, caller.user, caller.uid));
         !stranger.empty())
       return "gids " + stranger + " are neither " + caller.user + "'s own nor in its ranges of /etc/subgid: map others";
-    if (prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
+    // The caller's own ids need no privilege to be mapped: what refuses them is not no_new_privs.
+    const bool own_alone = foreign(maps.uids, caller.uid, {}).empty() && foreign(maps.gids, caller.gid, {}).empty();
+    if (!own_alone && prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 1)
       return "no_new_privs is set for this process (by netns-run, systemd's NoNewPrivileges= or a container), so that "
              "newuidmap and newgidmap get no privilege: start this without it, or map the caller's own ids alone "
              "(netns-run --map-root-user)";

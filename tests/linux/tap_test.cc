@@ -110,7 +110,7 @@ TEST_CASE("a descriptor that is no TAP, a TUN, packet information and multi-queu
           EXPECT(refused(raw_device("a", IFF_TUN | IFF_NO_PI), "IFF_TUN"));
           EXPECT(refused(raw_device("b", IFF_TAP), "packet information"));
           EXPECT(refused(raw_device("c", IFF_TAP | IFF_NO_PI | IFF_MULTI_QUEUE), "multi-queue"));
-          EXPECT(refused(UniqueFd(open("/dev/net/tun", O_RDWR | O_CLOEXEC)), "no TAP has been opened"));
+          EXPECT(refused(UniqueFd(open("/dev/net/tun", O_RDWR | O_CLOEXEC)), "has no TAP (TUNSETIFF)"));
           EXPECT(refused(UniqueFd(open("/dev/null", O_RDWR | O_CLOEXEC)), "is not a TAP"));
           EXPECT(!adopt_tap(987654));
         }) == "");
