@@ -73,6 +73,7 @@ Result<> EpollSet::add(int fd, std::uint32_t events, Handler& handler) {
   epoll_event e = state_->event(fd, events);
   if (epoll_ctl(state_->epoll.get(), EPOLL_CTL_ADD, fd, &e) != 0) return sys_error("watching fd " + std::to_string(fd));
   entries[index].handler = &handler;
+  if (state_->waiting_loop != nullptr) state_->waiting_loop->added_to_epoll(fd);
   return Ok{};
 }
 

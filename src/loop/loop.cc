@@ -191,6 +191,10 @@ bool Loop::wait_in(int epoll_fd, std::function<void(std::span<const epoll_event>
   return true;
 }
 
+void Loop::added_to_epoll(int fd) {
+  if (epoll_wait_) epoll_wait_->poll.forget(fd);
+}
+
 // The time to the first deadline, as for poll(2).
 int Loop::next_timeout_ms() {
   const gint64 now = g_get_monotonic_time();

@@ -116,6 +116,10 @@ class Loop {
   /// not owned. False: the loop waits in another one already. -1: none from now on.
   bool wait_in(int epoll_fd, std::function<void(std::span<const epoll_event>)> ready);
 
+  /// To be called when an fd that is not the loop's own has been added to that epoll. The loop may have watched a file of this number that
+  /// was closed since its last turn, and would take the new registration for that file's, and remove it.
+  void added_to_epoll(int fd);
+
   /// How long a wait in that epoll polls before it sleeps (busy_poll.h); zero, the default: not at all.
   void set_busy_poll(Duration window) { busy_.set_window(window); }
 

@@ -22,7 +22,7 @@ bool PollInEpoll::is_same(std::span<const pollfd> fds) const {
 void PollInEpoll::synchronise(std::span<const pollfd> fds) {
   for (const Registered& old : registered_) {
     const bool stays = std::any_of(fds.begin(), fds.end(), [&old](const pollfd& entry) { return entry.fd == old.fd; });
-    // Fails for an fd that was closed, also if its number is another file's now: there is nothing to remove then.
+    // Fails for an fd that was closed. If its number is another file's now, that is not registered, or forget() was called.
     if (!stays) epoll_ctl(epoll_, EPOLL_CTL_DEL, old.fd, nullptr);
   }
   registered_.clear();
@@ -37,6 +37,10 @@ void PollInEpoll::synchronise(std::span<const pollfd> fds) {
     registered_.push_back({.fd = entry.fd, .events = entry.events, .in_epoll = taken});
     all_in_epoll_ &= taken;
   }
+}
+
+void PollInEpoll::forget(int fd) {
+  std::erase_if(registered_, [fd](const Registered& old) { return old.fd == fd; });
 }
 
 int PollInEpoll::poll_the_rest(std::span<pollfd> fds) {

@@ -27,6 +27,9 @@ class PollInEpoll {
   /// from the last call's if an fd of the array may have been closed and opened again since. Events of other fds are kept for
   /// swap_others().
   int wait(std::span<pollfd> fds, int timeout_ms, std::uint64_t changes);
+  /// Another's file with this number has been registered in the epoll. So the array's entry of that number, if it had one, was of a file
+  /// that has been closed: nothing of it is left to be removed.
+  void forget(int fd);
   /// Exchanges `empty` for the last wait's events of fds that are not of the array; so nothing is allocated in a turn.
   void swap_others(std::vector<epoll_event>& empty) { others_.swap(empty); }
 

@@ -2,6 +2,7 @@
 #include "src/loop/epoll_set.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -38,6 +39,28 @@ TEST_CASE("the loop dispatches what is ready in the set, also after the set was 
   moved.remove(pipe.reader.get());
   loop.turn(false);
   CHECK(handler.calls == 1);
+}
+
+TEST_CASE("the set keeps an fd whose number was the loop's own until this turn", "[epoll]") {
+  Loop loop;
+  EpollSet set = EpollSet::create(loop).value();
+  Pipe first;
+  const Pipe second;
+  const int number = first.reader.get();
+  Watch watch = loop.watch(number, POLLIN, [](IoEvents) {});
+  loop.turn(false);  // the loop registers it
+  first.reader.reset();
+  watch.reset();
+  const UniqueFd spare(open("/dev/null", O_RDONLY | O_CLOEXEC));
+  const UniqueFd again(dup2(second.reader.get(), number));
+  REQUIRE(again.get() == number);
+  Handler handler;
+  REQUIRE(set.add(number, EPOLLIN, handler).ok());
+  loop.turn(false);
+  second.put();
+  loop.turn(false);
+  CHECK(handler.calls == 1);
+  set.remove(number);
 }
 
 TEST_CASE("a set without a loop is waited in by whoever dispatches", "[epoll]") {
