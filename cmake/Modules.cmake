@@ -59,6 +59,7 @@ precompiled_headers(json_precompiled ${standard_headers} <nlohmann/json.hpp>)
 target_link_libraries(json_precompiled PRIVATE nlohmann_json::nlohmann_json)
 
 # netns_library(NAME [JSON] SOURCES a.cc b.cc USES lib1 lib2): the static library of one folder; JSON: most of it includes nlohmann-json.
+# With CMAKE_UNITY_BUILD each folder is compiled as one source: no two files of a folder give one name to things of their own.
 function(netns_library name)
   cmake_parse_arguments(ARG "JSON" "" "SOURCES;USES" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
@@ -68,6 +69,15 @@ function(netns_library name)
   else()
     use_precompiled_headers(${name} standard_precompiled)
   endif()
+  # GCC's manual says of -fsanitize that it makes this warning wrong more often, and advises against -Werror with it.
+  if(NETNS_HELPER_SANITIZE AND CMAKE_CXX_COMPILER_ID STREQUAL GNU)
+    target_compile_options(${name} PRIVATE -Wno-maybe-uninitialized)
+  endif()
+  set_target_properties(${name} PROPERTIES UNITY_BUILD_MODE GROUP)
+  foreach(source ${ARG_SOURCES})
+    get_filename_component(folder ${source} DIRECTORY)
+    set_source_files_properties(${source} PROPERTIES UNITY_GROUP "${name}_${folder}")
+  endforeach()
 endfunction()
 
 # netns_unit_test(NAME SOURCES a_test.cc USES lib): one Catch2 program; ctest runs it whole, under the name unit.NAME.

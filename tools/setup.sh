@@ -144,8 +144,8 @@ scratch_directory() {
   trap 'rm -rf "$scratch"' EXIT
 }
 
-# build PRESET TARGET...: configures and builds in build/PRESET of the tree, as its builder. Tests only if `with_tests` is ON: they
-# want more packages. `configure_arguments` are added for cmake.
+# build PRESET TARGET...: configures and builds in build/PRESET of the tree, as its builder. Tests, which want more packages, only if
+# `with_tests` is ON; warnings are errors only if `strict` is ON. `configure_arguments` are added for cmake.
 configure_arguments=()
 build() {
   local preset=$1 launcher=()
@@ -154,7 +154,7 @@ build() {
   say "building $preset"
   (
     cd "$tree"
-    as_user "$builder" cmake --preset "$preset" -DNETNS_HELPER_WERROR=ON -DBUILD_TESTING="${with_tests:-ON}" \
+    as_user "$builder" cmake --preset "$preset" -DNETNS_HELPER_WERROR="${strict:-OFF}" -DBUILD_TESTING="${with_tests:-ON}" \
       -DNETNS_HELPER_PRECOMPILE=ON "${launcher[@]}" \
       "${configure_arguments[@]}" --log-level=WARNING >/dev/null
     # ccache caches what includes a precompiled header only with this sloppiness.

@@ -4,19 +4,15 @@
 #include <cstring>
 
 #include "netstack/frame/checksum.h"
+#include "netstack/frame/wire.h"
 
 namespace nh {
 namespace {
 
-constexpr std::uint16_t dns_port = 53;
+using wire::get16;
+using wire::put16;
 
-std::uint16_t get16(const std::uint8_t* at) {
-  return static_cast<std::uint16_t>((at[0] << 8) | at[1]);
-}
-void put16(std::uint8_t* at, std::uint16_t value) {
-  at[0] = static_cast<std::uint8_t>(value >> 8);
-  at[1] = static_cast<std::uint8_t>(value);
-}
+constexpr std::uint16_t dns_port = 53;
 
 // Replaces `size` bytes (even) at `at` and updates the checksum fields (RFC 1624); null: there is no such field.
 void replace(std::uint8_t* at, const std::uint8_t* with, std::size_t size, std::uint8_t* tcp_sum, std::uint8_t* ip_sum) {

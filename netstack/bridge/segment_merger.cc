@@ -5,25 +5,19 @@
 
 #include "netstack/frame/checksum.h"
 #include "netstack/frame/packet.h"
+#include "netstack/frame/wire.h"
 #include "src/base/limits.h"
 
 namespace nh {
 namespace {
 
+using wire::get16;
+using wire::get32;
+using wire::put16;
+
 // Offsets in the TCP header (RFC 9293 3.1). The frames are libslirp's, which has no IP options and no extension headers.
 constexpr std::size_t tcp_sequence = 4, tcp_ack = 8, tcp_data_offset = 12, tcp_flag_bits = 13, tcp_window = 14,
                       tcp_check = 16;
-
-std::uint16_t get16(const std::uint8_t* at) {
-  return static_cast<std::uint16_t>((at[0] << 8) | at[1]);
-}
-std::uint32_t get32(const std::uint8_t* at) {
-  return (std::uint32_t{get16(at)} << 16) | get16(at + 2);
-}
-void put16(std::uint8_t* at, std::size_t value) {
-  at[0] = static_cast<std::uint8_t>(value >> 8);
-  at[1] = static_cast<std::uint8_t>(value);
-}
 
 struct Shape {
   std::size_t ip = 0;       ///< size of the IP header; 0: not a mergeable TCP data segment

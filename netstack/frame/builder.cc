@@ -6,30 +6,21 @@
 #include <cstring>
 
 #include "netstack/frame/checksum.h"
+#include "netstack/frame/wire.h"
 #include "src/base/limits.h"
 
 namespace nh {
 namespace {
+
+using wire::get32;
+using wire::put16;
+using wire::put32;
 
 constexpr std::uint8_t default_ttl = 64;  // ip(7), IP_TTL
 constexpr std::uint8_t ipv6_fragment = 44;
 constexpr std::size_t largest_ip = 65535;
 // Room for the largest packet of either family, on the stack. Not initialised, because most packets use little of it.
 using Scratch = std::array<std::uint8_t, ethernet_header + ipv6_header + largest_ip>;
-
-void put16(std::uint8_t* at, std::uint32_t value) {
-  at[0] = static_cast<std::uint8_t>(value >> 8);
-  at[1] = static_cast<std::uint8_t>(value);
-}
-
-void put32(std::uint8_t* at, std::uint32_t value) {
-  put16(at, value >> 16);
-  put16(at + 2, value);
-}
-
-std::uint32_t get32(const std::uint8_t* at) {
-  return (std::uint32_t{at[0]} << 24) | (std::uint32_t{at[1]} << 16) | (std::uint32_t{at[2]} << 8) | at[3];
-}
 
 std::uint8_t* put(std::uint8_t* at, Bytes bytes) {
   return std::copy(bytes.begin(), bytes.end(), at);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Wire: numbers in network byte order at an offset of a frame. The caller has checked that the bytes are there; an offset beyond
-// them is our bug. Read byte by byte, because frames are not aligned; compilers make one load of it.
+// Wire: numbers in network byte order in a frame. The caller has checked that the bytes are there: load and store end the process
+// for an offset beyond them; get and put, for frames of our own making, do not look. Byte by byte, because frames are not aligned;
+// compilers make one load of it.
 #pragma once
 
 #include <cstddef>
@@ -25,6 +26,25 @@ inline void store16(MutableBytes bytes, std::size_t offset, std::uint16_t value)
   NH_BUG_IF(offset + 2 > bytes.size());
   bytes[offset] = static_cast<std::uint8_t>(value >> 8);
   bytes[offset + 1] = static_cast<std::uint8_t>(value);
+}
+
+inline std::uint16_t get16(const std::uint8_t* at) {
+  return static_cast<std::uint16_t>((at[0] << 8) | at[1]);
+}
+
+inline std::uint32_t get32(const std::uint8_t* at) {
+  return (std::uint32_t{get16(at)} << 16) | get16(at + 2);
+}
+
+/// The low 16 bits of `value`.
+inline void put16(std::uint8_t* at, std::size_t value) {
+  at[0] = static_cast<std::uint8_t>(value >> 8);
+  at[1] = static_cast<std::uint8_t>(value);
+}
+
+inline void put32(std::uint8_t* at, std::uint32_t value) {
+  put16(at, value >> 16);
+  put16(at + 2, value);
 }
 
 }  // namespace nh::wire

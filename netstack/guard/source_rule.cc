@@ -6,11 +6,10 @@
 namespace nh {
 namespace {
 
-constexpr std::uint16_t dhcp_client_port = 68, dhcp_server_port = 67;
+constexpr std::uint16_t bootpc = 68, bootps = 67;
 
 bool may_be_unspecified(const Packet& packet) {
-  if (packet.source.is_v4())
-    return packet.is_udp() && packet.source_port == dhcp_client_port && packet.destination_port == dhcp_server_port;
+  if (packet.source.is_v4()) return packet.is_udp() && packet.source_port == bootpc && packet.destination_port == bootps;
   return packet.protocol == protocol::icmpv6 && !packet.fragment &&
          (packet.icmp_type == icmpv6_type::neighbour_solicitation || packet.icmp_type == icmpv6_type::router_solicitation);
 }

@@ -9,7 +9,7 @@
 namespace nh {
 namespace {
 
-constexpr std::array<std::string_view, std::variant_size_v<Event>> names{
+constexpr std::array<std::string_view, std::variant_size_v<Event>> event_names{
     "rule_added", "rule_removed", "rule_failed", "flow_opened", "flow_closed", "path_changed", "limit_reached"};
 
 /// The data of each kind.
@@ -35,10 +35,10 @@ struct Data {
 }  // namespace
 
 std::string_view event_name(std::size_t kind) {
-  return names.at(kind);
+  return event_names.at(kind);
 }
 std::string_view event_name(const Event& event) {
-  return names[event.index()];
+  return event_names[event.index()];
 }
 
 std::string line_of(const Event& event, Instant now) {

@@ -61,18 +61,18 @@ Outcome list_hostfwd(const CommandContext& context, const Json&) {
 }
 
 constexpr std::array<std::string_view, 5> forward_members{"proto", "host_addr", "host_port", "guest_addr", "guest_port"};
-constexpr std::array<std::string_view, 1> id_member{"id"};
+constexpr std::array<std::string_view, 1> hostfwd_id{"id"};
 
-constexpr std::array<Command, 3> commands{{
+constexpr std::array<Command, 3> all_hostfwd_commands{{
     {"add_hostfwd", forward_members, add_hostfwd, true},
     {"list_hostfwd", {}, list_hostfwd, true},
-    {"remove_hostfwd", id_member, remove_hostfwd, true},
+    {"remove_hostfwd", hostfwd_id, remove_hostfwd, true},
 }};
 
 }  // namespace
 
 std::span<const Command> hostfwd_commands() {
-  return commands;
+  return all_hostfwd_commands;
 }
 
 }  // namespace nh

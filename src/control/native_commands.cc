@@ -208,7 +208,7 @@ constexpr std::array<std::string_view, 11> add_members{"rules",          "kind",
                                                        "host_interface", "host_port",  "host_unix", "host_fd",
                                                        "guest_addr",     "guest_port", "exclude"};
 
-constexpr std::array<Command, 9> commands{{
+constexpr std::array<Command, 9> all_native_commands{{
     {"forward.add", add_members, forward_add},
     {"forward.remove", ids_members, forward_remove},
     {"forward.replace", rules_member, forward_replace},
@@ -223,7 +223,7 @@ constexpr std::array<Command, 9> commands{{
 }  // namespace
 
 std::span<const Command> native_commands() {
-  return commands;
+  return all_native_commands;
 }
 
 }  // namespace nh

@@ -21,7 +21,7 @@ namespace {
 /// (uid_t)-1 is no id (user_namespaces(7)).
 constexpr std::uint64_t ids_end = 0xffffffff;
 
-Error invalid(std::string what, std::string_view field) {
+Error malformed(std::string what, std::string_view field) {
   return Error{.code = Code::invalid, .what = std::string(field) + ": " + std::move(what), .field = std::string(field)};
 }
 
@@ -54,7 +54,7 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
   }
 }
 
-std::string_view trimmed(std::string_view text) {
+std::string_view without_blanks(std::string_view text) {
   constexpr std::string_view blanks = " \t\r";
   const auto first = text.find_first_not_of(blanks);
   if (first == std::string_view::npos) return {};
@@ -86,28 +86,28 @@ Result<std::vector<IdRange>> with_subordinates(std::uint32_t own, std::string_vi
 
 Result<IdRange> parse_id_range(std::string_view text, std::string_view field) {
   const auto parts = split(text, ':');
-  if (parts.size() != 3) return invalid("\"" + std::string(text) + "\" is not of the form INSIDE:OUTSIDE:COUNT", field);
+  if (parts.size() != 3) return malformed("\"" + std::string(text) + "\" is not of the form INSIDE:OUTSIDE:COUNT", field);
   NH_LET(inside, parse_unsigned(parts[0], 0, ids_end - 1, field));
   NH_LET(outside, parse_unsigned(parts[1], 0, ids_end - 1, field));
   NH_LET(count, parse_unsigned(parts[2], 1, ids_end, field));
   if (inside + count > ids_end || outside + count > ids_end)
-    return invalid("\"" + std::string(text) + "\" goes beyond the last id, 4294967294", field);
+    return malformed("\"" + std::string(text) + "\" goes beyond the last id, 4294967294", field);
   return IdRange{static_cast<std::uint32_t>(inside), static_cast<std::uint32_t>(outside), static_cast<std::uint32_t>(count)};
 }
 
 Result<> check_id_ranges(std::span<const IdRange> ranges, std::string_view field) {
-  if (ranges.empty()) return invalid("no range is given", field);
+  if (ranges.empty()) return malformed("no range is given", field);
   if (ranges.size() > id_map_lines)
-    return invalid(std::to_string(ranges.size()) + " ranges; the kernel takes " + std::to_string(id_map_lines), field);
+    return malformed(std::to_string(ranges.size()) + " ranges; the kernel takes " + std::to_string(id_map_lines), field);
   for (std::size_t at = 0; at < ranges.size(); ++at) {
     const IdRange& range = ranges[at];
-    if (range.count == 0) return invalid("the range " + range_text(range) + " is empty", field);
+    if (range.count == 0) return malformed("the range " + range_text(range) + " is empty", field);
     if (std::uint64_t{range.inside} + range.count > ids_end || std::uint64_t{range.outside} + range.count > ids_end)
-      return invalid("the range " + range_text(range) + " goes beyond the last id, 4294967294", field);
+      return malformed("the range " + range_text(range) + " goes beyond the last id, 4294967294", field);
     for (const IdRange& earlier : ranges.first(at))
       if (overlap(earlier.inside, range.inside, earlier.count, range.count) ||
           overlap(earlier.outside, range.outside, earlier.count, range.count))
-        return invalid("the ranges " + range_text(earlier) + " and " + range_text(range) + " share an id", field);
+        return malformed("the ranges " + range_text(earlier) + " and " + range_text(range) + " share an id", field);
   }
   return Ok{};
 }
@@ -128,8 +128,8 @@ IdMapCaller IdMapCaller::current() {
   if (const passwd* entry = getpwuid(caller.uid)) {
     caller.user = entry->pw_name;
     caller.passwd_gid = entry->pw_gid;
-  } else if (named != nullptr && !trimmed(named).empty()) {
-    caller.user = trimmed(named);
+  } else if (named != nullptr && !without_blanks(named).empty()) {
+    caller.user = without_blanks(named);
   } else {
     caller.user = "uid:" + std::to_string(caller.uid);
   }
@@ -142,7 +142,7 @@ std::vector<IdRange> subordinate_ranges(std::string_view file, std::string_view 
   std::vector<IdRange> ranges;
   const std::string number = std::to_string(uid);
   for (std::string_view line : split(file, '\n')) {
-    line = trimmed(line);
+    line = without_blanks(line);
     const auto parts = split(line, ':');
     if (line.starts_with('#') || parts.size() != 3) continue;
     if (parts[0] != user && parts[0] != number) continue;

@@ -26,7 +26,7 @@ struct Names {
   int flag;
   std::string_view name, proc, spec;  // spec: the runtime-spec's, also used in messages
 };
-constexpr std::array<Names, all_namespace_types.size()> names{{
+constexpr std::array<Names, all_namespace_types.size()> all_names{{
     {NamespaceType::user, CLONE_NEWUSER, "user", "user", "user"},
     {NamespaceType::pid, CLONE_NEWPID, "pid", "pid", "pid"},
     {NamespaceType::uts, CLONE_NEWUTS, "uts", "uts", "uts"},
@@ -38,7 +38,7 @@ constexpr std::array<Names, all_namespace_types.size()> names{{
 }};
 
 const Names& names_of(NamespaceType type) {
-  return names[static_cast<std::size_t>(type)];
+  return all_names[index_of(type)];
 }
 
 std::string type_name(NamespaceType type) {
@@ -60,7 +60,7 @@ std::string_view namespace_name(NamespaceType type) {
 }
 
 std::optional<NamespaceType> namespace_type(std::string_view name) {
-  for (const Names& known : names)
+  for (const Names& known : all_names)
     if (name == known.name || name == known.proc || name == known.spec) return known.type;
   return std::nullopt;
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string_view>
@@ -18,6 +19,11 @@ enum class NamespaceType : std::uint8_t { user, pid, uts, ipc, net, cgroup, time
 inline constexpr std::array<NamespaceType, 8> all_namespace_types{
     NamespaceType::user, NamespaceType::pid,    NamespaceType::uts,  NamespaceType::ipc,
     NamespaceType::net,  NamespaceType::cgroup, NamespaceType::time, NamespaceType::mount};
+
+/// Its place in a table of all kinds.
+constexpr std::size_t index_of(NamespaceType type) {
+  return static_cast<std::size_t>(type);
+}
 
 /// "user", "net", "pid", "mount", "ipc", "uts", "cgroup", "time": the words of our command line.
 std::string_view namespace_name(NamespaceType type);

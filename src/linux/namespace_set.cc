@@ -14,10 +14,6 @@ Error entry_error(NamespaceType type, const std::string& what) {
   return Error{.code = Code::invalid, .what = name + " namespace: " + what, .field = name};
 }
 
-std::size_t index_of(NamespaceType type) {
-  return static_cast<std::size_t>(type);
-}
-
 Result<NamespaceEntry> parse_join(NamespaceType type, std::string_view source) {
   constexpr std::string_view fd = "fd:", pid = "pid:";
   const std::string name(namespace_name(type));

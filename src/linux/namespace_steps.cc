@@ -17,10 +17,6 @@ bool contains(const std::vector<NamespaceType>& types, NamespaceType type) {
   return std::find(types.begin(), types.end(), type) != types.end();
 }
 
-std::size_t index_of(NamespaceType type) {
-  return static_cast<std::size_t>(type);
-}
-
 bool same_process(const NamespaceEntry& a, const NamespaceEntry& b) {
   return a.by == By::pid && b.by == By::pid && a.number == b.number;
 }

@@ -22,10 +22,10 @@ namespace nh {
 
 namespace {
 
-constexpr std::string_view field = "tap-socket";
+constexpr std::string_view field_name = "tap-socket";
 
 Error refused(Code code, std::string what) {
-  return Error{.code = code, .sys_errno = 0, .what = std::move(what), .field = std::string(field)};
+  return Error{.code = code, .sys_errno = 0, .what = std::move(what), .field = std::string(field_name)};
 }
 
 /// The parameters of the wait.
@@ -54,7 +54,7 @@ Result<UniqueFd> take_from(int socket, const Wait& wait) {
   auto message = receive_message(socket, payload, FdRule::one);
   if (!message) {
     Error error = std::move(message).error();
-    error.field = field;
+    error.field = field_name;
     return error;
   }
   if (!message->fd) return refused(Code::gone, "the peer closed the socket before it sent a TAP");
@@ -72,7 +72,7 @@ Result<UniqueFd> take_from_path(const sockaddr_un& address, const std::string& p
     if (errno == EPROTOTYPE) continue;  // it listens with the other type
     const int err = errno;
     Error error = sys_error(err, "connecting to " + path);
-    error.field = field;
+    error.field = field_name;
     if (err == ECONNREFUSED) error.what += " (the socket exists, but nobody listens on it; remove the file)";
     return error;
   }
@@ -83,12 +83,12 @@ Result<UniqueFd> take_at_path(const std::string& path, const Wait& wait) {
   auto client = accept_one_client(path, SOCK_STREAM, [&wait](int fd, short events) { return wait.until(fd, events); });
   if (client) return take_from(client->get(), wait);
   Error error = std::move(client).error();
-  error.field = field;
+  error.field = field_name;
   return error;
 }
 
 Result<UniqueFd> take_inherited(std::string_view text, const Wait& wait) {
-  NH_LET(number, parse_unsigned(text, 0, INT_MAX, field));
+  NH_LET(number, parse_unsigned(text, 0, INT_MAX, field_name));
   UniqueFd socket(fcntl(static_cast<int>(number), F_DUPFD_CLOEXEC, 3));
   if (!socket) return sys_error("taking the inherited descriptor " + std::string(text));
   int domain = 0;

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "src/netlink/nl_socket.h"
 
-#include <linux/if_arp.h>
-
 #include <cerrno>
 
 namespace nh {

@@ -17,8 +17,8 @@ Result<RoutingMonitor> RoutingMonitor::open() {
 }
 
 void RoutingMonitor::take_events() {
-  constexpr int reads_at_once = 64;  // what is left makes the socket readable again
-  for (int i = 0; i < reads_at_once; ++i)
+  constexpr int most_reads = 64;  // what is left makes the socket readable again
+  for (int i = 0; i < most_reads; ++i)
     if (nl_recvmsgs_default(events_.get()) == -NLE_AGAIN) break;
 }
 

@@ -46,8 +46,8 @@ constexpr std::array<std::string_view, 10> empty_options{"defaults", "async", "n
 constexpr std::array<FlagOption, 3> filesystem_options{
     {{"sync", MS_SYNCHRONOUS, 0}, {"dirsync", MS_DIRSYNC, 0}, {"lazytime", MS_LAZYTIME, 0}}};
 /// Known to the specification or to other runtimes, and more than flags.
-constexpr std::array<std::string_view, 10> not_supported{"remount", "idmap", "ridmap",   "tmpcopyup",  "copy-symlink",
-                                                         "mand",    "move",  "iversion", "noiversion", "loop"};
+constexpr std::array<std::string_view, 10> unsupported_options{"remount", "idmap", "ridmap",   "tmpcopyup",  "copy-symlink",
+                                                               "mand",    "move",  "iversion", "noiversion", "loop"};
 
 template <class List>
 bool holds(const List& list, std::string_view word) {
@@ -71,7 +71,7 @@ const FlagOption* find(std::string_view name) {
 Result<> read_option(const JsonPlace& place, const std::string& word, MountSpec& mount) {
   const bool is_bind = mount.kind == Kind::bind;
   if (word == "bind" || word == "rbind" || holds(empty_options, word)) return Ok{};
-  if (holds(not_supported, word)) return unsupported_member(place, "is not supported: " + word);
+  if (holds(unsupported_options, word)) return unsupported_member(place, "is not supported: " + word);
   if (const FlagOption* option = find(word)) {
     apply(*option, mount.top_set_flags, mount.top_clear_flags);
     return Ok{};

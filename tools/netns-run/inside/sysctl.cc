@@ -17,7 +17,7 @@
 namespace nh::run {
 namespace {
 
-Error invalid(std::string what) {
+Error refused(std::string what) {
   return Error{.code = Code::invalid, .what = std::move(what), .field = "sysctl"};
 }
 
@@ -55,12 +55,12 @@ Result<> check_sysctls(const Sysctls& sysctls, const NamespaceSet& namespaces) {
   for (const auto& [name, value] : sysctls) {
     const std::string path = path_of(name);
     if (path == "kernel/hostname" || path == "kernel/domainname")
-      return invalid("sysctl " + name + ": say it by the " + path.substr(path.find('/') + 1) + " itself");
+      return refused("sysctl " + name + ": say it by the " + path.substr(path.find('/') + 1) + " itself");
     const auto owner = owner_of_sysctl(path);
     if (!owner || path.find("..") != std::string::npos)
-      return invalid("sysctl " + name + ": belongs to no namespace; it would change the host");
+      return refused("sysctl " + name + ": belongs to no namespace; it would change the host");
     if (namespaces.is_host(*owner))
-      return invalid("sysctl " + name + ": belongs to the " + std::string(namespace_name(*owner)) +
+      return refused("sysctl " + name + ": belongs to the " + std::string(namespace_name(*owner)) +
                      " namespace, which is the host's; it needs one of its own");
   }
   return Ok{};
