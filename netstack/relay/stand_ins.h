@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "src/base/address.h"
@@ -24,8 +25,13 @@ class StandIns {
     ready,
     off  ///< open() fails at once; reason() says why
   };
-  /// Called once, from open() itself or later from the loop, never after cancel().
+  /// Called from the loop with what was asked for, once, never after cancel(). The calls that take it never call it themselves.
   using Done = std::function<void(Result<UniqueFd>)>;
+  /// What a call that asks for a socket gives.
+  struct Opening {
+    std::optional<Result<UniqueFd>> result = {};  ///< the answer, if it is known at once; `done` is dropped then
+    std::uint64_t ticket = 0;                     ///< else: for cancel(); 0 with a result
+  };
 
   virtual ~StandIns() = default;
   virtual State state() const = 0;
@@ -44,9 +50,8 @@ class StandIns {
   /// May a stand-in have another port than it was asked for, if that one is in use?
   enum class Port : std::uint8_t { may_change, must_be_kept };
   /// A non-blocking stand-in, prepared (stream_socket.h prepare_stream), bound to `guest_peer` (port 0: any), its connect(2) to
-  /// `guest` begun: EPOLLOUT tells the end, SO_ERROR the outcome. Both have one family. Gives a ticket, 0 if `done` was called
-  /// already. Errors: what bind(2) or connect(2) said at once (sys_errno), exhausted, gone (off), timeout.
-  virtual std::uint64_t open(const Endpoint& guest_peer, const Endpoint& guest, Port port, Done done) = 0;
+  /// `guest` begun: EPOLLOUT tells the end, SO_ERROR the outcome. Both have one family. Errors: what bind(2) or connect(2) said at once (sys_errno), exhausted, gone (off), timeout.
+  virtual Opening open(const Endpoint& guest_peer, const Endpoint& guest, Port port, Done done) = 0;
   /// The steering does not do what it should: it is repaired and proved again, and serves() and answers_dials() tell the
   /// outcome when `done` is called, later and once, never after drop_check(). One check at a time.
   virtual void check(std::function<void()> done) = 0;
@@ -54,9 +59,9 @@ class StandIns {
   /// A socket of the guest's namespace that is bound to `at` and, for TCP, listens: for what guest programs are to reach on
   /// their own side. Not a stand-in: an ordinary address of the guest, its loopback included; asked for in every state().
   enum class Kind : std::uint8_t { tcp_listener, udp };
-  virtual std::uint64_t listen(Kind kind, const Endpoint& at, Done done) = 0;
+  virtual Opening listen(Kind kind, const Endpoint& at, Done done) = 0;
   /// A UDP socket bound to `guest_peer` and connected to `guest`, which may be the guest's loopback.
-  virtual std::uint64_t open_udp(const Endpoint& guest_peer, const Endpoint& guest, Done done) = 0;
+  virtual Opening open_udp(const Endpoint& guest_peer, const Endpoint& guest, Done done) = 0;
   /// A ticket that has had its answer is ignored.
   virtual void cancel(std::uint64_t ticket) = 0;
 };

@@ -220,11 +220,10 @@ void OutboundTcp::flow_dialled(Relay& relay) {
   set_due(&relay, dial,
           std::max<Instant>(now + limits::outbound_open,
                             dial.last_syn + limits::outbound_syn_again - limits::outbound_syn_margin));
-  const std::uint64_t ticket =
-      setup_.stand_ins->open(relay.start().guest_peer, relay.start().guest, StandIns::Port::must_be_kept,
-                             [this, &relay](Result<UniqueFd> made) { answered(relay, std::move(made)); });
-  // 0: the answer has come from within open(), and the relay may be gone.
-  if (ticket != 0) relay.set_ticket(ticket);
+  auto opening = setup_.stand_ins->open(relay.start().guest_peer, relay.start().guest, StandIns::Port::must_be_kept,
+                                        [this, &relay](Result<UniqueFd> made) { answered(relay, std::move(made)); });
+  if (opening.result) return answered(relay, std::move(*opening.result));
+  relay.set_ticket(opening.ticket);
 }
 
 void OutboundTcp::answered(Relay& relay, Result<UniqueFd> stand_in) {

@@ -206,11 +206,10 @@ void TcpForward::lead_to_guest(std::uint64_t rule, const GuestGoal& goal, Unique
     tickets_.erase(relay->ticket());
     answered(*relay, std::move(stand_in));
   };
-  const std::uint64_t ticket = setup_.stand_ins->open(guest_peer, guest, StandIns::Port::may_change, done);
-  // 0: the answer has come from within open(), and the relay may be gone.
-  if (ticket == 0) return;
-  tickets_.insert(ticket);
-  relay->set_ticket(ticket);
+  auto opening = setup_.stand_ins->open(guest_peer, guest, StandIns::Port::may_change, done);
+  if (opening.result) return answered(*relay, std::move(*opening.result));
+  tickets_.insert(opening.ticket);
+  relay->set_ticket(opening.ticket);
   if (setup_.stand_ins->state() == StandIns::State::preparing && tickets_.size() >= limits::relay_waiting) pause(false);
 }
 

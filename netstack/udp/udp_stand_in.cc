@@ -29,20 +29,16 @@ void UdpStandIn::end(FlowEnd why) {
 }
 
 std::optional<FlowEnd> UdpStandIn::open(const Endpoint& guest_peer, const Endpoint& guest) {
-  // The answer may come before open_udp() returns; then it must not end this object under our feet.
-  opening_ = true;
-  const std::uint64_t ticket =
+  auto opening =
       shared_.stand_ins->open_udp(guest_peer, guest, [this](Result<UniqueFd> result) { opened(std::move(result)); });
-  opening_ = false;
-  if (!socket_ && !failed_) ticket_ = ticket;
-  return failed_;
+  if (opening.result) return start(std::move(*opening.result));
+  ticket_ = opening.ticket;
+  return std::nullopt;
 }
 
 void UdpStandIn::opened(Result<UniqueFd> result) {
   ticket_ = 0;
-  failed_ = start(std::move(result));
-  if (opening_) return;
-  if (failed_) return end(*failed_);
+  if (const auto failed = start(std::move(result))) return end(*failed);
   events_.opened();
 }
 

@@ -60,8 +60,6 @@ class UdpStandIn final : private EpollSet::Handler {
   Events events_;
   std::optional<UdpSocket> socket_;
   std::uint64_t ticket_ = 0;
-  bool opening_ = false;
-  std::optional<FlowEnd> failed_;
   std::vector<std::vector<std::uint8_t>> waiting_;
 };
 

@@ -209,7 +209,7 @@ void AgentStandIns::on_agent_lost(const Error& error) {
 
 // ---- requests ----
 
-std::uint64_t AgentStandIns::open(const Endpoint& guest_peer, const Endpoint& guest, Port port, Done done) {
+StandIns::Opening AgentStandIns::open(const Endpoint& guest_peer, const Endpoint& guest, Port port, Done done) {
   NH_BUG_IF(guest_peer.address.family() != guest.address.family());
   return begin({.what = What::stream,
                 .guest_peer = guest_peer,
@@ -219,7 +219,7 @@ std::uint64_t AgentStandIns::open(const Endpoint& guest_peer, const Endpoint& gu
                 .port = port});
 }
 
-std::uint64_t AgentStandIns::listen(Kind kind, const Endpoint& at, Done done) {
+StandIns::Opening AgentStandIns::listen(Kind kind, const Endpoint& at, Done done) {
   return begin({.what = kind == Kind::udp ? What::udp_socket : What::tcp_listener,
                 .guest_peer = at,
                 .guest = {},
@@ -227,7 +227,7 @@ std::uint64_t AgentStandIns::listen(Kind kind, const Endpoint& at, Done done) {
                 .deadline = {}});
 }
 
-std::uint64_t AgentStandIns::open_udp(const Endpoint& guest_peer, const Endpoint& guest, Done done) {
+StandIns::Opening AgentStandIns::open_udp(const Endpoint& guest_peer, const Endpoint& guest, Done done) {
   NH_BUG_IF(guest_peer.address.family() != guest.address.family());
   return begin({.what = What::udp, .guest_peer = guest_peer, .guest = guest, .done = std::move(done), .deadline = {}});
 }
@@ -237,7 +237,7 @@ void AgentStandIns::cancel(std::uint64_t ticket) {
   arm();
 }
 
-std::uint64_t AgentStandIns::begin(Waiting waiting) {
+StandIns::Opening AgentStandIns::begin(Waiting waiting) {
   std::optional<Result<UniqueFd>> result;
   const std::uint64_t ticket = next_ticket_++;
   const bool ordinary = waiting.what == What::tcp_listener || waiting.what == What::udp_socket;
@@ -251,13 +251,12 @@ std::uint64_t AgentStandIns::begin(Waiting waiting) {
     result = attempt(waiting, ticket);
   if (result) {
     count(*result);
-    waiting.done(std::move(*result));
-    return 0;
+    return {.result = std::move(result)};
   }
   waiting.deadline = loop_.clock().now() + limits::stand_in_wait;
   waiting_.emplace(ticket, std::move(waiting));
   arm();
-  return ticket;
+  return {.ticket = ticket};
 }
 
 std::optional<Result<UniqueFd>> AgentStandIns::attempt(Waiting& waiting, std::uint64_t ticket) {

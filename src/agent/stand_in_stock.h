@@ -58,11 +58,11 @@ class AgentStandIns final : public StandIns, private AgentListener {
   State state() const override { return state_; }
   std::string reason() const override;
   void on_change(std::function<void()> callback) override { on_change_ = std::move(callback); }
-  std::uint64_t open(const Endpoint& guest_peer, const Endpoint& guest, Port port, Done done) override;
+  Opening open(const Endpoint& guest_peer, const Endpoint& guest, Port port, Done done) override;
   void check(std::function<void()> done) override;
   void drop_check() override { on_checked_ = nullptr; }
-  std::uint64_t listen(Kind kind, const Endpoint& at, Done done) override;
-  std::uint64_t open_udp(const Endpoint& guest_peer, const Endpoint& guest, Done done) override;
+  Opening listen(Kind kind, const Endpoint& at, Done done) override;
+  Opening open_udp(const Endpoint& guest_peer, const Endpoint& guest, Done done) override;
   void cancel(std::uint64_t ticket) override;
 
   struct Counters {
@@ -107,7 +107,7 @@ class AgentStandIns final : public StandIns, private AgentListener {
   void on_answer(const agent::Answer& answer, UniqueFd fd) override;
   void on_agent_lost(const Error& error) override;
 
-  std::uint64_t begin(Waiting waiting);
+  Opening begin(Waiting waiting);
   /// nullopt: it has to wait.
   std::optional<Result<UniqueFd>> attempt(Waiting& waiting, std::uint64_t ticket);
   std::optional<Result<UniqueFd>> attempt_stream(Waiting& waiting, std::uint64_t ticket);

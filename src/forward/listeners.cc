@@ -182,13 +182,15 @@ Result<> Listeners::ask_guest(std::uint64_t number, Open& open) {
   open.carrier = Carrier::awaited;
   open.reason = "the guest's socket is not there yet";
   open.ticket = 0;
-  asking_ = true;
-  const std::uint64_t ticket = setup_.stand_ins->listen(
-      kind, open.plan.at, [this, number](Result<UniqueFd> socket) { arrived(number, std::move(socket)); });
-  asking_ = false;
-  // arrived() may have been there already.
-  if (open.carrier == Carrier::awaited) open.ticket = ticket;
-  if (open.carrier == Carrier::none) return Error{.code = Code::failed, .what = open.reason, .field = "guest_port"};
+  auto opening = setup_.stand_ins->listen(kind, open.plan.at,
+                                          [this, number](Result<UniqueFd> socket) { arrived(number, std::move(socket)); });
+  open.ticket = opening.ticket;
+  if (!opening.result) return Ok{};
+  if (auto carried = carry_guest_socket(number, open, std::move(*opening.result)); !carried) {
+    open.carrier = Carrier::none;
+    open.reason = carried.error().message();
+    return Error{.code = Code::failed, .what = open.reason, .field = "guest_port"};
+  }
   return Ok{};
 }
 
@@ -197,6 +199,10 @@ void Listeners::arrived(std::uint64_t number, Result<UniqueFd> socket) {
   if (found == open_.end() || found->second.carrier != Carrier::awaited) return;
   Open& open = found->second;
   open.ticket = 0;
+  if (auto carried = carry_guest_socket(number, open, std::move(socket)); !carried) fail(open, carried.error().message());
+}
+
+Result<> Listeners::carry_guest_socket(std::uint64_t number, Open& open, Result<UniqueFd> socket) {
   Result<> added = Ok{};
   if (!socket)
     added = std::move(socket).error();
@@ -204,9 +210,12 @@ void Listeners::arrived(std::uint64_t number, Result<UniqueFd> socket) {
     added = setup_.relays->add(number, open.rule, std::move(*socket), open.plan.goal);
   else
     added = setup_.datagrams->add_reverse(number, open.rule, std::move(*socket), open.plan.goal);
-  if (!added) return fail(open, "listening on " + open.plan.at.text() + " in the guest: " + added.error().message());
+  if (!added)
+    return Error{.code = Code::failed,
+                 .what = "listening on " + open.plan.at.text() + " in the guest: " + added.error().message()};
   open.carrier = open.plan.transport == Transport::tcp ? Carrier::relays : Carrier::datagrams;
   open.reason.clear();
+  return Ok{};
 }
 
 Result<> Listeners::may_change(std::uint64_t number, const ListenerPlan& plan) const {
@@ -290,7 +299,7 @@ void Listeners::resume(std::uint64_t number) {
 void Listeners::fail(Open& open, const std::string& reason) {
   open.carrier = Carrier::none;
   open.reason = reason;
-  if (setup_.failed && !asking_) setup_.failed(open.rule, reason);
+  if (setup_.failed) setup_.failed(open.rule, reason);
 }
 
 void Listeners::path_changed() {

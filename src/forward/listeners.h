@@ -108,6 +108,8 @@ class Listeners {
   Result<> carry_datagrams(std::uint64_t number, Open& open);
   Result<> ask_guest(std::uint64_t number, Open& open);
   void arrived(std::uint64_t number, Result<UniqueFd> socket);
+  /// The guest's socket that was asked for is there, or will not be.
+  Result<> carry_guest_socket(std::uint64_t number, Open& open, Result<UniqueFd> socket);
   Result<UniqueFd> relay_socket(Open& open);
   Result<UniqueFd> host_socket(Open& open);
   /// Not for good: it comes back, perhaps by another path.
@@ -118,7 +120,6 @@ class Listeners {
   std::map<std::uint64_t, Open> open_;
   std::uint64_t last_number_ = 0;
   bool confined_ = false;
-  bool asking_ = false;  ///< within StandIns::listen(): a failure is a result, no event
 };
 
 }  // namespace nh

@@ -46,16 +46,24 @@ struct StandInLab {
 
   Result<UniqueFd> open(const Endpoint& guest_peer, const Endpoint& to) {
     std::optional<Result<UniqueFd>> result;
-    stand_ins->open(guest_peer, to, StandIns::Port::may_change,
-                    [&](Result<UniqueFd> made) { result.emplace(std::move(made)); });
-    EXPECT(until(loop, [&] { return result.has_value(); }));
-    return std::move(*result);
+    auto opening = stand_ins->open(guest_peer, to, StandIns::Port::may_change,
+                                   [&](Result<UniqueFd> made) { result.emplace(std::move(made)); });
+    return outcome(std::move(opening), result);
   }
   Result<UniqueFd> open_udp(const Endpoint& guest_peer, const Endpoint& to) {
     std::optional<Result<UniqueFd>> result;
-    stand_ins->open_udp(guest_peer, to, [&](Result<UniqueFd> made) { result.emplace(std::move(made)); });
-    EXPECT(until(loop, [&] { return result.has_value(); }));
-    return std::move(*result);
+    auto opening = stand_ins->open_udp(guest_peer, to, [&](Result<UniqueFd> made) { result.emplace(std::move(made)); });
+    return outcome(std::move(opening), result);
+  }
+
+ private:
+  /// It is given at once and `later` is never set, or the other way round.
+  Result<UniqueFd> outcome(StandIns::Opening opening, std::optional<Result<UniqueFd>>& later) {
+    EXPECT(!later);
+    EXPECT(opening.result.has_value() == (opening.ticket == 0));
+    if (opening.result) return std::move(*opening.result);
+    EXPECT(until(loop, [&] { return later.has_value(); }));
+    return std::move(*later);
   }
 };
 

@@ -184,16 +184,21 @@ TEST_CASE("more stand-ins at once than the stock has") {
           std::vector<UniqueFd> open;
           std::size_t failed = 0;
           // From before the steering is known.
-          for (std::uint16_t i = 0; i < burst; ++i)
-            lab.stand_ins->open(at("198.51.100.7", static_cast<std::uint16_t>(40000 + i)), at("10.0.2.100", port),
-                                StandIns::Port::may_change, [&](Result<UniqueFd> made) {
-                                  if (made)
-                                    open.push_back(std::move(*made));
-                                  else
-                                    ++failed;
-                                });
-          const auto cancelled = lab.stand_ins->open(at("198.51.100.8", 1), at("10.0.2.100", port),
-                                                     StandIns::Port::may_change, [&](Result<UniqueFd>) { ++failed; });
+          for (std::uint16_t i = 0; i < burst; ++i) {
+            const auto opening =
+                lab.stand_ins->open(at("198.51.100.7", static_cast<std::uint16_t>(40000 + i)), at("10.0.2.100", port),
+                                    StandIns::Port::may_change, [&](Result<UniqueFd> made) {
+                                      if (made)
+                                        open.push_back(std::move(*made));
+                                      else
+                                        ++failed;
+                                    });
+            EXPECT(!opening.result);
+          }
+          const std::uint64_t cancelled = lab.stand_ins
+                                              ->open(at("198.51.100.8", 1), at("10.0.2.100", port),
+                                                     StandIns::Port::may_change, [&](Result<UniqueFd>) { ++failed; })
+                                              .ticket;
           EXPECT(cancelled != 0);
           lab.stand_ins->cancel(cancelled);
           EXPECT(until(lab.loop, [&] { return open.size() + failed == burst; }));
@@ -209,11 +214,11 @@ TEST_CASE("a listener and a UDP socket of the guest's own") {
           lab.expect_ready();
           std::optional<Result<UniqueFd>> made;
           const auto done = [&](Result<UniqueFd> result) { made.emplace(std::move(result)); };
-          lab.stand_ins->listen(StandIns::Kind::tcp_listener, at("127.0.0.1", 80), done);
+          EXPECT(!lab.stand_ins->listen(StandIns::Kind::tcp_listener, at("127.0.0.1", 80), done).result);
           EXPECT(until(lab.loop, [&] { return made.has_value(); }));
           const UniqueFd listener = EXPECT_OK(std::move(*made));
           made.reset();
-          lab.stand_ins->listen(StandIns::Kind::tcp_listener, at("127.0.0.1", 80), done);
+          EXPECT(!lab.stand_ins->listen(StandIns::Kind::tcp_listener, at("127.0.0.1", 80), done).result);
           EXPECT(until(lab.loop, [&] { return made.has_value(); }));
           EXPECT(!made->ok() && made->error().sys_errno == EADDRINUSE);
           test::in_guest(lab.guest, [] {
@@ -292,7 +297,20 @@ TEST_CASE("the agent's end turns stand-ins off; what is open lives on") {
           EXPECT(lab.stand_ins->state() == StandIns::State::off);
           EXPECT(!lab.stand_ins->reason().empty());
           EXPECT(lab.stand_ins->stock(Family::v4) == 0);
-          EXPECT(lab.open(client, at("10.0.2.100", port)).error().sys_errno == 0);
+          // What is known at once is the call's own result: the callback may destroy who calls.
+          std::size_t called = 0;
+          const auto done = [&](Result<UniqueFd>) { ++called; };
+          const Endpoint service_at = at("10.0.2.100", port);
+          const StandIns::Opening known[] = {lab.stand_ins->open(client, service_at, StandIns::Port::may_change, done),
+                                             lab.stand_ins->open(client, service_at, StandIns::Port::must_be_kept, done),
+                                             lab.stand_ins->open_udp(client, service_at, done),
+                                             lab.stand_ins->listen(StandIns::Kind::tcp_listener, at("127.0.0.1", 80), done)};
+          for (const StandIns::Opening& one : known) {
+            EXPECT(one.ticket == 0);
+            EXPECT(one.result && !one.result->ok() && one.result->error().code == Code::gone);
+          }
+          lab.loop.turn(false);
+          EXPECT(called == 0);
           EXPECT(send(fd.get(), "still there\n", 12, MSG_NOSIGNAL) == 12);
           EXPECT(receive_line(fd.get()) == "still there");
         }) == "");

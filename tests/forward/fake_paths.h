@@ -104,12 +104,13 @@ struct FakeStandIns final : StandIns {
   void on_change(std::function<void()>) override {}
   void check(std::function<void()>) override {}
   void drop_check() override {}
-  std::uint64_t open(const Endpoint&, const Endpoint&, Port, Done) override { return 0; }
-  std::uint64_t listen(Kind kind, const Endpoint& at, Done done) override {
+  Opening open(const Endpoint&, const Endpoint&, Port, Done) override { return {}; }
+  Opening listen(Kind kind, const Endpoint& at, Done done) override {
+    if (lost) return {.result = Error{.code = Code::gone, .what = "the agent is lost"}};
     asked.emplace(++last, Asked{kind, at, std::move(done)});
-    return last;
+    return {.ticket = last};
   }
-  std::uint64_t open_udp(const Endpoint&, const Endpoint&, Done) override { return 0; }
+  Opening open_udp(const Endpoint&, const Endpoint&, Done) override { return {}; }
   void cancel(std::uint64_t ticket) override { asked.erase(ticket); }
   /// Answers what was asked first.
   void answer(Result<UniqueFd> result) {
@@ -126,6 +127,7 @@ struct FakeStandIns final : StandIns {
   std::uint64_t last = 0;
   State now = State::ready;
   std::optional<Family> only;  // the other one has no stand-ins
+  bool lost = false;           // listen() fails at once
 };
 
 struct HeardEvents final : EventSink {

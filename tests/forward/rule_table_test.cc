@@ -471,6 +471,16 @@ TEST_CASE("a reverse rule waits for the guest's socket", "[rules]") {
   CHECK(table.relays.open.empty());
 }
 
+TEST_CASE("a reverse rule whose socket is refused at once is an error, and no event", "[rules]") {
+  Table table;
+  table.guest.lost = true;
+  const auto added = table.add({"reverse:5432:15432"});
+  REQUIRE_FALSE(added.ok());
+  CHECK(added.error().message().find("the agent is lost") != std::string::npos);
+  CHECK(table.events.of<RuleFailed>().empty());
+  CHECK(table.guest.asked.empty());
+}
+
 TEST_CASE("a reverse rule needs the agent, no steering", "[rules]") {
   Table table;
   table.turn(StandIns::State::off);

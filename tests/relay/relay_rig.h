@@ -40,27 +40,20 @@ class FakeStandIns final : public StandIns {
   void end_check() {
     for (const auto& done : std::exchange(checks, {})) done();
   }
-  std::uint64_t open(const Endpoint& from, const Endpoint& to, Port, Done done) override {
+  Opening open(const Endpoint& from, const Endpoint& to, Port, Done done) override {
     guest_peers.push_back(from);
-    if (present == State::off) {
-      done(Error{.code = Code::gone, .what = "off"});
-      return 0;
-    }
-    if (error != 0) {
-      done(sys_error(error, "a stand-in"));
-      return 0;
-    }
+    if (present == State::off) return {.result = Error{.code = Code::gone, .what = "off"}};
+    if (error != 0) return {.result = sys_error(error, "a stand-in")};
     if (!later) {
       auto made = stand_in(to);
       if (made && keeps_duplicate) duplicate.reset(fcntl(made->get(), F_DUPFD_CLOEXEC, 0));
-      done(std::move(made));
-      return 0;
+      return {.result = std::move(made)};
     }
     waiting.emplace(++last_ticket_, Waiting{to, std::move(done)});
-    return last_ticket_;
+    return {.ticket = last_ticket_};
   }
-  std::uint64_t listen(Kind, const Endpoint&, Done) override { return 0; }
-  std::uint64_t open_udp(const Endpoint&, const Endpoint&, Done) override { return 0; }
+  Opening listen(Kind, const Endpoint&, Done) override { return {}; }
+  Opening open_udp(const Endpoint&, const Endpoint&, Done) override { return {}; }
   void cancel(std::uint64_t ticket) override { cancelled += waiting.erase(ticket); }
 
   void answer_all() {

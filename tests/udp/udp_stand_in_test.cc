@@ -25,26 +25,27 @@ struct FakeStandIns final : StandIns {
   void on_change(std::function<void()>) override {}
   void check(std::function<void()>) override {}
   void drop_check() override {}
-  std::uint64_t open(const Endpoint&, const Endpoint&, Port, Done) override { return 0; }
-  std::uint64_t listen(Kind, const Endpoint&, Done) override { return 0; }
-  std::uint64_t open_udp(const Endpoint& guest_peer, const Endpoint& guest, Done done) override {
+  Opening open(const Endpoint&, const Endpoint&, Port, Done) override { return {}; }
+  Opening listen(Kind, const Endpoint&, Done) override { return {}; }
+  Opening open_udp(const Endpoint& guest_peer, const Endpoint& guest, Done done) override {
     asked.push_back({guest_peer, guest, std::move(done)});
-    if (!at_once) return asked.size();
-    answer(asked.size() - 1);
-    return 0;
+    if (at_once) return {.result = result_of(asked.back())};
+    return {.ticket = asked.size()};
   }
   void cancel(std::uint64_t ticket) override { cancelled.push_back(ticket); }
 
   // The client's address is not the test's own: any port of the loopback stands for it.
+  Result<UniqueFd> result_of(const Asked& question) const {
+    if (error) return *error;
+    HostSocket made = HostSocket::udp(question.guest.address.text());
+    UniqueFd fd(dup(made.fd()));
+    const SockAddr address(question.guest);
+    REQUIRE(connect(fd.get(), address.get(), address.length) == 0);
+    return fd;
+  }
   void answer(std::size_t index) {
     const Done done = std::move(asked.at(index).done);
-    if (error) return done(*error);
-    const Endpoint goal = asked.at(index).guest;
-    HostSocket made = HostSocket::udp(goal.address.text());
-    UniqueFd fd(dup(made.fd()));
-    const SockAddr address(goal);
-    REQUIRE(connect(fd.get(), address.get(), address.length) == 0);
-    done(std::move(fd));
+    done(result_of(asked.at(index)));
   }
 
   bool at_once = false;
