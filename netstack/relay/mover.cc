@@ -142,23 +142,23 @@ bool Mover::move_from(Side from, bool fresh) {
   loop_->count_moved(rule_, from == host, moved.bytes);
   Side failed = from;
   switch (moved.outcome) {
-    case Pump::Outcome::more:
+    case Pump::StepEnd::more:
       return true;
-    case Pump::Outcome::starved:
+    case Pump::StepEnd::starved:
       source.readable = false;
       return false;
-    case Pump::Outcome::blocked:
+    case Pump::StepEnd::blocked:
       sink.writable = false;
       return false;
-    case Pump::Outcome::ended:
+    case Pump::StepEnd::ended:
       source.readable = false;
       direction.done = true;
       // The second FIN is sent by close(2).
       if (phase_ == Phase::open && !directions_[other(from)].done) shutdown(sink.fd.get(), SHUT_WR);
       return false;
-    case Pump::Outcome::source_failed:
+    case Pump::StepEnd::source_failed:
       break;
-    case Pump::Outcome::sink_failed:
+    case Pump::StepEnd::sink_failed:
       failed = other(from);
       break;
   }

@@ -47,22 +47,22 @@ void PumpStore::give_pipe(std::unique_ptr<PumpPipe> pipe) {
 /// One step of a move. `go_on`: there may be another one.
 struct Pump::Step {
   bool go_on = false;
-  Outcome outcome = Outcome::more;
+  StepEnd outcome = StepEnd::more;
   int error = 0;
   std::size_t bytes = 0;
 
   static Step moved(ssize_t count) { return {.go_on = true, .bytes = static_cast<std::size_t>(count)}; }
-  static Step stop(Outcome outcome, ssize_t count = 0) {
+  static Step stop(StepEnd outcome, ssize_t count = 0) {
     return {.outcome = outcome, .bytes = static_cast<std::size_t>(count)};
   }
   // From errno.
   static Step source_stopped() {
-    if (errno == EAGAIN || errno == EINTR) return stop(Outcome::starved);
-    return {.outcome = Outcome::source_failed, .error = errno};
+    if (errno == EAGAIN || errno == EINTR) return stop(StepEnd::starved);
+    return {.outcome = StepEnd::source_failed, .error = errno};
   }
   static Step sink_stopped() {
-    if (errno == EAGAIN || errno == EINTR) return stop(Outcome::blocked);
-    return {.outcome = Outcome::sink_failed, .error = errno};
+    if (errno == EAGAIN || errno == EINTR) return stop(StepEnd::blocked);
+    return {.outcome = StepEnd::sink_failed, .error = errno};
   }
 };
 
@@ -90,7 +90,7 @@ Pump::Moved Pump::move(PumpStore& store, const Source& source, int sink, std::si
 Pump::Step Pump::push_held(PumpStore& store, int sink) {
   if (pipe_ != nullptr) {
     // SPLICE_F_NONBLOCK is about the pipe alone (fs/splice.c splice_to_socket, net/ipv4/tcp.c tcp_splice_read).
-    if (may_block(sink)) return {.outcome = Outcome::sink_failed, .error = EPROTO};
+    if (may_block(sink)) return {.outcome = StepEnd::sink_failed, .error = EPROTO};
     const ssize_t sent = splice(pipe_->out.get(), nullptr, sink, nullptr, pipe_->held, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
     if (sent <= 0) return Step::sink_stopped();
     pipe_->held -= static_cast<std::size_t>(sent);
@@ -101,7 +101,7 @@ Pump::Step Pump::push_held(PumpStore& store, int sink) {
   const ssize_t sent = send(sink, rest_.get() + rest_sent_, rest_size_ - rest_sent_, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent <= 0) return Step::sink_stopped();
   rest_sent_ += static_cast<std::uint32_t>(sent);
-  if (rest_sent_ < rest_size_) return Step::stop(Outcome::blocked, sent);
+  if (rest_sent_ < rest_size_) return Step::stop(StepEnd::blocked, sent);
   store.let_go(rest_size_);
   rest_.reset();
   return Step::moved(sent);
@@ -111,24 +111,24 @@ Pump::Step Pump::push_held(PumpStore& store, int sink) {
 Pump::Step Pump::carry_urgent(const Source& source, int sink) {
   std::uint8_t byte = 0;
   if (const ssize_t seen = recv(source.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT); seen <= 0)
-    return seen == 0 ? Step::stop(Outcome::ended) : Step::source_stopped();
+    return seen == 0 ? Step::stop(StepEnd::ended) : Step::source_stopped();
   ssize_t sent = send(sink, &byte, 1, MSG_OOB | MSG_NOSIGNAL | MSG_DONTWAIT);
   // A Unix socket may have no urgent bytes: an ordinary one then.
   if (sent < 0 && errno == EOPNOTSUPP) sent = send(sink, &byte, 1, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent <= 0) return Step::sink_stopped();
-  if (recv(source.fd, &byte, 1, MSG_DONTWAIT) != 1) return {.outcome = Outcome::source_failed, .error = EPROTO};
+  if (recv(source.fd, &byte, 1, MSG_DONTWAIT) != 1) return {.outcome = StepEnd::source_failed, .error = EPROTO};
   return Step::moved(1);
 }
 
 Pump::Step Pump::copy(PumpStore& store, const Source& source, int sink) {
   if (!store.may_hold()) return copy_without_holding(store, source, sink);
   const ssize_t got = recv(source.fd, store.buffer.data(), store.buffer.size(), MSG_DONTWAIT);
-  if (got <= 0) return got == 0 ? Step::stop(Outcome::ended) : Step::source_stopped();
+  if (got <= 0) return got == 0 ? Step::stop(StepEnd::ended) : Step::source_stopped();
   const auto size = static_cast<std::size_t>(got);
   ssize_t sent = send(sink, store.buffer.data(), size, MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent < got) {
-    Step stopped = sent < 0 ? Step::sink_stopped() : Step::stop(Outcome::blocked, sent);
-    if (stopped.outcome == Outcome::sink_failed) return stopped;
+    Step stopped = sent < 0 ? Step::sink_stopped() : Step::stop(StepEnd::blocked, sent);
+    if (stopped.outcome == StepEnd::sink_failed) return stopped;
     sent = std::max<ssize_t>(sent, 0);
     rest_size_ = static_cast<std::uint32_t>(got - sent);
     rest_sent_ = 0;
@@ -138,22 +138,22 @@ Pump::Step Pump::copy(PumpStore& store, const Source& source, int sink) {
     return stopped;
   }
   bulk_ = size == store.buffer.size();
-  if (!bulk_ && !source.to_the_end) return Step::stop(Outcome::starved, sent);
+  if (!bulk_ && !source.to_the_end) return Step::stop(StepEnd::starved, sent);
   return Step::moved(sent);
 }
 
 Pump::Step Pump::copy_without_holding(PumpStore& store, const Source& source, int sink) {
   const ssize_t seen = recv(source.fd, store.buffer.data(), store.buffer.size(), MSG_PEEK | MSG_DONTWAIT);
-  if (seen <= 0) return seen == 0 ? Step::stop(Outcome::ended) : Step::source_stopped();
+  if (seen <= 0) return seen == 0 ? Step::stop(StepEnd::ended) : Step::source_stopped();
   const ssize_t sent = send(sink, store.buffer.data(), static_cast<std::size_t>(seen), MSG_NOSIGNAL | MSG_DONTWAIT);
   if (sent <= 0) return Step::sink_stopped();
   if (recv(source.fd, store.buffer.data(), static_cast<std::size_t>(sent), MSG_DONTWAIT) != sent)
-    return {.outcome = Outcome::source_failed, .error = EPROTO};
-  return sent < seen ? Step::stop(Outcome::blocked, sent) : Step::moved(sent);
+    return {.outcome = StepEnd::source_failed, .error = EPROTO};
+  return sent < seen ? Step::stop(StepEnd::blocked, sent) : Step::moved(sent);
 }
 
 Pump::Step Pump::splice_on(PumpStore& store, const Source& source, int sink) {
-  if (may_block(source.fd)) return {.outcome = Outcome::source_failed, .error = EPROTO};
+  if (may_block(source.fd)) return {.outcome = StepEnd::source_failed, .error = EPROTO};
   pipe_ = store.take_pipe();
   if (pipe_ == nullptr) {
     bulk_ = false;
@@ -162,11 +162,11 @@ Pump::Step Pump::splice_on(PumpStore& store, const Source& source, int sink) {
   const ssize_t got =
       splice(source.fd, nullptr, pipe_->in.get(), nullptr, limits::relay_pipe, SPLICE_F_MOVE | SPLICE_F_NONBLOCK);
   if (got <= 0) {
-    const Step step = got == 0 ? Step::stop(Outcome::ended) : Step::source_stopped();
+    const Step step = got == 0 ? Step::stop(StepEnd::ended) : Step::source_stopped();
     store.give_pipe(std::move(pipe_));
     // At an urgent mark it says EAGAIN, or the end if that stands somewhere behind the mark (tcp.c tcp_splice_read looks at
     // RCV_SHUTDOWN alone).
-    const bool stopped = step.outcome == Outcome::ended || step.outcome == Outcome::starved;
+    const bool stopped = step.outcome == StepEnd::ended || step.outcome == StepEnd::starved;
     return stopped && at_urgent_mark(source.fd) ? carry_urgent(source, sink) : step;
   }
   pipe_->held = static_cast<std::size_t>(got);

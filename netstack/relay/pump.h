@@ -78,7 +78,7 @@ class PumpStore {
 
 class Pump {
  public:
-  enum class Outcome : std::uint8_t {
+  enum class StepEnd : std::uint8_t {
     more,           ///< the limit was reached; there may be more
     starved,        ///< the source has nothing at present
     blocked,        ///< the sink takes nothing at present
@@ -87,7 +87,7 @@ class Pump {
     sink_failed     ///< by `error`
   };
   struct Moved {
-    Outcome outcome = Outcome::more;
+    StepEnd outcome = StepEnd::more;
     int error = 0;
     std::size_t bytes = 0;  ///< that the sink took
   };

@@ -70,7 +70,7 @@ class OutboundTcp final : public Relay::Waiter {
   OutboundTcp(const OutboundTcp&) = delete;
   OutboundTcp& operator=(const OutboundTcp&) = delete;
 
-  /// The address that the guest agent's proofs dial (agent::Steer), of a family that the plan has: the DNS address, on a port
+  /// The address that the guest agent's proofs dial (agent::SteeringRequest), of a family that the plan has: the DNS address, on a port
   /// that nobody serves.
   static std::optional<Endpoint> proof_address(const AddressPlan& plan, Family family);
   /// A segment to there: to be dropped.

@@ -111,9 +111,9 @@ Result<std::unique_ptr<Server>> start(const AgentSetup& setup, int socket, pid_t
   applied.settle(outcome);
   NH_LET(confined, confine_agent({.sandbox = setup.sandbox, .seccomp = setup.seccomp}));
   outcome.warnings.insert(outcome.warnings.end(), confined.notes.begin(), confined.notes.end());
-  NH_TRY(send_message(socket, encode(FromAgent(Outcome{.ra_guard_needed = outcome.ra_guard_needed,
-                                                       .ipv6_left_out = outcome.ipv6_left_out,
-                                                       .warnings = std::move(outcome.warnings)}))));
+  NH_TRY(send_message(socket, encode(FromAgent(Configured{.ra_guard_needed = outcome.ra_guard_needed,
+                                                          .ipv6_left_out = outcome.ipv6_left_out,
+                                                          .warnings = std::move(outcome.warnings)}))));
   NH_TRY(send_message(socket, encode(FromAgent(State{.seq = 0, .state = *state}))));
   applied.keep();
   if (!side) {

@@ -91,11 +91,11 @@ Result<std::unique_ptr<AgentLink>> AgentLink::start(const AgentSetup& setup, Att
 Result<> AgentLink::finish(Attached& ret_attached) {
   UniqueFd none;
   NH_LET(first, next_message(FdRule::none, none));
-  auto* outcome = std::get_if<agent::Outcome>(&first);
-  if (outcome == nullptr) return broken("a message out of turn");
-  ret_attached.ra_guard_needed = outcome->ra_guard_needed;
-  ret_attached.ipv6_left_out = outcome->ipv6_left_out;
-  ret_attached.warnings = std::move(outcome->warnings);
+  auto* configured = std::get_if<agent::Configured>(&first);
+  if (configured == nullptr) return broken("a message out of turn");
+  ret_attached.ra_guard_needed = configured->ra_guard_needed;
+  ret_attached.ipv6_left_out = configured->ipv6_left_out;
+  ret_attached.warnings = std::move(configured->warnings);
 
   NH_LET(second, next_message(FdRule::none, none));
   auto* state = std::get_if<agent::State>(&second);
@@ -160,8 +160,8 @@ bool AgentLink::take(agent::FromAgent content, std::vector<UniqueFd> fds) {
     if (on_note_) on_note_(note->text);
   } else if (const auto* ports = std::get_if<agent::Ports>(&content)) {
     if (on_ports_) on_ports_(ports->list);
-  } else if (const auto* steering = std::get_if<agent::Steering>(&content)) {
-    if (listener_ != nullptr) listener_->on_steering(*steering, std::move(fds));
+  } else if (const auto* report = std::get_if<agent::SteeringReport>(&content)) {
+    if (listener_ != nullptr) listener_->on_steering(*report, std::move(fds));
   } else if (const auto* batch = std::get_if<agent::Batch>(&content)) {
     if (listener_ != nullptr) listener_->on_batch(*batch, std::move(fds));
   } else if (const auto* answer = std::get_if<agent::Answer>(&content)) {

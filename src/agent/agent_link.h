@@ -58,7 +58,7 @@ struct Attached {
 class AgentListener {
  public:
   virtual ~AgentListener() = default;
-  virtual void on_steering(const agent::Steering& steering, std::vector<UniqueFd> fds) = 0;
+  virtual void on_steering(const agent::SteeringReport& report, std::vector<UniqueFd> fds) = 0;
   /// Fewer descriptors than batch.count: we are out of them.
   virtual void on_batch(const agent::Batch& batch, std::vector<UniqueFd> fds) = 0;
   /// No descriptor though answer.has_fd: the same.

@@ -6,7 +6,6 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <tuple>
 
 #include "src/base/limits.h"
 #include "src/netlink/link.h"
@@ -56,13 +55,14 @@ GuestSide::~GuestSide() {
 }
 
 void GuestSide::handle(const ToAgent& message) {
-  if (const auto* wish = std::get_if<Steer>(&message)) {
-    v4_.dial = wish->dial_v4;
-    v6_.dial = wish->dial_v6;
-    if (std::exchange(wanted_, true)) {
-      told_ = v4_.done = v6_.done = v4_.dials = v6_.dials = false;
-      repair_rules();
+  if (const auto* request = std::get_if<SteeringRequest>(&message)) {
+    unanswered_ = request->seq;
+    for (const Family family : families) {
+      Proof& proof = proofs_.of(family);
+      proof.dial = request->dial.of(family);
+      proof.known.serves = proof.known.dials = false;
     }
+    if (std::exchange(wanted_, true)) repair_rules();
     tell_at_ = clock_.now() + limits::steering_address_wait;
     steer();
   } else if (const auto* want = std::get_if<WantBatch>(&message)) {
@@ -131,32 +131,27 @@ void GuestSide::on_state(const InterfaceState& state) {
 }
 
 void GuestSide::steer() {
-  const auto known = [this] {
-    return std::make_tuple(v4_.done, v4_.refusal, v4_.dials, v4_.dials_refusal, v6_.done, v6_.refusal, v6_.dials,
-                           v6_.dials_refusal);
-  };
   const auto before = known();
-  prove(Family::v4, v4_);
-  prove(Family::v6, v6_);
-  if (steering_ && !in_use_ && !v4_.any() && !v6_.any()) {
+  for (const Family family : families) prove(family, proofs_.of(family));
+  if (steering_ && !in_use_ && !any_proved()) {
     steering_.reset();
     routing_.take_events();  // our own; they are no reason to try again
   }
   // Whoever has made the namespace may configure it only after the helper was ready (RootlessKit does): an answer that changes
   // in a moment would have every listener change its path, and reset who is in its queue.
-  const bool may_come = !v4_.any() && !v6_.any() && (v4_.waits || v6_.waits);
-  if (!told_ && may_come && clock_.now() < tell_at_) return;
+  const bool may_come = !any_proved() && (proofs_.v4.waits || proofs_.v6.waits);
+  if (unanswered_ != 0 && may_come && clock_.now() < tell_at_) return;
   tell_at_ = Instant::max();
-  if (!told_ || known() != before) tell_steering();
+  if (unanswered_ != 0 || !(known() == before)) report_steering();
 }
 
 void GuestSide::set_up() {
   const auto give_up = [](Proof& proof, const Error* refusal) {
     proof.given_up = refusal != nullptr;
-    if (refusal != nullptr) proof.refusal = proof.dials_refusal = refusal->message();
+    if (refusal != nullptr) proof.known.serves_reason = proof.known.dials_reason = refusal->message();
   };
   const Error missing{.code = Code::unsupported, .sys_errno = 0, .what = no_nftables_};
-  auto made = nftables_ ? nh::Steering::set_up(route_, *nftables_, tap_, usable_addresses()) : Result<nh::Steering>(missing);
+  auto made = nftables_ ? Steering::set_up(route_, *nftables_, tap_, usable_addresses()) : Result<Steering>(missing);
   if (made) {
     steering_.emplace(std::move(*made));
     allow_own_sources();
@@ -166,8 +161,7 @@ void GuestSide::set_up() {
     const auto& refusal = steering_->refusal(family);
     return refusal ? &*refusal : nullptr;
   };
-  give_up(v4_, refusal_of(Family::v4));
-  give_up(v6_, refusal_of(Family::v6));
+  for (const Family family : families) give_up(proofs_.of(family), refusal_of(family));
 }
 
 void GuestSide::prove(Family family, Proof& proof) {
@@ -178,30 +172,31 @@ void GuestSide::prove(Family family, Proof& proof) {
     return address.family() == family && !address.is_link_local();
   });
   proof.waits = true;
-  proof.dials = false;
+  FamilySteering& known = proof.known;
+  known.dials = false;
   if (found == addresses.end()) {
-    proof.refusal.clear();
-    proof.dials_refusal.clear();
+    known.serves_reason.clear();
+    known.dials_reason.clear();
     return;
   }
   if (auto routed = has_way_out(family); !routed) {
-    proof.refusal = proof.dials_refusal = std::move(routed).error().message();
+    known.serves_reason = known.dials_reason = std::move(routed).error().message();
     return;
   }
   proof.waits = false;
   if (!steering_) set_up();
   if (!proof.open()) return;
   // Each of its own: a guest's firewall may let nothing in but the answers to what the guest has dialled.
-  if (!proof.done) {
+  if (!known.serves) {
     const auto proved = prove_steering(*found, mark());
-    proof.done = proved.ok();
-    proof.refusal = proved ? "" : proved.error().message();
+    known.serves = proved.ok();
+    known.serves_reason = proved ? "" : proved.error().message();
   }
   const auto dials = prove_dials_from(*found, proof);
-  proof.dials = dials.ok();
-  proof.dials_refusal = dials ? "" : dials.error().message();
-  if (!proof.done || !dials)
-    retry_at_ = clock_.now() + (proof.any() ? limits::steering_firewall_pause : limits::steering_retry_pause);
+  known.dials = dials.ok();
+  known.dials_reason = dials ? "" : dials.error().message();
+  if (!known.serves || !dials)
+    retry_at_ = clock_.now() + (known.any() ? limits::steering_firewall_pause : limits::steering_retry_pause);
 }
 
 Result<> GuestSide::prove_dials_from(const Address& guest, const Proof& proof) {
@@ -216,29 +211,22 @@ Result<> GuestSide::prove_dials_from(const Address& guest, const Proof& proof) {
   return prove_dials(guest, *proof.dial, mark());
 }
 
-void GuestSide::tell_steering() {
-  told_ = true;
-  agent::Steering now{.v4 = v4_.done,
-                      .v6 = v6_.done,
-                      .v4_reason = v4_.refusal,
-                      .v6_reason = v6_.refusal,
-                      .v4_dials = v4_.dials,
-                      .v6_dials = v6_.dials,
-                      .v4_dials_reason = v4_.dials_refusal,
-                      .v6_dials_reason = v6_.dials_refusal};
+void GuestSide::report_steering() {
+  SteeringReport report{.seq = std::exchange(unanswered_, 0), .steering = known()};
   std::vector<UniqueFd> fds;
-  if (now.any()) {
+  if (report.any()) {
     auto table = duplicate(nftables_->fd()), range = duplicate(port_range_.get());
     if (table && range) {
       fds.push_back(std::move(*table));
       fds.push_back(std::move(*range));
       in_use_ = true;
     } else {
-      now.v4 = now.v6 = now.v4_dials = now.v6_dials = false;
-      now.v4_reason = now.v6_reason = (table ? range : table).error().message();
+      const std::string why = (table ? range : table).error().message();
+      const FamilySteering none{.serves_reason = why, .dials_reason = why};
+      report.steering = {.v4 = none, .v6 = none};
     }
   }
-  post_(now, std::move(fds));
+  post_(report, std::move(fds));
 }
 
 void GuestSide::on_event() {
@@ -248,7 +236,7 @@ void GuestSide::on_event() {
 
 void GuestSide::repair() {
   repair_rules();
-  if (!v4_.open() && !v6_.open()) return;
+  if (!proofs_.v4.open() && !proofs_.v6.open()) return;
   if (repaired_ >= retry_at_)
     steer();
   else

@@ -2,7 +2,7 @@
 // GuestSide: what the agent does in the guest's network namespace when the helper asks: steering, sockets, ports.
 //
 // Theory of operation. open() makes every netlink socket and opens every file that is needed, before the agent is confined;
-// afterwards only Internet sockets are made. Nothing in the guest is changed before Steer. Then the steering is set up
+// afterwards only Internet sockets are made. Nothing in the guest is changed before a SteeringRequest. Then the steering is set up
 // (netlink/steering.h) and proved by a connection, for each family as soon as the TAP has an address of it and the guest a
 // route to the outside; what the helper is told is what was proved. If nothing could be proved, the steering is taken back; a
 // change of addresses or routes is a reason to try again. From then on rules that the guest removes are put back, rate-limited,
@@ -51,15 +51,11 @@ class GuestSide {
 
  private:
   struct Proof {
-    bool done = false;
-    bool given_up = false;  ///< no change of the guest's can help
-    bool waits = false;     ///< for an address or a route of the guest's
-    std::string refusal;
-    bool dials = false;  ///< prove_dials; asked for whenever the proof is
-    std::string dials_refusal;
-    std::optional<Endpoint> dial = {};  ///< the helper's address for it
-    bool open() const { return !(done && (dials || !dial)) && !given_up; }
-    bool any() const { return done || dials; }
+    FamilySteering known;
+    bool given_up = false;              ///< no change of the guest's can help
+    bool waits = false;                 ///< for an address or a route of the guest's
+    std::optional<Endpoint> dial = {};  ///< the helper's address for a proof of `known.dials`
+    bool open() const { return !(known.serves && (known.dials || !dial)) && !given_up; }
   };
 
   GuestSide(int tap, NlSocket route, RoutingMonitor routing)
@@ -68,7 +64,9 @@ class GuestSide {
   void set_up();
   void prove(Family family, Proof& proof);
   Result<> prove_dials_from(const Address& guest, const Proof& proof);
-  void tell_steering();
+  PerFamily<FamilySteering> known() const { return {.v4 = proofs_.v4.known, .v6 = proofs_.v6.known}; }
+  bool any_proved() const { return proofs_.v4.known.any() || proofs_.v6.known.any(); }
+  void report_steering();
   void repair();
   void repair_rules();
   void look();
@@ -89,10 +87,11 @@ class GuestSide {
   Post post_;
   InterfaceState state_;
   UndoLog undo_;
-  bool wanted_ = false, told_ = false, localnet_ = false;
-  bool in_use_ = false;  ///< flows may be steered: a proof that fails later takes nothing away from them
-  std::optional<nh::Steering> steering_;
-  Proof v4_, v6_;
+  bool wanted_ = false, localnet_ = false;
+  std::uint32_t unanswered_ = 0;  ///< seq of the SteeringRequest that waits for its answer; 0: none does
+  bool in_use_ = false;           ///< flows may be steered: a proof that fails later takes nothing away from them
+  std::optional<Steering> steering_;
+  PerFamily<Proof> proofs_;
   std::string last_trouble_;
   Instant repair_at_ = Instant::max(), repaired_ = Instant::min(), retry_at_ = Instant::min(), look_at_ = Instant::max();
   Instant prove_at_ = Instant::max();      ///< what is not proved yet, again

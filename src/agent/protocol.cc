@@ -17,13 +17,13 @@ enum class Type : std::uint32_t {
   outcome = 3,
   state = 4,
   link_gone = 5,
-  steering = 6,
+  steering_report = 6,
   note = 7,
   batch = 8,
   answer = 9,
   ports = 10,
   refresh = 100,
-  steer = 101,
+  steering_request = 101,
   want_batch = 102,
   open_bound = 103,
   open_udp = 104,
@@ -166,8 +166,8 @@ TapOpened read_tap_opened(Reader& in) {
   return opened;
 }
 
-Outcome read_outcome(Reader& in) {
-  Outcome outcome;
+Configured read_outcome(Reader& in) {
+  Configured outcome;
   outcome.ra_guard_needed = in.flag();
   outcome.ipv6_left_out = in.flag();
   const auto count = in.number_to<std::uint32_t>(max_warnings);
@@ -175,17 +175,28 @@ Outcome read_outcome(Reader& in) {
   return outcome;
 }
 
-Steering read_steering(Reader& in) {
-  Steering steering;
-  steering.v4 = in.flag();
-  steering.v6 = in.flag();
-  steering.v4_reason = in.text(max_text);
-  steering.v6_reason = in.text(max_text);
-  steering.v4_dials = in.flag();
-  steering.v6_dials = in.flag();
-  steering.v4_dials_reason = in.text(max_text);
-  steering.v6_dials_reason = in.text(max_text);
+FamilySteering read_family_steering(Reader& in) {
+  FamilySteering steering;
+  steering.serves = in.flag();
+  steering.serves_reason = in.text(max_text);
+  steering.dials = in.flag();
+  steering.dials_reason = in.text(max_text);
   return steering;
+}
+
+void write_family_steering(Writer& out, const FamilySteering& steering) {
+  out.flag(steering.serves);
+  out.text(steering.serves_reason, max_text);
+  out.flag(steering.dials);
+  out.text(steering.dials_reason, max_text);
+}
+
+SteeringReport read_steering_report(Reader& in) {
+  SteeringReport report;
+  report.seq = in.number<std::uint32_t>();
+  report.steering.v4 = read_family_steering(in);
+  report.steering.v6 = read_family_steering(in);
+  return report;
 }
 
 std::optional<Endpoint> read_optional_endpoint(Reader& in) {
@@ -226,6 +237,15 @@ Ports read_ports(Reader& in) {
     ports.list.listeners.push_back(listener);
   }
   return ports;
+}
+
+SteeringRequest read_steering_request(Reader& in) {
+  SteeringRequest request;
+  request.seq = in.number<std::uint32_t>();
+  if (request.seq == 0) in.fail();
+  request.dial.v4 = read_optional_endpoint(in);
+  request.dial.v6 = read_optional_endpoint(in);
+  return request;
 }
 
 WantBatch read_want_batch(Reader& in) {
@@ -282,7 +302,7 @@ std::vector<std::uint8_t> encode(const FromAgent& message) {
                    out.flag(opened.info.offload);
                    out.raw(opened.info.mac.bytes);
                  },
-                 [&](const Outcome& outcome) {
+                 [&](const Configured& outcome) {
                    type(out, Type::outcome);
                    out.flag(outcome.ra_guard_needed);
                    out.flag(outcome.ipv6_left_out);
@@ -296,16 +316,11 @@ std::vector<std::uint8_t> encode(const FromAgent& message) {
                    write_state(out, state.state);
                  },
                  [&](const LinkGone&) { type(out, Type::link_gone); },
-                 [&](const Steering& steering) {
-                   type(out, Type::steering);
-                   out.flag(steering.v4);
-                   out.flag(steering.v6);
-                   out.text(steering.v4_reason, max_text);
-                   out.text(steering.v6_reason, max_text);
-                   out.flag(steering.v4_dials);
-                   out.flag(steering.v6_dials);
-                   out.text(steering.v4_dials_reason, max_text);
-                   out.text(steering.v6_dials_reason, max_text);
+                 [&](const SteeringReport& report) {
+                   type(out, Type::steering_report);
+                   out.number(report.seq);
+                   write_family_steering(out, report.steering.v4);
+                   write_family_steering(out, report.steering.v6);
                  },
                  [&](const Note& note) {
                    type(out, Type::note);
@@ -345,10 +360,11 @@ std::vector<std::uint8_t> encode(const ToAgent& message) {
                    type(out, Type::refresh);
                    out.number(refresh.seq);
                  },
-                 [&](const Steer& steer) {
-                   type(out, Type::steer);
-                   write_optional_endpoint(out, steer.dial_v4);
-                   write_optional_endpoint(out, steer.dial_v6);
+                 [&](const SteeringRequest& request) {
+                   type(out, Type::steering_request);
+                   out.number(request.seq);
+                   write_optional_endpoint(out, request.dial.v4);
+                   write_optional_endpoint(out, request.dial.v6);
                  },
                  [&](const WantBatch& want) {
                    type(out, Type::want_batch);
@@ -387,7 +403,7 @@ std::vector<std::uint8_t> encode(const ToAgent& message) {
 
 std::size_t fds_of(const FromAgent& message) {
   if (std::holds_alternative<TapOpened>(message)) return 1;
-  if (const auto* steering = std::get_if<Steering>(&message)) return steering->any() ? 2 : 0;
+  if (const auto* report = std::get_if<SteeringReport>(&message)) return report->any() ? 2 : 0;
   if (const auto* batch = std::get_if<Batch>(&message)) return batch->count;
   if (const auto* answer = std::get_if<Answer>(&message)) return answer->has_fd ? 1 : 0;
   return 0;
@@ -406,7 +422,7 @@ Result<FromAgent> decode_from_agent(Bytes bytes) {
     }
     case Type::outcome: {
       auto outcome = read_outcome(in);
-      return whole<Outcome, FromAgent>(in, std::move(outcome));
+      return whole<Configured, FromAgent>(in, std::move(outcome));
     }
     case Type::state: {
       State state;
@@ -416,9 +432,9 @@ Result<FromAgent> decode_from_agent(Bytes bytes) {
     }
     case Type::link_gone:
       return whole<LinkGone, FromAgent>(in, LinkGone{});
-    case Type::steering: {
-      auto steering = read_steering(in);
-      return whole<Steering, FromAgent>(in, std::move(steering));
+    case Type::steering_report: {
+      auto report = read_steering_report(in);
+      return whole<SteeringReport, FromAgent>(in, std::move(report));
     }
     case Type::note: {
       Note note{.text = in.text(max_text)};
@@ -449,10 +465,9 @@ Result<ToAgent> decode_to_agent(Bytes bytes) {
       const Refresh refresh{.seq = in.number<std::uint32_t>()};
       return whole<Refresh, ToAgent>(in, refresh);
     }
-    case Type::steer: {
-      Steer steer{.dial_v4 = read_optional_endpoint(in)};
-      steer.dial_v6 = read_optional_endpoint(in);
-      return whole<Steer, ToAgent>(in, steer);
+    case Type::steering_request: {
+      const SteeringRequest request = read_steering_request(in);
+      return whole<SteeringRequest, ToAgent>(in, request);
     }
     case Type::want_batch: {
       const WantBatch want = read_want_batch(in);

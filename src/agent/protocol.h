@@ -17,6 +17,7 @@
 #include <variant>
 #include <vector>
 
+#include "netstack/relay/steering_state.h"
 #include "src/agent/guest_sockets.h"
 #include "src/base/address.h"
 #include "src/base/result.h"
@@ -30,7 +31,7 @@ namespace nh::agent {
 inline constexpr std::size_t max_text = 2048;
 /// Warnings of one outcome; more are left out by the sender.
 inline constexpr std::size_t max_warnings = 8;
-/// Bytes of the largest message: an outcome full of warnings.
+/// Bytes of the largest message: a Configured full of warnings.
 inline constexpr std::size_t max_message = 64 + max_warnings * (max_text + 4);
 /// Stand-ins of one batch, so descriptors of one message at most.
 inline constexpr std::size_t max_batch = 32;
@@ -50,7 +51,7 @@ struct TapOpened {
   TapInfo info;
 };
 /// The plan is applied.
-struct Outcome {
+struct Configured {
   bool ra_guard_needed = false;
   bool ipv6_left_out = false;
   std::vector<std::string> warnings;
@@ -63,16 +64,13 @@ struct State {
 /// The TAP was deleted or taken to another namespace; the last message.
 struct LinkGone {};
 
-/// What the steering can do now; the answer to Steer, and again whenever that changes. If anything is possible, two
+/// What the steering can do now: the answer to a SteeringRequest, and again whenever that changes. If anything is possible, two
 /// descriptors come with it: the nf_tables socket, whose last descriptor holds the table, and the guest's
 /// /proc/sys/net/ipv4/ip_local_port_range, to be read with pread(2).
-struct Steering {
-  bool v4 = false, v6 = false;
-  std::string v4_reason, v6_reason;  ///< why not; empty: no address to try it with yet
-  /// Whether a stand-in can be connected to a guest's socket that is connecting itself. A guest's firewall may let in this alone.
-  bool v4_dials = false, v6_dials = false;
-  std::string v4_dials_reason = {}, v6_dials_reason = {};
-  bool any() const { return v4 || v6 || v4_dials || v6_dials; }
+struct SteeringReport {
+  std::uint32_t seq = 0;  ///< the request's; 0: on our own account
+  PerFamily<FamilySteering> steering;
+  bool any() const { return steering.v4.any() || steering.v6.any(); }
 };
 /// Something for the log.
 struct Note {
@@ -95,7 +93,7 @@ struct Ports {
   ListenerList list;
 };
 
-using FromAgent = std::variant<Failure, TapOpened, Outcome, State, LinkGone, Steering, Note, Batch, Answer, Ports>;
+using FromAgent = std::variant<Failure, TapOpened, Configured, State, LinkGone, SteeringReport, Note, Batch, Answer, Ports>;
 /// How many descriptors the sender puts to it.
 std::size_t fds_of(const FromAgent& message);
 
@@ -105,11 +103,13 @@ struct Refresh {
   std::uint32_t seq = 0;
 };
 
-/// Begin to steer; later ones: repair it and prove it again. It is answered by Steering in any case.
-struct Steer {
+/// Begin to steer; later ones: repair it and prove it again. It is answered by a SteeringReport in any case, unless another one
+/// comes before that: then the newer one is.
+struct SteeringRequest {
+  std::uint32_t seq = 0;  ///< not 0
   /// Addresses on the helper's side, ports included, that a guest's socket can be connecting to for a proof: frames to them
   /// are dropped by the helper. nullopt: there is none of that family.
-  std::optional<Endpoint> dial_v4 = {}, dial_v6 = {};
+  PerFamily<std::optional<Endpoint>> dial = {};
 };
 /// Make blank stand-ins, 1 to max_batch.
 struct WantBatch {
@@ -139,7 +139,7 @@ struct FollowPorts {
   bool on = false;
 };
 
-using ToAgent = std::variant<Refresh, Steer, WantBatch, OpenBound, OpenUdp, Listen, Localnet, FollowPorts>;
+using ToAgent = std::variant<Refresh, SteeringRequest, WantBatch, OpenBound, OpenUdp, Listen, Localnet, FollowPorts>;
 
 std::vector<std::uint8_t> encode(const FromAgent& message);
 std::vector<std::uint8_t> encode(const ToAgent& message);

@@ -52,6 +52,16 @@ Result<> begin_connect(int fd, const Endpoint& guest) {
   return sys_error("connecting to " + guest.text());
 }
 
+/// Why not, of each family. One that the guest simply does not have is worth no words while the other one works.
+std::string both_reasons(bool any, bool v4, const std::string& v4_reason, bool v6, const std::string& v6_reason) {
+  const auto words = [any](const char* family, bool on, const std::string& why) {
+    if (on || (any && why.empty())) return std::string();
+    return family + std::string(why.empty() ? "the guest's TAP has no address" : why);
+  };
+  const std::string first = words("IPv4: ", v4, v4_reason), second = words("IPv6: ", v6, v6_reason);
+  return first + (!first.empty() && !second.empty() ? "; " : "") + second;
+}
+
 bool port_is_taken(const Error& error) {
   return error.sys_errno == EADDRINUSE || error.sys_errno == EADDRNOTAVAIL;
 }
@@ -72,14 +82,20 @@ AgentStandIns::~AgentStandIns() {
   link_.set_listener(nullptr);
 }
 
-void AgentStandIns::start(const std::optional<Endpoint>& dial_v4, const std::optional<Endpoint>& dial_v6) {
-  wish_ = {.dial_v4 = dial_v4, .dial_v6 = dial_v6};
-  if (!link_.ask(wish_)) set_state(State::off, "the guest agent is lost", {});
+void AgentStandIns::start(const PerFamily<std::optional<Endpoint>>& dial) {
+  dial_ = dial;
+  if (!ask_for_steering()) set_state(State::off, "the guest agent is lost", {});
+}
+
+bool AgentStandIns::ask_for_steering() {
+  if (!link_.ask(agent::SteeringRequest{.seq = next_seq_, .dial = dial_})) return false;
+  steering_asked_ = next_seq_++;
+  return true;
 }
 
 void AgentStandIns::check(std::function<void()> done) {
   // If it cannot be asked, it is lost, which is told soon, or has more to do than it can; then nothing is known either.
-  if (link_.ask(wish_)) on_checked_ = std::move(done);
+  if (ask_for_steering()) on_checked_ = std::move(done);
 }
 
 void AgentStandIns::checked() {
@@ -92,7 +108,13 @@ std::string AgentStandIns::reason() const {
          std::string("clients keep their address, but not their port: the kernel lacks IP_LOCAL_PORT_RANGE (Linux 6.3)");
 }
 
-void AgentStandIns::set_state(State state, std::string reason, SteeringState steering) {
+std::string AgentStandIns::dials_reason() const {
+  if (state_ != State::ready) return {};
+  const FamilySteering &v4 = steering_.v4, &v6 = steering_.v6;
+  return both_reasons(true, v4.dials, v4.dials_reason, v6.dials, v6.dials_reason);
+}
+
+void AgentStandIns::set_state(State state, std::string reason, PerFamily<FamilySteering> steering) {
   const bool changed = state_ != state || reason_ != reason || !(steering_ == steering);
   reason_ = std::move(reason);
   state_ = state;
@@ -108,8 +130,8 @@ Error AgentStandIns::not_served() const {
 
 // ---- what the agent says ----
 
-void AgentStandIns::on_steering(const agent::Steering& steering, std::vector<UniqueFd> fds) {
-  const bool any = steering.any();
+void AgentStandIns::on_steering(const agent::SteeringReport& report, std::vector<UniqueFd> fds) {
+  const bool any = report.any();
   if (any && fds.size() != 2) {
     set_state(State::off, out_of_descriptors().message(), {});
   } else {
@@ -118,23 +140,13 @@ void AgentStandIns::on_steering(const agent::Steering& steering, std::vector<Uni
       port_range_fd_ = std::move(fds[1]);
       port_range_read_ = Instant::min();
     }
-    // A family that the guest simply does not have is worth no words while the other one works.
-    const auto words = [any](const char* family, bool on, const std::string& why) {
-      if (on || (any && why.empty())) return std::string();
-      return family + std::string(why.empty() ? "the guest's TAP has no address" : why);
-    };
-    std::string why = words("IPv4: ", steering.v4, steering.v4_reason);
-    const std::string v6 = words("IPv6: ", steering.v6, steering.v6_reason);
-    if (!why.empty() && !v6.empty()) why += "; ";
-    SteeringState now{.families = {steering.v4, steering.v6}, .dials = {steering.v4_dials, steering.v6_dials}};
-    const std::string v4_dials = words("IPv4: ", steering.v4_dials, steering.v4_dials_reason);
-    const std::string v6_dials = words("IPv6: ", steering.v6_dials, steering.v6_dials_reason);
-    now.dials_reason = v4_dials + (!v4_dials.empty() && !v6_dials.empty() ? "; " : "") + v6_dials;
-    set_state(any ? State::ready : State::off, why + v6, std::move(now));
+    const PerFamily<FamilySteering>& now = report.steering;
+    set_state(any ? State::ready : State::off,
+              both_reasons(any, now.v4.serves, now.v4.serves_reason, now.v6.serves, now.v6.serves_reason), now);
   }
   fail_unserved();
   serve_waiting();
-  checked();
+  if (report.seq == steering_asked_) checked();
 }
 
 void AgentStandIns::on_batch(const agent::Batch& batch, std::vector<UniqueFd> fds) {

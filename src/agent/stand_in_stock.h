@@ -47,8 +47,8 @@ class AgentStandIns final : public StandIns, private AgentListener {
   AgentStandIns& operator=(const AgentStandIns&) = delete;
   ~AgentStandIns() override;
 
-  /// Asks for the steering; once. `dial_v4`, `dial_v6`: agent::Steer.
-  void start(const std::optional<Endpoint>& dial_v4, const std::optional<Endpoint>& dial_v6);
+  /// Asks for the steering; once. `dial`: agent::SteeringRequest.
+  void start(const PerFamily<std::optional<Endpoint>>& dial);
   /// Instead of start(): there will be none.
   void turn_off(const std::string& reason) { set_state(State::off, reason, {}); }
   /// A forward leads to the guest's 127.0.0.1: route_localnet is set on its TAP. open() to there asks for it by itself; who
@@ -72,9 +72,9 @@ class AgentStandIns final : public StandIns, private AgentListener {
   };
   const Counters& counters() const { return counters_; }
   /// Is this family steered?
-  bool serves(Family family) const override { return state_ == State::ready && steering_.families[index(family)]; }
-  bool answers_dials(Family family) const override { return state_ == State::ready && steering_.dials[index(family)]; }
-  std::string dials_reason() const override { return steering_.dials_reason; }
+  bool serves(Family family) const override { return state_ == State::ready && steering_.of(family).serves; }
+  bool answers_dials(Family family) const override { return state_ == State::ready && steering_.of(family).dials; }
+  std::string dials_reason() const override;
   std::size_t stock(Family family) const { return stock_[index(family)].size(); }
 
  private:
@@ -93,16 +93,10 @@ class AgentStandIns final : public StandIns, private AgentListener {
   struct PortRange {
     std::uint16_t first = 0, last = 0;
   };
-  /// By index(Family).
-  struct SteeringState {
-    std::array<bool, 2> families{}, dials{};
-    std::string dials_reason = {};
-    friend bool operator==(const SteeringState&, const SteeringState&) = default;
-  };
 
   static std::size_t index(Family family) { return family == Family::v4 ? 0 : 1; }
   // AgentListener
-  void on_steering(const agent::Steering& steering, std::vector<UniqueFd> fds) override;
+  void on_steering(const agent::SteeringReport& report, std::vector<UniqueFd> fds) override;
   void on_batch(const agent::Batch& batch, std::vector<UniqueFd> fds) override;
   void on_answer(const agent::Answer& answer, UniqueFd fd) override;
   void on_agent_lost(const Error& error) override;
@@ -126,7 +120,7 @@ class AgentStandIns final : public StandIns, private AgentListener {
   bool other_way(Waiting& waiting);
   std::optional<PortRange> port_range();
   Error not_served() const;
-  void set_state(State state, std::string reason, SteeringState steering);
+  void set_state(State state, std::string reason, PerFamily<FamilySteering> steering);
   void checked();
   void learn_of_ports(int fd);
   void arm();
@@ -138,9 +132,11 @@ class AgentStandIns final : public StandIns, private AgentListener {
   State state_ = State::preparing;
   std::string reason_;
   std::function<void()> on_change_;
-  SteeringState steering_;
-  agent::Steer wish_;
+  PerFamily<FamilySteering> steering_;
+  bool ask_for_steering();
+  PerFamily<std::optional<Endpoint>> dial_;
   std::function<void()> on_checked_;
+  std::uint32_t steering_asked_ = 0;  ///< seq of the last SteeringRequest
   std::array<std::vector<UniqueFd>, 2> stock_;
   std::array<std::deque<std::uint32_t>, 2> batches_;        ///< asked for, with their counts
   std::map<std::uint64_t, Waiting> waiting_;                ///< by ticket, so in their order

@@ -23,6 +23,16 @@ using Bytes = std::span<const std::uint8_t>;
 using MutableBytes = std::span<std::uint8_t>;
 
 enum class Family : std::uint8_t { v4 = 4, v6 = 6 };
+inline constexpr std::array<Family, 2> families{Family::v4, Family::v6};
+
+/// One value for each family.
+template <class T>
+struct PerFamily {
+  T v4{}, v6{};
+  T& of(Family family) { return family == Family::v4 ? v4 : v6; }
+  const T& of(Family family) const { return family == Family::v4 ? v4 : v6; }
+  friend bool operator==(const PerFamily&, const PerFamily&) = default;
+};
 
 class Address {
  public:

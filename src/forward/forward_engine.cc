@@ -112,8 +112,8 @@ Result<> ForwardEngine::start_threads() {
 void ForwardEngine::prepare_guest() {
   if (!stand_ins_ || std::exchange(prepared_, true)) return;
   if (setup_.use_relays)
-    stand_ins_->start(OutboundTcp::proof_address(setup_.plan, Family::v4),
-                      OutboundTcp::proof_address(setup_.plan, Family::v6));
+    stand_ins_->start({.v4 = OutboundTcp::proof_address(setup_.plan, Family::v4),
+                       .v6 = OutboundTcp::proof_address(setup_.plan, Family::v6)});
   else
     stand_ins_->turn_off("--kernel-path=off");
 }

@@ -18,7 +18,6 @@ namespace nh {
 
 namespace {
 
-constexpr std::array<Family, 2> families{Family::v4, Family::v6};
 constexpr int lo_index = 1;  // LOOPBACK_IFINDEX of the kernel (include/net/flow.h), in every namespace
 
 int af_of(Family family) {

@@ -47,10 +47,10 @@ Ports full_ports() {
 std::vector<FromAgent> one_of_each() {
   return {Failure{.code = Code::denied, .sys_errno = 13, .what = "opening", .field = "tap-name"},
           TapOpened{.info = {.name = "tap0", .vnet_hdr = true, .offload = true, .mac = {{2, 0, 0, 0, 0, 1}}}},
-          Outcome{.ra_guard_needed = true, .ipv6_left_out = false, .warnings = {"one", "two"}},
+          Configured{.ra_guard_needed = true, .ipv6_left_out = false, .warnings = {"one", "two"}},
           full_state(),
           LinkGone{},
-          Steering{.v4 = true, .v6 = false, .v4_reason = "", .v6_reason = "no IPv6", .v4_dials = true},
+          SteeringReport{.seq = 8, .steering = {.v4 = {.serves = true, .dials = true}, .v6 = {.serves_reason = "no IPv6"}}},
           Note{.text = "a note"},
           Batch{.family = Family::v6, .count = 3, .error = trouble()},
           Answer{.seq = 5, .has_fd = true, .error = std::nullopt},
@@ -62,8 +62,8 @@ std::vector<ToAgent> one_of_each_question() {
   const Endpoint v4{.address = Address::v4(0x0a000264), .port = 80};
   const Endpoint v6{.address = Address::loopback(Family::v6), .port = 65535};
   return {Refresh{.seq = 9},
-          Steer{},
-          Steer{.dial_v4 = v4, .dial_v6 = v6},
+          SteeringRequest{.seq = 1},
+          SteeringRequest{.seq = 2, .dial = {.v4 = v4, .v6 = v6}},
           WantBatch{.family = Family::v6, .count = max_batch},
           OpenBound{.seq = 1, .guest_peer = v6},
           OpenUdp{.seq = 2, .guest_peer = v4, .guest = v4},
@@ -80,7 +80,7 @@ TEST_CASE("every message comes out as it went in") {
       round_trip(TapOpened{.info = {.name = "tap0", .vnet_hdr = true, .offload = false, .mac = {{2, 0, 0, 0, 0, 1}}}});
   CHECK((opened.info.name == "tap0" && opened.info.vnet_hdr && !opened.info.offload &&
          opened.info.mac.text() == "02:00:00:00:00:01"));
-  const auto outcome = round_trip(Outcome{.ra_guard_needed = true, .ipv6_left_out = true, .warnings = {"one", "two"}});
+  const auto outcome = round_trip(Configured{.ra_guard_needed = true, .ipv6_left_out = true, .warnings = {"one", "two"}});
   CHECK((outcome.ra_guard_needed && outcome.ipv6_left_out && outcome.warnings == std::vector<std::string>{"one", "two"}));
   const auto state = round_trip(full_state());
   CHECK(state.seq == 7);
@@ -92,11 +92,11 @@ TEST_CASE("every message comes out as it went in") {
 }
 
 TEST_CASE("what steering says comes out as it went in, and tells how many descriptors come with it") {
-  const auto steering = round_trip(Steering{.v4 = false, .v6 = true, .v4_reason = "why", .v6_reason = ""});
-  CHECK((!steering.v4 && steering.v6 && steering.v4_reason == "why" && steering.v6_reason.empty()));
-  const auto dials = round_trip(
-      Steering{.v4 = true, .v6 = true, .v4_reason = "", .v6_reason = "", .v4_dials = true, .v6_dials_reason = "no"});
-  CHECK((dials.v4_dials && !dials.v6_dials && dials.v4_dials_reason.empty() && dials.v6_dials_reason == "no"));
+  const FamilySteering v4{.serves = false, .serves_reason = "why", .dials = true}, v6{.serves = true, .dials_reason = "no"};
+  const auto steering = round_trip(SteeringReport{.seq = 77, .steering = {.v4 = v4, .v6 = v6}});
+  CHECK(steering.seq == 77);
+  CHECK(steering.steering.v4 == v4);
+  CHECK(steering.steering.v6 == v6);
   CHECK(round_trip(Note{.text = "a note"}).text == "a note");
   const auto batch = round_trip(Batch{.family = Family::v6, .count = 3, .error = trouble()});
   CHECK((batch.family == Family::v6 && batch.count == 3 && batch.error && batch.error->message() == trouble().message()));
@@ -104,9 +104,9 @@ TEST_CASE("what steering says comes out as it went in, and tells how many descri
   CHECK((answer.seq == 7 && answer.has_fd && !answer.error));
   CHECK(round_trip(full_ports()).list == full_ports().list);
   CHECK(fds_of(steering) == 2);
-  CHECK(fds_of(Steering{}) == 0);
+  CHECK(fds_of(SteeringReport{}) == 0);
   // Behind a firewall that lets in nothing but answers.
-  CHECK(fds_of(Steering{.v4_reason = "no answer", .v6_reason = "", .v4_dials = true}) == 2);
+  CHECK(fds_of(SteeringReport{.steering = {.v4 = {.serves_reason = "no answer", .dials = true}, .v6 = {}}}) == 2);
   CHECK(fds_of(batch) == 3);
   CHECK(fds_of(answer) == 1);
   CHECK(fds_of(TapOpened{}) == 1);
@@ -138,7 +138,7 @@ TEST_CASE("what is too long is cut, and still decodes") {
       round_trip(Failure{.code = Code::failed, .sys_errno = 0, .what = std::string(max_text + 1, 'x'), .field = {}});
   CHECK(failure.what.size() == max_text);
   const auto outcome =
-      round_trip(Outcome{.warnings = std::vector<std::string>(max_warnings + 1, std::string(max_text + 1, 'y'))});
+      round_trip(Configured{.warnings = std::vector<std::string>(max_warnings + 1, std::string(max_text + 1, 'y'))});
   CHECK(outcome.warnings.size() == max_warnings);
   State state = full_state();
   state.state.addresses.push_back({.address = Address::v4(1), .prefix = 8});
@@ -166,9 +166,13 @@ TEST_CASE("values out of their range are invalid") {
   CHECK(spoilt(LinkGone{}, 0, 99));
   CHECK(spoilt(Failure{}, 4, 200));                            // code
   CHECK(spoilt(Failure{}, 8, 0x80));                           // a negative errno
-  CHECK(spoilt(Outcome{}, 4, 2));                              // flag
-  CHECK(spoilt(Outcome{}, 6, 9));                              // more warnings than allowed
+  CHECK(spoilt(Configured{}, 4, 2));                           // flag
+  CHECK(spoilt(Configured{}, 6, 9));                           // more warnings than allowed
   CHECK(spoilt(TapOpened{.info = {.name = "tap0"}}, 8, '/'));  // a name that no interface has
+  auto request = encode(ToAgent(SteeringRequest{.seq = 1}));
+  CHECK(decode_to_agent(request));
+  request[4] = 0;  // a request that no answer could name
+  CHECK_FALSE(decode_to_agent(request));
   State state;
   state.state.addresses.push_back({.address = Address::v4(1), .prefix = 32});
   constexpr std::size_t mtu = 4 + 4 + 6, count = mtu + 4 + 2, address = count + 4;

@@ -36,7 +36,7 @@ struct StandInLab {
         loop, [](const TapState&) {}, [this](const Error& error) { deaths.push_back(error); });
     link->on_note([this](const std::string& text) { notes.push_back(text); });
     stand_ins.emplace(loop, *link);
-    stand_ins->start({}, {});
+    stand_ins->start({});
   }
 
   void expect_ready() {

@@ -281,6 +281,25 @@ TEST_CASE("rules that the guest removes are put back, and it is said") {
         }) == "");
 }
 
+TEST_CASE("a check is ended by the answer to it, not by that to an earlier one") {
+  test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
+  CHECK(in_child([] {
+          Lab lab;
+          lab.expect_ready();
+          std::vector<std::string> order;
+          // The agent takes questions in turn, and answers each of these at once.
+          lab.stand_ins->check([&] { order.push_back("first check"); });
+          lab.stand_ins->drop_check();
+          EXPECT(!lab.stand_ins
+                      ->listen(StandIns::Kind::tcp_listener, at("127.0.0.1", 80),
+                               [&](const Result<UniqueFd>&) { order.push_back("listener"); })
+                      .result);
+          lab.stand_ins->check([&] { order.push_back("second check"); });
+          EXPECT(until(lab.loop, [&] { return order.size() == 2; }));
+          EXPECT((order == std::vector<std::string>{"listener", "second check"}));
+        }) == "");
+}
+
 TEST_CASE("the agent's end turns stand-ins off; what is open lives on") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
@@ -327,7 +346,7 @@ TEST_CASE("a guest without an address is told as that; an address later turns st
           link->serve(
               loop, [](const TapState&) {}, [](const Error&) {});
           AgentStandIns stand_ins(loop, *link);
-          stand_ins.start({}, {});
+          stand_ins.start({});
           EXPECT(until(loop, [&] { return stand_ins.state() == StandIns::State::off; }));
           EXPECT(stand_ins.reason().find("no address") != std::string::npos);
           test::in_guest(guest, [] {
