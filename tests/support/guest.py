@@ -9,6 +9,7 @@ import signal
 import socket
 import struct
 import subprocess
+import time
 
 from tests.support import kernel
 from tests.support.lab import USER
@@ -32,11 +33,24 @@ class Guest:
         if not self.process.stdout.readline():
             raise RuntimeError(f"guest did not start: {command}")
         self.pid = self.process.pid
+        if command[-1].endswith("exec sleep infinity"):
+            self._await_exec("sleep")
         if id_map:
             for name in ("uid_map", "gid_map"):
                 with open(f"/proc/{self.pid}/{name}", "w", encoding="ascii") as file:
                     file.write(id_map)
         self._netns = os.open(f"/proc/{self.pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+
+    def _await_exec(self, name):
+        """Amid execve(2) a process is not dumpable, and its files in /proc are for the host's root only."""
+        deadline = time.monotonic() + DEADLINE
+        while True:
+            with open(f"/proc/{self.pid}/comm", encoding="utf-8") as file:
+                if file.read().strip() == name:
+                    return
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"the guest does not become {name}")
+            time.sleep(0.0005)
 
     @classmethod
     def of_pid(cls, pid, process):
