@@ -43,10 +43,9 @@ Refusal no_command(const Json& request) {
           .field = "execute"};
 }
 
-/// Runs one request that is a JSON object.
-Outcome run(const CommandContext& context, const Json& request) {
+/// Runs one request that is a JSON object; `command`: as find_command() gave it.
+Outcome run(const CommandContext& context, const Command* command, const Json& request) {
   const bool native = context.dialect == Dialect::native;
-  const Command* command = find_command(request);
   if (command == nullptr) return no_command(request);
   if (native) {
     if (auto known = check_members(request, request_members); !known)
@@ -122,7 +121,7 @@ Reply Commands::answer(std::string_view text, bool lone) const {
   const Voice voice{
       .dialect = dialect_, .terse = dialect_ == Dialect::slirp4netns || like_slirp4netns, .id = has_id ? &*id : nullptr};
 
-  Outcome outcome = run(CommandContext{backend_, dialect_}, request);
+  Outcome outcome = run(CommandContext{backend_, dialect_}, command, request);
   if (const auto* refusal = std::get_if<Refusal>(&outcome)) return speak(voice, *refusal);
   Return result = std::get<Return>(std::move(outcome));
   Json answer{{"return", std::move(result.value)}};
