@@ -68,6 +68,23 @@ struct FlowRecord {
   std::uint64_t bytes_to_guest = 0, bytes_to_host = 0;
 };
 
+/// Of a rule, of a listener, or of all. Bytes are those that the receiving socket has taken.
+struct FlowCounters {
+  std::uint64_t flows = 0;         ///< now, those of TCP that still connect too
+  std::uint64_t flows_opened = 0;  ///< since the rule was added
+  std::uint64_t flows_failed = 0;  ///< clients that did not get through: refused, unreachable, timed out, exhausted
+  std::uint64_t bytes_to_guest = 0, bytes_to_host = 0;
+
+  FlowCounters& operator+=(const FlowCounters& more) {
+    flows += more.flows;
+    flows_opened += more.flows_opened;
+    flows_failed += more.flows_failed;
+    bytes_to_guest += more.bytes_to_guest;
+    bytes_to_host += more.bytes_to_host;
+    return *this;
+  }
+};
+
 /// Told of each flow that opens, and of the end of each, also of one that never opened (the record's `open` is then false).
 /// Neither call may touch the flow's owner.
 class FlowObserver {

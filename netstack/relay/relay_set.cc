@@ -199,10 +199,10 @@ std::size_t RelaySet::held() const {
   return sum;
 }
 
-RelayCounters RelaySet::of(std::uint64_t number) const {
+FlowCounters RelaySet::of(std::uint64_t number) const {
   const auto found = rules_.find(number);
   if (found == rules_.end()) return {};
-  RelayCounters counters = found->second.flows;
+  FlowCounters counters = found->second.flows;
   counters.bytes_to_guest = found->second.bytes.to_guest.load(std::memory_order_relaxed);
   counters.bytes_to_host = found->second.bytes.to_host.load(std::memory_order_relaxed);
   return counters;

@@ -34,14 +34,6 @@
 
 namespace nh {
 
-/// Of one rule, or of all. Bytes are those that the receiving socket has taken.
-struct RelayCounters {
-  std::uint64_t flows = 0;         ///< now, connecting ones too
-  std::uint64_t flows_opened = 0;  ///< that came to be open
-  std::uint64_t flows_failed = 0;  ///< that did not
-  std::uint64_t bytes_to_guest = 0, bytes_to_host = 0;
-};
-
 struct RelaySetup {
   EpollSet* epoll;
   const Clock* clock;
@@ -111,14 +103,14 @@ class RelaySet final : private Relay::Owner, private Mover::Owner, private Relay
   void run();
 
   struct Counters {
-    RelayCounters all;
+    FlowCounters all;
     std::array<std::uint64_t, flow_ends> ends{};  ///< by FlowEnd
     std::uint64_t turns = 0;                      ///< of run()
     std::uint64_t visits = 0;                     ///< moves of one direction
   };
   Counters counters() const;
   /// Of a rule; zeros for an unknown one.
-  RelayCounters of(std::uint64_t rule) const;
+  FlowCounters of(std::uint64_t rule) const;
   /// The rule has been removed: its counters are dropped with its last flow.
   void forget_rule(std::uint64_t rule);
 
@@ -129,7 +121,7 @@ class RelaySet final : private Relay::Owner, private Mover::Owner, private Relay
 
  private:
   struct Rule {
-    RelayCounters flows;  ///< without its bytes
+    FlowCounters flows;  ///< without its bytes
     RelayBytes bytes;
     bool removed = false;  ///< it is kept for the flows that are left
   };
@@ -178,7 +170,7 @@ class RelaySet final : private Relay::Owner, private Mover::Owner, private Relay
   RelaySetup setup_;
   RelayLoop loop_;
   RelayThreads threads_;
-  RelayCounters flows_;  // of all, without their bytes
+  FlowCounters flows_;  // of all, without their bytes
   std::array<std::uint64_t, flow_ends> ends_{};
   std::list<Flow> all_;  // by id
   std::unordered_map<std::uint64_t, Rule> rules_;

@@ -31,8 +31,8 @@ bool listens_no_longer(int error) {
 
 class TcpForward::Listener final : public EpollSet::Handler {
  public:
-  Listener(TcpForward& owner, std::uint64_t rule, UniqueFd fd, const TcpGoal& goal)
-      : owner_(owner), rule_(rule), goal_(goal), fd_(std::move(fd)) {}
+  Listener(TcpForward& owner, std::uint64_t rule, UniqueFd fd, const Destination& destination)
+      : owner_(owner), rule_(rule), destination_(destination), fd_(std::move(fd)) {}
   ~Listener() override {
     if (!watched_) return;
     if (!dead_) owner_.setup_.epoll->remove(fd_.get());
@@ -53,9 +53,9 @@ class TcpForward::Listener final : public EpollSet::Handler {
     watched_ = true;
     return Ok{};
   }
-  void assign(std::uint64_t rule, const TcpGoal& goal) {
+  void assign(std::uint64_t rule, const Destination& destination) {
     rule_ = rule;
-    goal_ = goal;
+    destination_ = destination;
   }
   void go_on() {
     if (std::exchange(resting_, false) && !dead_) owner_.setup_.epoll->modify(fd_.get(), EPOLLIN);
@@ -83,7 +83,7 @@ class TcpForward::Listener final : public EpollSet::Handler {
     UniqueFd client(accept4(fd_.get(), peer.get(), &peer.length, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (client) {
       ++owner_.counters_.accepted;
-      owner_.serve(rule_, goal_, std::move(client), peer);
+      owner_.serve(rule_, destination_, std::move(client), peer);
       return true;
     }
     const int error = errno;
@@ -112,7 +112,7 @@ class TcpForward::Listener final : public EpollSet::Handler {
 
   TcpForward& owner_;
   std::uint64_t rule_;
-  TcpGoal goal_;
+  Destination destination_;
   UniqueFd fd_;
   bool watched_ = false, resting_ = false, dead_ = false;
 };
@@ -124,16 +124,15 @@ TcpForward::~TcpForward() {
   for (const std::uint64_t ticket : tickets_) setup_.stand_ins->cancel(ticket);
 }
 
-Result<> TcpForward::check(const TcpGoal& goal) const {
-  const auto* guest = std::get_if<GuestGoal>(&goal);
-  if (guest == nullptr || guest->v4 || (guest->v6 && setup_.plan.v6)) return Ok{};
+Result<> TcpForward::check(const Destination& destination) const {
+  if (!destination.in_guest() || destination.v4 || (destination.v6 && setup_.plan.v6)) return Ok{};
   return Error{.code = Code::invalid, .what = "the guest has no address of this family", .field = "guest_addr"};
 }
 
-Result<> TcpForward::add(std::uint64_t listener, std::uint64_t rule, UniqueFd socket, const TcpGoal& goal) {
+Result<> TcpForward::add(std::uint64_t listener, std::uint64_t rule, UniqueFd socket, const Destination& destination) {
   NH_BUG_IF(listeners_.contains(listener));
-  NH_TRY(check(goal));
-  auto made = std::make_unique<Listener>(*this, rule, std::move(socket), goal);
+  NH_TRY(check(destination));
+  auto made = std::make_unique<Listener>(*this, rule, std::move(socket), destination);
   NH_TRY(made->watch());
   listeners_.emplace(listener, std::move(made));
   return Ok{};
@@ -143,9 +142,9 @@ void TcpForward::remove(std::uint64_t listener) {
   listeners_.erase(listener);
 }
 
-void TcpForward::assign(std::uint64_t listener, std::uint64_t rule, const TcpGoal& goal) {
-  NH_BUG_IF(!check(goal));
-  if (const auto found = listeners_.find(listener); found != listeners_.end()) found->second->assign(rule, goal);
+void TcpForward::assign(std::uint64_t listener, std::uint64_t rule, const Destination& destination) {
+  NH_BUG_IF(!check(destination));
+  if (const auto found = listeners_.find(listener); found != listeners_.end()) found->second->assign(rule, destination);
 }
 
 void TcpForward::set_guest_addresses(const std::vector<Address>& addresses) {
@@ -175,24 +174,24 @@ void TcpForward::expire() {
   if (resume_at_ <= setup_.clock->now()) resume();
 }
 
-void TcpForward::serve(std::uint64_t rule, const TcpGoal& goal, UniqueFd client, const SockAddr& peer) {
-  if (const auto* guest = std::get_if<GuestGoal>(&goal)) return lead_to_guest(rule, *guest, std::move(client), peer);
-  lead_to_host(rule, *std::get_if<HostGoal>(&goal), std::move(client), peer);
+void TcpForward::serve(std::uint64_t rule, const Destination& destination, UniqueFd client, const SockAddr& peer) {
+  if (destination.in_guest()) return lead_to_guest(rule, destination, std::move(client), peer);
+  lead_to_host(rule, destination, std::move(client), peer);
 }
 
 /// The client's own family, unless the guest can be reached by the other one alone: a listener on [::] has clients of both.
-Family TcpForward::way_to_guest(const GuestGoal& goal, Family client) const {
+Family TcpForward::way_to_guest(const Destination& destination, Family client) const {
   const Family other = client == Family::v4 ? Family::v6 : Family::v4;
-  const auto leads = [&](Family family) { return goal.of(family) && setup_.plan.net(family) != nullptr; };
+  const auto leads = [&](Family family) { return destination.address(family) && setup_.plan.net(family) != nullptr; };
   if (!leads(client)) return other;
   const bool only_other = leads(other) && !setup_.stand_ins->serves(client) && setup_.stand_ins->serves(other);
   return only_other ? other : client;
 }
 
-void TcpForward::lead_to_guest(std::uint64_t rule, const GuestGoal& goal, UniqueFd client, const SockAddr& peer) {
+void TcpForward::lead_to_guest(std::uint64_t rule, const Destination& destination, UniqueFd client, const SockAddr& peer) {
   const auto from = peer.endpoint();  // none: a Unix socket
-  const Family family = way_to_guest(goal, from ? from->address.family() : Family::v4);
-  const Endpoint guest = goal.endpoint(family);
+  const Family family = way_to_guest(destination, from ? from->address.family() : Family::v4);
+  const Endpoint guest = destination.endpoint(family);
   const Endpoint guest_peer =
       from ? as_seen_by_guest(*from, family, setup_.plan, guest_addresses_) : Endpoint{setup_.plan.net(family)->gateway, 0};
   Relay* relay = setup_.relays->begin({.rule = rule,
@@ -222,41 +221,43 @@ void TcpForward::flow_failed(Relay& relay, Relay::Side, int) {
   if (tickets_.erase(relay.ticket()) != 0) setup_.stand_ins->cancel(relay.ticket());
 }
 
-void TcpForward::lead_to_host(std::uint64_t rule, const HostGoal& goal, UniqueFd client, const SockAddr& peer) {
+void TcpForward::lead_to_host(std::uint64_t rule, const Destination& destination, UniqueFd client, const SockAddr& peer) {
   const auto from = peer.endpoint();
   const Relay::Start start{.rule = rule,
                            .direction = FlowDirection::out,
-                           .host_peer = goal.path.empty() ? goal.at : Endpoint{},
+                           .host_peer = destination.host_endpoint(),
                            .guest_peer = local_name(client.get()).value_or(Endpoint{}),
                            .guest = from ? *from : Endpoint{},
                            .stand_in = false};
   Relay* relay = setup_.relays->begin(start, Relay::guest, std::move(client), this);
   if (relay == nullptr) return;
-  auto service = dial(goal);
+  auto service = dial(destination);
   if (!service) return relay->fail(flow_end_of(service.error()));
   relay->join(std::move(service).value());
 }
 
-Result<UniqueFd> TcpForward::dial(const HostGoal& goal) const {
+Result<UniqueFd> TcpForward::dial(const Destination& destination) const {
   SockAddr to;
-  if (!goal.path.empty()) {
+  if (!destination.host_path.empty()) {
     if (confined_)
       return Error{.code = Code::unsupported,
-                   .what = "a helper with --sandbox or --seccomp reaches no Unix socket: " + goal.path};
+                   .what = "a helper with --sandbox or --seccomp reaches no Unix socket: " + destination.host_path};
     sockaddr_un name{};
     name.sun_family = AF_UNIX;
-    if (goal.path.size() >= sizeof name.sun_path) return sys_error(ENAMETOOLONG, "connecting to " + goal.path);
-    std::copy(goal.path.begin(), goal.path.end(), name.sun_path);
+    if (destination.host_path.size() >= sizeof name.sun_path)
+      return sys_error(ENAMETOOLONG, "connecting to " + destination.host_path);
+    std::copy(destination.host_path.begin(), destination.host_path.end(), name.sun_path);
     to.length = sizeof name;
     std::copy_n(reinterpret_cast<const char*>(&name), sizeof name, reinterpret_cast<char*>(&to.storage));
   } else {
-    to = SockAddr(goal.at);
+    to = SockAddr(destination.host_endpoint());
   }
   UniqueFd fd(socket(to.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd) return sys_error("opening a socket to a host service");
   prepare_stream(fd.get());
   if (connect(fd.get(), to.get(), to.length) != 0 && errno != EINPROGRESS)
-    return sys_error("connecting to " + (goal.path.empty() ? goal.at.text() : goal.path));
+    return sys_error("connecting to " +
+                     (destination.host_path.empty() ? destination.host_endpoint().text() : destination.host_path));
   return fd;
 }
 

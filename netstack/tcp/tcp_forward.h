@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // TcpForward: listening sockets whose clients become relays.
 //
-// Theory of operation. A client of a listener with a GuestGoal gets a stand-in with the client's own address (client_address.h)
-// that connects to the guest; one of a listener with a HostGoal ("reverse": the listener is a socket of the guest's namespace)
-// gets a host socket. The client's connection is accepted before that is known, as by any relay; if the goal refuses, is
+// Theory of operation. A client of a listener that leads to the guest gets a stand-in with the client's own address (client_address.h)
+// that connects there; one of a listener that leads to the host ("reverse": the listener is a socket of the guest's namespace)
+// gets a host socket. The client's connection is accepted before that is known, as by any relay; if the destination refuses, is
 // unreachable or does not answer, the client is reset. Clients come in bursts and are taken so, a bounded number a turn.
 //
 // When no descriptor is left for a client, listeners pause: one that becomes readable is no longer watched, its clients wait in
@@ -20,22 +20,14 @@
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
-#include <variant>
 
 #include "netstack/plan/address_plan.h"
+#include "netstack/relay/destination.h"
 #include "netstack/relay/fd_budget.h"
-#include "netstack/relay/guest_goal.h"
 #include "netstack/relay/relay_set.h"
 #include "netstack/relay/stand_ins.h"
 
 namespace nh {
-
-/// A service of the host: an address, or a Unix socket's path if that is not empty.
-struct HostGoal {
-  Endpoint at;
-  std::string path = {};
-};
-using TcpGoal = std::variant<GuestGoal, HostGoal>;
 
 struct TcpForwardSetup {
   EpollSet* epoll;
@@ -55,13 +47,13 @@ class TcpForward final : public Relay::Waiter, public FdBudget::Waiter {
 
   /// `socket` listens and does not block, TCP or Unix; `listener` is the caller's number, not in use. A Unix client appears as
   /// the gateway. Errors: exhausted: no descriptor or epoll watch is left; invalid: the guest has no address of that family.
-  Result<> add(std::uint64_t listener, std::uint64_t rule, UniqueFd socket, const TcpGoal& goal);
+  Result<> add(std::uint64_t listener, std::uint64_t rule, UniqueFd socket, const Destination& destination);
   /// Closes the listener; its flows live on. An unknown one is ignored.
   void remove(std::uint64_t listener);
   /// The listener belongs to this rule from now on, and leads here; flows that there are stay as they are. An unknown one is
   /// ignored.
-  void assign(std::uint64_t listener, std::uint64_t rule, const TcpGoal& goal);
-  /// No Unix socket can be made any longer (an empty root, a syscall filter): clients of such goals are reset.
+  void assign(std::uint64_t listener, std::uint64_t rule, const Destination& destination);
+  /// No Unix socket can be made any longer (an empty root, a syscall filter): clients of such destinations are reset.
   void confined() { confined_ = true; }
   /// Addresses that are local to the guest: a client with one of them appears as the gateway, flows to come only.
   void set_guest_addresses(const std::vector<Address>& addresses);
@@ -84,14 +76,14 @@ class TcpForward final : public Relay::Waiter, public FdBudget::Waiter {
 
  private:
   class Listener;
-  Result<> check(const TcpGoal& goal) const;
+  Result<> check(const Destination& destination) const;
   void pause(bool until_fds_are_free);
   void resume();
-  void serve(std::uint64_t rule, const TcpGoal& goal, UniqueFd client, const SockAddr& peer);
-  Family way_to_guest(const GuestGoal& goal, Family client) const;
-  void lead_to_guest(std::uint64_t rule, const GuestGoal& goal, UniqueFd client, const SockAddr& peer);
-  void lead_to_host(std::uint64_t rule, const HostGoal& goal, UniqueFd client, const SockAddr& peer);
-  Result<UniqueFd> dial(const HostGoal& goal) const;
+  void serve(std::uint64_t rule, const Destination& destination, UniqueFd client, const SockAddr& peer);
+  Family way_to_guest(const Destination& destination, Family client) const;
+  void lead_to_guest(std::uint64_t rule, const Destination& destination, UniqueFd client, const SockAddr& peer);
+  void lead_to_host(std::uint64_t rule, const Destination& destination, UniqueFd client, const SockAddr& peer);
+  Result<UniqueFd> dial(const Destination& destination) const;
   void answered(Relay& relay, Result<UniqueFd> stand_in);
 
   TcpForwardSetup setup_;

@@ -51,8 +51,8 @@ struct UdpForwardBuffers {
 struct UdpForward::State final : UdpSendQueue::Losses {
   explicit State(const UdpForwardSetup& given) : setup(given), flows(given.max_flows) {}
 
-  Result<> check(const GuestGoal& goal) const;
-  void goals_changed(Listener& listener) const;
+  Result<> check(const Destination& destination) const;
+  void destinations_changed(Listener& listener) const;
   UdpFlow* open(Listener& listener, const UdpClient& client, Instant now);
   std::optional<FlowEnd> open_stand_in(Listener& listener, UdpFlow& flow);
   void answer(UdpFlow& flow, Bytes payload);
@@ -76,8 +76,8 @@ struct UdpForward::State final : UdpSendQueue::Losses {
 };
 
 struct UdpForward::Listener final : EpollSet::Handler {
-  Listener(State& owner, std::uint64_t number, std::uint64_t of_rule, const GuestGoal& to, UdpSocket&& bound)
-      : state(owner), id(number), rule(of_rule), goal(to), socket(std::move(bound)) {}
+  Listener(State& owner, std::uint64_t number, std::uint64_t of_rule, const Destination& to, UdpSocket&& bound)
+      : state(owner), id(number), rule(of_rule), destination(to), socket(std::move(bound)) {}
   ~Listener() override {
     if (watched) state.setup.epoll->remove(socket.fd());
   }
@@ -96,17 +96,17 @@ struct UdpForward::Listener final : EpollSet::Handler {
 
   State& state;
   std::uint64_t id, rule;
-  GuestGoal goal;
+  Destination destination;
   UdpSocket socket;
   Counters counters;
-  std::set<Address> goals;  // that its flows may lead to, earlier ones too
+  std::set<Address> destinations;  // that its flows may lead to, earlier ones too
   bool watched = false;
 };
 
 // ---- flows ----
 
 UdpFlow* UdpForward::State::open(Listener& listener, const UdpClient& client, Instant now) {
-  const Endpoint guest = listener.goal.endpoint(client.remote.address.family());
+  const Endpoint guest = listener.destination.endpoint(client.remote.address.family());
   const bool by_stand_in = guest.address.is_loopback();
   const Endpoint guest_peer = as_seen_by_guest(client.remote, guest.address.family(), setup.plan, guest_addresses);
   const bool full = by_stand_in && total.stand_ins >= setup.max_stand_ins;
@@ -262,8 +262,8 @@ void UdpForward::Listener::tell(const SendError& error) {
 UdpForward::UdpForward(const UdpForwardSetup& setup) : state_(std::make_unique<State>(setup)) {}
 UdpForward::~UdpForward() = default;
 
-Result<> UdpForward::State::check(const GuestGoal& goal) const {
-  for (const auto& address : {goal.v4, goal.v6}) {
+Result<> UdpForward::State::check(const Destination& destination) const {
+  for (const auto& address : {destination.v4, destination.v6}) {
     if (!address) continue;
     const std::string guest = "the guest's " + address->text();
     if (setup.plan.net(address->family()) == nullptr)
@@ -277,25 +277,26 @@ Result<> UdpForward::State::check(const GuestGoal& goal) const {
   return Ok{};
 }
 
-Result<Endpoint> UdpForward::add(std::uint64_t listener, std::uint64_t rule, const GuestGoal& goal, UdpSocket socket) {
-  NH_BUG_IF(state_->listeners.contains(listener) || (!goal.v4 && !goal.v6));
-  NH_TRY(state_->check(goal));
+Result<Endpoint> UdpForward::add(std::uint64_t listener, std::uint64_t rule, const Destination& destination,
+                                 UdpSocket socket) {
+  NH_BUG_IF(state_->listeners.contains(listener) || (!destination.v4 && !destination.v6));
+  NH_TRY(state_->check(destination));
   const Endpoint bound = socket.bound();
   if (!state_->buffers) state_->buffers = std::make_unique<UdpForwardBuffers>(state_->setup, *state_);
-  auto added = std::make_unique<Listener>(*state_, listener, rule, goal, std::move(socket));
+  auto added = std::make_unique<Listener>(*state_, listener, rule, destination, std::move(socket));
   NH_TRY(state_->setup.epoll->add(added->socket.fd(), EPOLLIN, *added));
   added->watched = true;
   state_->listeners.emplace(listener, std::move(added));
-  state_->goals_changed(*state_->listeners.at(listener));
+  state_->destinations_changed(*state_->listeners.at(listener));
   return bound;
 }
 
-Result<> UdpForward::assign(std::uint64_t listener, std::uint64_t rule, const GuestGoal& goal) {
-  NH_TRY(state_->check(goal));
+Result<> UdpForward::assign(std::uint64_t listener, std::uint64_t rule, const Destination& destination) {
+  NH_TRY(state_->check(destination));
   Listener& present = *state_->listeners.at(listener);
   present.rule = rule;
-  present.goal = goal;
-  state_->goals_changed(present);
+  present.destination = destination;
+  state_->destinations_changed(present);
   return Ok{};
 }
 
@@ -306,20 +307,22 @@ void UdpForward::remove(std::uint64_t listener) {
     if (flow.client.listener == listener) state_->forget(flow, &Counters::flows_killed, FlowEnd::killed);
   });
   state_->listeners.erase(listener);
-  if (state_->setup.on_goals) state_->setup.on_goals();
+  if (state_->setup.on_destinations) state_->setup.on_destinations();
 }
 
-void UdpForward::State::goals_changed(Listener& listener) const {
-  const GuestGoal& goal = listener.goal;
-  const bool guest_itself = goal.v4 == setup.plan.v4.guest && (!setup.plan.v6 || goal.v6 == setup.plan.v6->guest);
-  for (const auto& address : {goal.v4, goal.v6})
-    if (!guest_itself && address && !address->is_loopback()) listener.goals.insert(*address);
-  if (setup.on_goals) setup.on_goals();
+void UdpForward::State::destinations_changed(Listener& listener) const {
+  const Destination& destination = listener.destination;
+  const bool guest_itself =
+      destination.v4 == setup.plan.v4.guest && (!setup.plan.v6 || destination.v6 == setup.plan.v6->guest);
+  for (const auto& address : {destination.v4, destination.v6})
+    if (!guest_itself && address && !address->is_loopback()) listener.destinations.insert(*address);
+  if (setup.on_destinations) setup.on_destinations();
 }
 
-std::vector<Address> UdpForward::goals() const {
+std::vector<Address> UdpForward::destinations() const {
   std::set<Address> all;
-  for (const auto& [number, listener] : state_->listeners) all.insert(listener->goals.begin(), listener->goals.end());
+  for (const auto& [number, listener] : state_->listeners)
+    all.insert(listener->destinations.begin(), listener->destinations.end());
   return {all.begin(), all.end()};
 }
 

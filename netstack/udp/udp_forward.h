@@ -34,8 +34,8 @@
 #include "netstack/frame/neighbours.h"
 #include "netstack/frame/packet.h"
 #include "netstack/plan/address_plan.h"
+#include "netstack/relay/destination.h"
 #include "netstack/relay/flow.h"
-#include "netstack/relay/guest_goal.h"
 #include "netstack/relay/stand_ins.h"
 #include "netstack/udp/udp_socket.h"
 #include "src/base/clock.h"
@@ -52,10 +52,10 @@ struct UdpForwardSetup {
   AddressPlan plan;
   std::size_t max_flows = limits::udp_forward_flows;
   std::size_t max_stand_ins = limits::udp_stand_ins;
-  StandIns* stand_ins = nullptr;        ///< null: services on the guest's loopback cannot be reached
-  FlowIds* ids = nullptr;               ///< null: ids of its own
-  FlowObserver* observer = nullptr;     ///< null: nobody listens
-  std::function<void()> on_goals = {};  ///< goals() has changed, perhaps
+  StandIns* stand_ins = nullptr;               ///< null: services on the guest's loopback cannot be reached
+  FlowIds* ids = nullptr;                      ///< null: ids of its own
+  FlowObserver* observer = nullptr;            ///< null: nobody listens
+  std::function<void()> on_destinations = {};  ///< destinations() has changed, perhaps
 };
 
 class UdpForward {
@@ -65,18 +65,18 @@ class UdpForward {
   UdpForward(const UdpForward&) = delete;
   UdpForward& operator=(const UdpForward&) = delete;
 
-  /// Serves a socket that is bound; gives where. `listener` is the caller's number, not in use. A client is led to the goal's
+  /// Serves a socket that is bound; gives where. `listener` is the caller's number, not in use. A client is led to the destination's
   /// address of its own family, which on [::] is IPv4 for some. Errors: exhausted: no epoll watch is left; invalid: an address
   /// of a family that the guest does not have; unsupported: one of its loopback without stand-ins.
-  Result<Endpoint> add(std::uint64_t listener, std::uint64_t rule, const GuestGoal& goal, UdpSocket socket);
+  Result<Endpoint> add(std::uint64_t listener, std::uint64_t rule, const Destination& destination, UdpSocket socket);
   /// The listener belongs to this rule from now on, and leads there. Its socket and its flows stay: those lead where they did.
-  /// Errors: as add() about the goal; then nothing has changed. An unknown listener is our bug.
-  Result<> assign(std::uint64_t listener, std::uint64_t rule, const GuestGoal& goal);
+  /// Errors: as add() about the destination; then nothing has changed. An unknown listener is our bug.
+  Result<> assign(std::uint64_t listener, std::uint64_t rule, const Destination& destination);
   /// Closes a listener and ends its flows; an unknown one is ignored.
   void remove(std::uint64_t listener);
 
-  /// Addresses of goals that name one, neither the guest itself nor its loopback; each once.
-  std::vector<Address> goals() const;
+  /// Addresses of destinations that name one, neither the guest itself nor its loopback; each once.
+  std::vector<Address> destinations() const;
 
   /// A UDP packet of the guest: true if it answers a forward's flow (it goes to the client with the next flush(), or its
   /// loss is counted).

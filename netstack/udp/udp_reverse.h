@@ -48,11 +48,8 @@ class UdpReverse {
   Instant next_deadline() const;
   void expire();
 
-  struct Counters {
-    std::uint64_t flows = 0;  ///< now
-    std::uint64_t flows_opened = 0;
-    std::uint64_t flows_failed = 0;  ///< clients that got no socket: table full, no fd, no route
-    std::uint64_t bytes_to_guest = 0, bytes_to_host = 0;
+  /// flows_failed: clients that got no socket: table full, no fd, no route.
+  struct Counters : FlowCounters {
     std::uint64_t dropped = 0;  ///< datagrams that a kernel did not take
   };
   /// Of one listener; zeros for an unknown one.

@@ -23,19 +23,12 @@ struct ListenerEntry {
   bool paused = false;  ///< it takes no clients at present: no fd is left
 };
 
-struct RuleCounters {
-  std::uint64_t flows = 0;         ///< now
-  std::uint64_t flows_opened = 0;  ///< since the rule was added
-  std::uint64_t flows_failed = 0;  ///< clients that did not get through: refused, unreachable, timed out, exhausted
-  std::uint64_t bytes_to_guest = 0, bytes_to_host = 0;
-};
-
 /// A rule that is in force.
 struct RuleEntry {
   std::uint64_t id = 0;  ///< from 1, never used again; stays the same when a replacement keeps the rule
   RuleSpec spec;
   std::vector<ListenerEntry> listeners;  ///< automatic: those that are open at present
-  RuleCounters counters;
+  FlowCounters counters;
 };
 
 class Rules {

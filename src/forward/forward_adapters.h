@@ -16,11 +16,11 @@ class TcpRelayPath final : public RelayPath {
  public:
   /// Both must outlive this.
   TcpRelayPath(TcpForward& forward, RelaySet& relays) : forward_(forward), relays_(relays) {}
-  Result<> add(std::uint64_t number, std::uint64_t rule, UniqueFd listener, const Goal& goal) override;
-  void change(std::uint64_t number, std::uint64_t rule, const Goal& goal) override;
+  Result<> add(std::uint64_t number, std::uint64_t rule, UniqueFd listener, const Destination& destination) override;
+  void change(std::uint64_t number, std::uint64_t rule, const Destination& destination) override;
   void remove(std::uint64_t number) override { forward_.remove(number); }
   bool paused(std::uint64_t number) const override;
-  RuleCounters of_rule(std::uint64_t rule) const override;
+  FlowCounters of_rule(std::uint64_t rule) const override { return relays_.of(rule); }
   void forget_rule(std::uint64_t rule) override { relays_.forget_rule(rule); }
   std::vector<FlowRecord> flows(const Rules::FlowQuery& query) const override {
     return relays_.list(query.after, query.limit, query.rule);
@@ -49,18 +49,19 @@ class UdpPath final : public DatagramPath {
   /// All must outlive this.
   UdpPath(UdpForward& forward, UdpReverse& reverse, FdBudget& fds) : forward_(forward), reverse_(reverse), fds_(fds) {}
   Result<Endpoint> add(std::uint64_t number, std::uint64_t rule, const Endpoint& at, const std::string& interface,
-                       const Goal& goal) override;
-  Result<> add_reverse(std::uint64_t number, std::uint64_t rule, UniqueFd guest_socket, const Goal& goal) override;
-  Result<> change(std::uint64_t number, std::uint64_t rule, const Goal& goal) override;
+                       const Destination& destination) override;
+  Result<> add_reverse(std::uint64_t number, std::uint64_t rule, UniqueFd guest_socket,
+                       const Destination& destination) override;
+  Result<> change(std::uint64_t number, std::uint64_t rule, const Destination& destination) override;
   void remove(std::uint64_t number) override;
-  RuleCounters of_listener(std::uint64_t number) const override;
+  FlowCounters of_listener(std::uint64_t number) const override;
   std::vector<FlowRecord> flows(const Rules::FlowQuery& query) const override;
   bool kill(std::uint64_t flow) override { return forward_.kill(flow) || reverse_.kill(flow); }
 
  private:
   bool has(const Endpoint& bound) const;
   Result<Endpoint> add_counted(std::uint64_t number, std::uint64_t rule, const Endpoint& at, const std::string& interface,
-                               const Goal& goal);
+                               const Destination& destination);
 
   UdpForward& forward_;
   UdpReverse& reverse_;

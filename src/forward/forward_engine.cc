@@ -45,9 +45,9 @@ ForwardEngine::ForwardEngine(Setup setup)
                            .stand_ins = stand_ins_.get(),
                            .ids = &ids_,
                            .observer = this,
-                           .on_goals =
+                           .on_destinations =
                                [this] {
-                                 if (setup_.on_udp_goals) setup_.on_udp_goals(udp_.goals());
+                                 if (setup_.on_udp_destinations) setup_.on_udp_destinations(udp_.destinations());
                                }}),
       udp_reverse_(UdpReverseSetup{.epoll = setup_.epoll,
                                    .clock = &setup_.loop->clock(),
@@ -91,7 +91,7 @@ ForwardEngine::ForwardEngine(Setup setup)
 
 ForwardEngine::~ForwardEngine() {
   if (stand_ins_) stand_ins_->on_change(nullptr);
-  setup_.on_udp_goals = nullptr;
+  setup_.on_udp_destinations = nullptr;
   setup_.on_stand_ins = nullptr;
   rules_.clear();
 }
@@ -149,8 +149,8 @@ void ForwardEngine::on_path_change() {
   const bool off = state == StandIns::State::off;
   std::string reason = stand_ins_->reason();
   if (off) reason = "TCP forwards take the general path: " + reason;
-  if (reason != told_) {
-    told_ = reason;
+  if (reason != last_reported_) {
+    last_reported_ = reason;
     if (!reason.empty()) log::warning(reason);
     if (setup_.on_note) setup_.on_note(reason);
   }
@@ -215,7 +215,7 @@ void ForwardEngine::add_to(HelperInfo& info) const {
 }
 
 void ForwardEngine::add_to(Stats& stats) const {
-  const RelayCounters& relays = relays_.counters().all;
+  const FlowCounters& relays = relays_.counters().all;
   const UdpForward::Counters udp = udp_.counters();
   stats.bytes_to_guest = relays.bytes_to_guest + udp.bytes_to_guest;
   stats.bytes_to_host = relays.bytes_to_host + udp.bytes_to_clients;

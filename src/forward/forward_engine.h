@@ -48,7 +48,7 @@ class ForwardEngine final : private FlowObserver {
     unsigned relay_threads = 0;  ///< that start_threads() starts
     std::vector<ListenFd> inherited = {};
     /// The guest addresses that UDP rules name have changed.
-    std::function<void(std::vector<Address> goals)> on_udp_goals = {};
+    std::function<void(std::vector<Address> destinations)> on_udp_destinations = {};
     /// What no longer works, or works again, in words for `info`. Called after ready() only.
     std::function<void(const std::string& note)> on_note = {};
     /// Stand-ins can be had, or not any longer, or for another family.
@@ -103,7 +103,7 @@ class ForwardEngine final : private FlowObserver {
   UdpPath udp_path_;
   RuleTable rules_;
   Timer relay_deadline_, accept_deadline_, udp_deadline_, udp_reverse_deadline_;
-  std::string told_;  ///< the note on the path that holds
+  std::string last_reported_;  ///< the note on the path, as setup_.on_note last had it
   bool prepared_ = false;
   std::uint64_t udp_opened_ = 0;
   std::array<std::uint64_t, flow_ends> udp_ended_{};

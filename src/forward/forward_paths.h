@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What carries the clients of a rule: the three paths as the rules see them, and what they lead to. A listener has a number of
+// What carries the clients of a rule: the three paths as the rules see them. A listener has a number of
 // its own (from 1, never used again), by which its path knows it; a rule may have thousands.
 #pragma once
 
@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "netstack/relay/destination.h"
 #include "netstack/relay/flow.h"
 #include "netstack/slirp/slirp_stack.h"
 #include "netstack/udp/udp_forward.h"
@@ -16,34 +17,18 @@
 
 namespace nh {
 
-/// Where clients are led.
-struct Goal {
-  /// In the guest: the address for a client of the family; where one is not set, the other.
-  std::optional<Address> v4, v6;
-  std::uint16_t port = 0;
-  /// On the host (reverse): instead of all that.
-  std::optional<Endpoint> host;
-  std::string host_path;  ///< a Unix stream socket
-
-  bool in_guest() const { return !host && host_path.empty(); }
-  /// In the guest, for a client of `family`.
-  Endpoint of(Family family) const;
-  bool is_loopback() const { return (v4 && v4->is_loopback()) || (v6 && v6->is_loopback()); }
-  friend bool operator==(const Goal&, const Goal&) = default;
-};
-
 /// TCP by relays, to the guest or, for reverse rules, to the host.
 class RelayPath {
  public:
   virtual ~RelayPath() = default;
   /// Accepts from now on. `listener` is a listening TCP or Unix stream socket.
-  virtual Result<> add(std::uint64_t number, std::uint64_t rule, UniqueFd listener, const Goal& goal) = 0;
+  virtual Result<> add(std::uint64_t number, std::uint64_t rule, UniqueFd listener, const Destination& destination) = 0;
   /// For clients to come; established flows stay as they are.
-  virtual void change(std::uint64_t number, std::uint64_t rule, const Goal& goal) = 0;
+  virtual void change(std::uint64_t number, std::uint64_t rule, const Destination& destination) = 0;
   /// Closes the listener; established flows live on.
   virtual void remove(std::uint64_t number) = 0;
   virtual bool paused(std::uint64_t number) const = 0;
-  virtual RuleCounters of_rule(std::uint64_t rule) const = 0;
+  virtual FlowCounters of_rule(std::uint64_t rule) const = 0;
   /// The rule is no more: its counters are not asked for again.
   virtual void forget_rule(std::uint64_t rule) = 0;
   virtual std::vector<FlowRecord> flows(const Rules::FlowQuery& query) const = 0;
@@ -56,13 +41,14 @@ class DatagramPath {
   virtual ~DatagramPath() = default;
   /// Binds on the host; gives the bound endpoint. Errors are open_listener()'s.
   virtual Result<Endpoint> add(std::uint64_t number, std::uint64_t rule, const Endpoint& at, const std::string& interface,
-                               const Goal& goal) = 0;
+                               const Destination& destination) = 0;
   /// `guest_socket` is bound in the guest's namespace.
-  virtual Result<> add_reverse(std::uint64_t number, std::uint64_t rule, UniqueFd guest_socket, const Goal& goal) = 0;
+  virtual Result<> add_reverse(std::uint64_t number, std::uint64_t rule, UniqueFd guest_socket,
+                               const Destination& destination) = 0;
   /// Keeps the socket, and the flows where it can.
-  virtual Result<> change(std::uint64_t number, std::uint64_t rule, const Goal& goal) = 0;
+  virtual Result<> change(std::uint64_t number, std::uint64_t rule, const Destination& destination) = 0;
   virtual void remove(std::uint64_t number) = 0;
-  virtual RuleCounters of_listener(std::uint64_t number) const = 0;
+  virtual FlowCounters of_listener(std::uint64_t number) const = 0;
   virtual std::vector<FlowRecord> flows(const Rules::FlowQuery& query) const = 0;
   virtual bool kill(std::uint64_t flow) = 0;
 };

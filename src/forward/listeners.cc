@@ -30,14 +30,15 @@ bool Listeners::relays_carry(const Open& open) const {
   if (!relays_work()) return false;
   // What libslirp cannot do is left to them.
   if (setup_.stand_ins->state() == StandIns::State::preparing || open.plan.side != Side::host ||
-      !open.plan.interface.empty() || open.plan.goal.is_loopback())
+      !open.plan.interface.empty() || open.plan.destination.is_loopback())
     return true;
-  const Goal& goal = open.plan.goal;
+  const Destination& destination = open.plan.destination;
   // [::] has clients of both families; those whose own is not served are led to the other (TcpForward).
   if (open.bound.address == Address::any(Family::v6))
-    return (goal.v4 && setup_.stand_ins->serves(Family::v4)) || (goal.v6 && setup_.stand_ins->serves(Family::v6));
+    return (destination.v4 && setup_.stand_ins->serves(Family::v4)) ||
+           (destination.v6 && setup_.stand_ins->serves(Family::v6));
   const Family family = open.bound.address.family();
-  return goal.of(family).address.family() != family || setup_.stand_ins->serves(family);
+  return destination.endpoint(family).address.family() != family || setup_.stand_ins->serves(family);
 }
 
 bool Listeners::has_v4_half(const Open& open) const {
@@ -75,20 +76,20 @@ Result<std::uint64_t> Listeners::open(std::uint64_t rule, const ListenerPlan& pl
 
 Result<> Listeners::carry(std::uint64_t number, Open& open) {
   open.reason.clear();
-  NH_TRY(check_loopback(open.plan.goal));
-  if (open.plan.goal.is_loopback() && setup_.loopback_wanted) setup_.loopback_wanted();
+  NH_TRY(check_loopback(open.plan.destination));
+  if (open.plan.destination.is_loopback() && setup_.loopback_wanted) setup_.loopback_wanted();
   if (open.plan.side == Side::guest) return ask_guest(number, open);
   if (open.plan.transport == Transport::udp) return carry_datagrams(number, open);
   return relays_carry(open) ? carry_by_relays(number, open) : carry_by_general(open);
 }
 
-Result<> Listeners::check_loopback(const Goal& goal) const {
-  if (!goal.is_loopback() || relays_work()) return Ok{};
+Result<> Listeners::check_loopback(const Destination& destination) const {
+  if (!destination.is_loopback() || relays_work()) return Ok{};
   return unsupported("guest_addr", "the guest's loopback is reached by relays only: " + why_no_relays());
 }
 
 Result<> Listeners::carry_datagrams(std::uint64_t number, Open& open) {
-  NH_LET(bound, setup_.datagrams->add(number, open.rule, open.bound, open.plan.interface, open.plan.goal));
+  NH_LET(bound, setup_.datagrams->add(number, open.rule, open.bound, open.plan.interface, open.plan.destination));
   open.bound = bound;
   open.carrier = Carrier::datagrams;
   return Ok{};
@@ -96,7 +97,7 @@ Result<> Listeners::carry_datagrams(std::uint64_t number, Open& open) {
 
 Result<> Listeners::carry_by_relays(std::uint64_t number, Open& open) {
   NH_LET(socket, relay_socket(open));
-  if (auto added = setup_.relays->add(number, open.rule, std::move(socket), open.plan.goal); !added) {
+  if (auto added = setup_.relays->add(number, open.rule, std::move(socket), open.plan.destination); !added) {
     open.file.reset();
     return added;
   }
@@ -141,12 +142,12 @@ Result<> Listeners::carry_by_general(Open& open) {
   if (open.plan.side == Side::host_unix) return unsupported("host_unix", "forwarding a Unix socket" + because);
   if (open.plan.side == Side::host_inherited) return unsupported("host_fd", "forwarding an inherited listener" + because);
   if (!open.plan.interface.empty()) return unsupported("host_interface", "listening on one interface" + because);
-  NH_LET(guest, general_goal(open, open.plan.goal));
+  NH_LET(guest, general_destination(open, open.plan.destination));
   NH_LET(bound, add_to_general(open.bound, guest));
   // libslirp's listener on [::] takes IPv6 clients alone.
   if (const Endpoint v4_half{Address::any(Family::v4), bound.port};
-      bound.address == Address::any(Family::v6) && open.plan.goal.v4 && !has_v4_half(open)) {
-    if (auto added = add_to_general(v4_half, open.plan.goal.of(Family::v4)); !added) {
+      bound.address == Address::any(Family::v6) && open.plan.destination.v4 && !has_v4_half(open)) {
+    if (auto added = add_to_general(v4_half, open.plan.destination.endpoint(Family::v4)); !added) {
       setup_.general->remove(bound);
       return std::move(added).error();
     }
@@ -165,8 +166,8 @@ Result<Endpoint> Listeners::add_to_general(const Endpoint& host, const Endpoint&
   return bind_error(bound.error().sys_errno, Transport::tcp, host);
 }
 
-Result<Endpoint> Listeners::general_goal(const Open& open, const Goal& goal) const {
-  const Endpoint guest = goal.of(open.bound.address.family());
+Result<Endpoint> Listeners::general_destination(const Open& open, const Destination& destination) const {
+  const Endpoint guest = destination.endpoint(open.bound.address.family());
   if (guest.address.family() == open.bound.address.family()) return guest;
   const std::string family = open.bound.address.is_v6() ? "IPv6" : "IPv4",
                     other = open.bound.address.is_v6() ? "IPv4" : "IPv6";
@@ -207,9 +208,9 @@ Result<> Listeners::carry_guest_socket(std::uint64_t number, Open& open, Result<
   if (!socket)
     added = std::move(socket).error();
   else if (open.plan.transport == Transport::tcp)
-    added = setup_.relays->add(number, open.rule, std::move(*socket), open.plan.goal);
+    added = setup_.relays->add(number, open.rule, std::move(*socket), open.plan.destination);
   else
-    added = setup_.datagrams->add_reverse(number, open.rule, std::move(*socket), open.plan.goal);
+    added = setup_.datagrams->add_reverse(number, open.rule, std::move(*socket), open.plan.destination);
   if (!added)
     return Error{.code = Code::failed,
                  .what = "listening on " + open.plan.at.text() + " in the guest: " + added.error().message()};
@@ -220,28 +221,28 @@ Result<> Listeners::carry_guest_socket(std::uint64_t number, Open& open, Result<
 
 Result<> Listeners::may_change(std::uint64_t number, const ListenerPlan& plan) const {
   const Open& open = open_.at(number);
-  NH_TRY(check_loopback(plan.goal));
-  if (open.carrier == Carrier::general) NH_TRY(general_goal(open, plan.goal));
+  NH_TRY(check_loopback(plan.destination));
+  if (open.carrier == Carrier::general) NH_TRY(general_destination(open, plan.destination));
   return Ok{};
 }
 
 void Listeners::change(std::uint64_t number, std::uint64_t rule, const ListenerPlan& plan) {
   Open& open = open_.at(number);
-  const bool same_goal = open.plan.goal == plan.goal;
+  const bool same_destination = open.plan.destination == plan.destination;
   open.rule = rule;
   open.plan = plan;
-  if (plan.goal.is_loopback() && setup_.loopback_wanted) setup_.loopback_wanted();
+  if (plan.destination.is_loopback() && setup_.loopback_wanted) setup_.loopback_wanted();
   switch (open.carrier) {
     case Carrier::relays:
-      return setup_.relays->change(number, rule, plan.goal);
+      return setup_.relays->change(number, rule, plan.destination);
     case Carrier::datagrams:
-      if (auto changed = setup_.datagrams->change(number, rule, plan.goal); !changed) {
+      if (auto changed = setup_.datagrams->change(number, rule, plan.destination); !changed) {
         let_go(number, open);
         fail(open, changed.error().message());
       }
       return;
     case Carrier::general:
-      if (same_goal) return;
+      if (same_destination) return;
       suspend(number);
       return resume(number);
     case Carrier::none:
@@ -250,8 +251,8 @@ void Listeners::change(std::uint64_t number, std::uint64_t rule, const ListenerP
   }
 }
 
-RuleCounters Listeners::let_go(std::uint64_t number, Open& open, bool for_good) {
-  RuleCounters counters;
+FlowCounters Listeners::let_go(std::uint64_t number, Open& open, bool for_good) {
+  FlowCounters counters;
   switch (open.carrier) {
     case Carrier::relays:
       setup_.relays->remove(number);
@@ -277,8 +278,8 @@ RuleCounters Listeners::let_go(std::uint64_t number, Open& open, bool for_good) 
   return counters;
 }
 
-RuleCounters Listeners::close(std::uint64_t number) {
-  RuleCounters counters = let_go(number, open_.at(number));
+FlowCounters Listeners::close(std::uint64_t number) {
+  FlowCounters counters = let_go(number, open_.at(number));
   open_.erase(number);
   return counters;
 }
@@ -337,13 +338,13 @@ ListenerEntry Listeners::entry(std::uint64_t number) const {
   const ListenerPlan& plan = open.plan;
   ListenerEntry entry{.transport = plan.transport, .host = {}, .host_path = {}, .guest = {}, .reason = open.reason};
   if (plan.side == Side::guest) {
-    entry.host = plan.goal.host.value_or(Endpoint());
-    entry.host_path = plan.goal.host_path;
+    entry.host = plan.destination.host_endpoint();
+    entry.host_path = plan.destination.host_path;
     entry.guest = plan.at;
   } else {
     entry.host = open.bound;
     if (plan.side == Side::host_unix) entry.host_path = plan.name;
-    entry.guest = plan.goal.of(open.bound.address.family());
+    entry.guest = plan.destination.endpoint(open.bound.address.family());
     if (plan.transport == Transport::udp) entry.path = FlowPath::frames;
   }
   if (open.carrier == Carrier::general) entry.path = FlowPath::libslirp;
@@ -352,8 +353,8 @@ ListenerEntry Listeners::entry(std::uint64_t number) const {
   return entry;
 }
 
-RuleCounters Listeners::datagram_counters(std::uint64_t number) const {
-  return open_.at(number).carrier == Carrier::datagrams ? setup_.datagrams->of_listener(number) : RuleCounters{};
+FlowCounters Listeners::datagram_counters(std::uint64_t number) const {
+  return open_.at(number).carrier == Carrier::datagrams ? setup_.datagrams->of_listener(number) : FlowCounters{};
 }
 
 PortSet Listeners::host_ports_without(std::uint64_t rule) const {

@@ -33,7 +33,7 @@ struct ListenersSetup {
   std::size_t most = limits::forwards;
   /// A rule does not work as it did, or in part not at all.
   std::function<void(std::uint64_t rule, const std::string& reason)> failed = {};
-  /// A goal is 127.0.0.1 in the guest: the TAP must take packets for it (route_localnet). Called each time.
+  /// A destination is 127.0.0.1 in the guest: the TAP must take packets for it (route_localnet). Called each time.
   std::function<void()> loopback_wanted = {};
 };
 
@@ -49,10 +49,10 @@ class Listeners {
   Result<std::uint64_t> open(std::uint64_t rule, const ListenerPlan& plan, std::uint16_t port = 0);
   /// Whether the path that this listener is on can lead there: unsupported, with a field, if not.
   Result<> may_change(std::uint64_t number, const ListenerPlan& plan) const;
-  /// The same socket, of another rule or with another goal. may_change() was asked.
+  /// The same socket, of another rule or with another destination. may_change() was asked.
   void change(std::uint64_t number, std::uint64_t rule, const ListenerPlan& plan);
   /// Gives what UDP clients of this listener have been; TCP is counted by rule.
-  RuleCounters close(std::uint64_t number);
+  FlowCounters close(std::uint64_t number);
   void clear();
 
   /// Closes the socket for a while and keeps the place in the list; a failure of resume() is told as `failed`.
@@ -76,7 +76,7 @@ class Listeners {
   /// Those on a host port that this one would take.
   std::vector<std::uint64_t> rivals(const ListenerPlan& plan) const;
   ListenerEntry entry(std::uint64_t number) const;
-  RuleCounters datagram_counters(std::uint64_t number) const;
+  FlowCounters datagram_counters(std::uint64_t number) const;
   /// Host ports in use by listeners of rules other than `rule`.
   PortSet host_ports_without(std::uint64_t rule) const;
   /// Directories of Unix sockets, from which their files will be removed.
@@ -103,8 +103,8 @@ class Listeners {
   Result<> carry_by_relays(std::uint64_t number, Open& open);
   Result<> carry_by_general(Open& open);
   Result<Endpoint> add_to_general(const Endpoint& host, const Endpoint& guest);
-  Result<Endpoint> general_goal(const Open& open, const Goal& goal) const;
-  Result<> check_loopback(const Goal& goal) const;
+  Result<Endpoint> general_destination(const Open& open, const Destination& destination) const;
+  Result<> check_loopback(const Destination& destination) const;
   Result<> carry_datagrams(std::uint64_t number, Open& open);
   Result<> ask_guest(std::uint64_t number, Open& open);
   void arrived(std::uint64_t number, Result<UniqueFd> socket);
@@ -113,7 +113,7 @@ class Listeners {
   Result<UniqueFd> relay_socket(Open& open);
   Result<UniqueFd> host_socket(Open& open);
   /// Not for good: it comes back, perhaps by another path.
-  RuleCounters let_go(std::uint64_t number, Open& open, bool for_good = true);
+  FlowCounters let_go(std::uint64_t number, Open& open, bool for_good = true);
   void fail(Open& open, const std::string& reason);
 
   ListenersSetup setup_;

@@ -44,20 +44,20 @@ Result<> check_guest_address(const RuleSpec& spec, const Address& address, const
 }
 
 // The guest itself, by the addresses that it was given or by its loopback.
-Goal whole_guest(const PlanRules& rules, std::uint16_t port) {
+Destination whole_guest(const PlanRules& rules, std::uint16_t port) {
   const bool loopback = rules.to_loopback;
-  Goal goal;
-  goal.port = port;
-  goal.v4 = loopback ? Address::loopback(Family::v4) : rules.plan.v4.guest;
-  if (rules.plan.v6) goal.v6 = loopback ? Address::loopback(Family::v6) : rules.plan.v6->guest;
-  return goal;
+  Destination destination;
+  destination.port = port;
+  destination.v4 = loopback ? Address::loopback(Family::v4) : rules.plan.v4.guest;
+  if (rules.plan.v6) destination.v6 = loopback ? Address::loopback(Family::v6) : rules.plan.v6->guest;
+  return destination;
 }
 
-Goal goal_at(const Address& address, std::uint16_t port) {
-  Goal goal;
-  goal.port = port;
-  (address.is_v4() ? goal.v4 : goal.v6) = address;
-  return goal;
+Destination destination_at(const Address& address, std::uint16_t port) {
+  Destination destination;
+  destination.port = port;
+  (address.is_v4() ? destination.v4 : destination.v6) = address;
+  return destination;
 }
 
 std::vector<ListenerPlan> plan_reverse(const RuleSpec& spec) {
@@ -67,9 +67,9 @@ std::vector<ListenerPlan> plan_reverse(const RuleSpec& spec) {
   for (std::size_t i = 0; i < guest_ports.size(); ++i) {
     ListenerPlan plan{.side = ListenerPlan::Side::guest, .at = {at, guest_ports[i]}};
     if (spec.host_side == RuleSpec::HostSide::unix_path)
-      plan.goal.host_path = spec.host_path;
+      plan.destination.host_path = spec.host_path;
     else
-      plan.goal.host = Endpoint{spec.host_address.value_or(Address::loopback(Family::v4)), host_ports[i]};
+      plan.destination.host = Endpoint{spec.host_address.value_or(Address::loopback(Family::v4)), host_ports[i]};
     if (spec.tcp) plans.push_back(plan);
     plan.transport = Transport::udp;
     if (spec.udp) plans.push_back(std::move(plan));
@@ -83,30 +83,24 @@ int rank(const Address& address) {
 }
 
 // Where an automatic rule leads for a listener of the guest; nullopt: it is not to be reached.
-std::optional<Goal> goal_of(const GuestPort& port, const PlanRules& rules) {
+std::optional<Destination> destination_of(const GuestPort& port, const PlanRules& rules) {
   const Address& address = port.at.address;
   const AddressPlan& plan = rules.plan;
   if (address.is_unspecified()) {
-    Goal goal = whole_guest(PlanRules{.plan = plan}, port.at.port);
+    Destination destination = whole_guest(PlanRules{.plan = plan}, port.at.port);
     // [::] takes IPv4 clients too, 0.0.0.0 no IPv6 ones.
-    if (address.is_v4()) goal.v6.reset();
-    return goal;
+    if (address.is_v4()) destination.v6.reset();
+    return destination;
   }
   if (address.is_loopback()
           ? !rules.to_loopback
           : plan.is_ours(address) || address.is_multicast() || address.is_broadcast() || address.is_link_local())
     return std::nullopt;
   if (plan.net(address.family()) == nullptr) return std::nullopt;
-  return goal_at(address, port.at.port);
+  return destination_at(address, port.at.port);
 }
 
 }  // namespace
-
-Endpoint Goal::of(Family family) const {
-  const auto& first = family == Family::v4 ? v4 : v6;
-  const auto& second = family == Family::v4 ? v6 : v4;
-  return {first ? *first : second.value_or(Address()), port};
-}
 
 std::string ListenerPlan::place() const {
   return std::string(transport_name(transport)) + " " + std::to_string(static_cast<int>(side)) + " " + at.text() + " " +
@@ -116,8 +110,8 @@ std::string ListenerPlan::place() const {
 Result<std::vector<ListenerPlan>> plan_listeners(const RuleSpec& spec, const PlanRules& rules) {
   if (spec.kind == RuleSpec::Kind::reverse) return plan_reverse(spec);
   if (spec.guest_address) NH_TRY(check_guest_address(spec, *spec.guest_address, rules.plan));
-  const auto goal = [&](std::uint16_t port) {
-    return spec.guest_address ? goal_at(*spec.guest_address, port) : whole_guest(rules, port);
+  const auto destination = [&](std::uint16_t port) {
+    return spec.guest_address ? destination_at(*spec.guest_address, port) : whole_guest(rules, port);
   };
   std::vector<ListenerPlan> plans;
   const auto guest_ports = ports_of(spec.guest_ports);
@@ -125,13 +119,14 @@ Result<std::vector<ListenerPlan>> plan_listeners(const RuleSpec& spec, const Pla
     const bool path = spec.host_side == RuleSpec::HostSide::unix_path;
     plans.push_back({.side = path ? ListenerPlan::Side::host_unix : ListenerPlan::Side::host_inherited,
                      .name = path ? spec.host_path : spec.host_name,
-                     .goal = goal(guest_ports.front())});
+                     .destination = destination(guest_ports.front())});
     return plans;
   }
   const auto host_ports = ports_of(spec.host_ports);
   for (std::size_t i = 0; i < host_ports.size(); ++i) {
-    ListenerPlan plan{
-        .at = {host_address(spec), host_ports[i]}, .interface = spec.host_interface, .goal = goal(guest_ports[i])};
+    ListenerPlan plan{.at = {host_address(spec), host_ports[i]},
+                      .interface = spec.host_interface,
+                      .destination = destination(guest_ports[i])};
     if (spec.tcp) plans.push_back(plan);
     plan.transport = Transport::udp;
     plan.same_port = spec.tcp && host_ports[i] == 0;
@@ -147,7 +142,7 @@ std::vector<ListenerPlan> plan_automatic(const RuleSpec& spec, const PlanRules& 
     const bool wanted = port.transport == Transport::tcp ? spec.tcp : spec.udp;
     const std::pair key{port.transport, port.at.port};
     if (!wanted || !contains(spec.host_ports, port.at.port) || contains(spec.excluded, port.at.port) ||
-        taken.contains(key) || !goal_of(port, rules))
+        taken.contains(key) || !destination_of(port, rules))
       continue;
     const GuestPort*& best = chosen[key];
     if (best == nullptr || rank(port.at.address) < rank(best->at.address)) best = &port;
@@ -157,7 +152,7 @@ std::vector<ListenerPlan> plan_automatic(const RuleSpec& spec, const PlanRules& 
     plans.push_back({.transport = key.first,
                      .at = {host_address(spec), key.second},
                      .interface = spec.host_interface,
-                     .goal = *goal_of(*port, rules)});
+                     .destination = *destination_of(*port, rules)});
   return plans;
 }
 

@@ -23,7 +23,7 @@ struct ListenerPlan {
   std::string interface = {};  ///< host: only packets that come by it
   std::string name = {};       ///< host_unix: the path; host_inherited: name or index
   bool same_port = false;      ///< of "both" with port 0: the port that the plan before this one got
-  Goal goal = {};
+  Destination destination = {};
 
   /// Two plans with one place are one socket.
   std::string place() const;

@@ -11,14 +11,6 @@ namespace {
 // Ports that the kernel chooses for TCP and that UDP does not have free as well: so many are tried.
 constexpr int pair_attempts = 16;
 
-void add_to(RuleCounters& sum, const RuleCounters& more) {
-  sum.flows += more.flows;
-  sum.flows_opened += more.flows_opened;
-  sum.flows_failed += more.flows_failed;
-  sum.bytes_to_guest += more.bytes_to_guest;
-  sum.bytes_to_host += more.bytes_to_host;
-}
-
 Error of_rule(Error error, const RuleSpec& spec, std::size_t index, std::size_t count) {
   if (count < 2) return error;
   const std::string name = "rules[" + std::to_string(index) + "]";
@@ -250,10 +242,10 @@ void RuleTable::follow_guest(std::uint64_t id, Rule& rule) {
   std::erase_if(rule.listeners, [&](std::uint64_t number) {
     const auto still = wanted.find(listeners_.plan(number).place());
     if (still == wanted.end() || !listeners_.works(number)) {
-      add_to(rule.closed, listeners_.close(number));
+      rule.closed += listeners_.close(number);
       return true;
     }
-    if (still->second.goal != listeners_.plan(number).goal) listeners_.change(number, id, still->second);
+    if (still->second.destination != listeners_.plan(number).destination) listeners_.change(number, id, still->second);
     wanted.erase(still);
     return false;
   });
@@ -299,10 +291,10 @@ void RuleTable::publish(const Event& event) {
 
 RuleEntry RuleTable::entry(std::uint64_t id, const Rule& rule) const {
   RuleEntry entry{.id = id, .spec = rule.spec, .listeners = {}, .counters = rule.closed};
-  if (setup_.listeners.relays != nullptr) add_to(entry.counters, setup_.listeners.relays->of_rule(id));
+  if (setup_.listeners.relays != nullptr) entry.counters += setup_.listeners.relays->of_rule(id);
   for (const std::uint64_t number : rule.listeners) {
     entry.listeners.push_back(listeners_.entry(number));
-    add_to(entry.counters, listeners_.datagram_counters(number));
+    entry.counters += listeners_.datagram_counters(number);
   }
   return entry;
 }

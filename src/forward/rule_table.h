@@ -57,7 +57,7 @@ class RuleTable final : public Rules {
   struct Rule {
     RuleSpec spec;
     std::vector<std::uint64_t> listeners = {};
-    RuleCounters closed = {};             ///< of UDP listeners that are gone
+    FlowCounters closed = {};             ///< of UDP listeners that are gone
     std::set<std::string> reported = {};  ///< automatic: places that could not be opened
   };
   struct Installation;

@@ -130,7 +130,8 @@ Result<> Helper::build_stations() {
       .use_relays = options_.kernel_path != KernelPath::off,
       .relay_threads = options_.relay_threads,
       .inherited = options_.listeners,
-      .on_udp_goals = [this](std::vector<Address> goals) { bridge_->set_forward_destinations(std::move(goals)); },
+      .on_udp_destinations =
+          [this](std::vector<Address> destinations) { bridge_->set_forward_destinations(std::move(destinations)); },
       .on_note = [this](const std::string& note) { forwards_note_ = note; },
       .on_stand_ins =
           [this] {

@@ -16,21 +16,21 @@ struct FakeRelays final : RelayPath {
   struct One {
     std::uint64_t rule;
     UniqueFd fd;
-    Goal goal;
+    Destination destination;
   };
-  Result<> add(std::uint64_t number, std::uint64_t rule, UniqueFd listener, const Goal& goal) override {
+  Result<> add(std::uint64_t number, std::uint64_t rule, UniqueFd listener, const Destination& destination) override {
     ++added;
     if (full) return Error{.code = Code::exhausted, .what = "no epoll watch is left"};
-    open.emplace(number, One{rule, std::move(listener), goal});
+    open.emplace(number, One{rule, std::move(listener), destination});
     return Ok{};
   }
-  void change(std::uint64_t number, std::uint64_t rule, const Goal& goal) override {
+  void change(std::uint64_t number, std::uint64_t rule, const Destination& destination) override {
     open.at(number).rule = rule;
-    open.at(number).goal = goal;
+    open.at(number).destination = destination;
   }
   void remove(std::uint64_t number) override { open.erase(number); }
   bool paused(std::uint64_t) const override { return false; }
-  RuleCounters of_rule(std::uint64_t rule) const override { return {.flows_opened = 100 * rule}; }
+  FlowCounters of_rule(std::uint64_t rule) const override { return {.flows_opened = 100 * rule}; }
   void forget_rule(std::uint64_t rule) override { forgotten.insert(rule); }
   std::vector<FlowRecord> flows(const Rules::FlowQuery&) const override {
     return {FlowRecord{.id = 4, .host_peer = {}, .host_local = {}, .guest_peer = {}, .guest = {}}};
@@ -47,30 +47,30 @@ struct FakeDatagrams final : DatagramPath {
   struct One {
     std::uint64_t rule;
     Endpoint at;
-    Goal goal;
+    Destination destination;
   };
   Result<Endpoint> add(std::uint64_t number, std::uint64_t rule, const Endpoint& at, const std::string&,
-                       const Goal& goal) override {
+                       const Destination& destination) override {
     ++added;
     Endpoint bound = at;
     if (bound.port == 0) bound.port = next_port++;
     for (const auto& [other, one] : open)
       if (one.at == bound) return Error{.code = Code::in_use, .what = "taken", .field = "host_port"};
     if (busy.contains(bound.port)) return Error{.code = Code::in_use, .what = "taken", .field = "host_port"};
-    open.emplace(number, One{rule, bound, goal});
+    open.emplace(number, One{rule, bound, destination});
     return bound;
   }
-  Result<> add_reverse(std::uint64_t number, std::uint64_t rule, UniqueFd, const Goal& goal) override {
-    open.emplace(number, One{rule, {}, goal});
+  Result<> add_reverse(std::uint64_t number, std::uint64_t rule, UniqueFd, const Destination& destination) override {
+    open.emplace(number, One{rule, {}, destination});
     return Ok{};
   }
-  Result<> change(std::uint64_t number, std::uint64_t rule, const Goal& goal) override {
+  Result<> change(std::uint64_t number, std::uint64_t rule, const Destination& destination) override {
     open.at(number).rule = rule;
-    open.at(number).goal = goal;
+    open.at(number).destination = destination;
     return Ok{};
   }
   void remove(std::uint64_t number) override { open.erase(number); }
-  RuleCounters of_listener(std::uint64_t) const override { return {.flows_opened = 1}; }
+  FlowCounters of_listener(std::uint64_t) const override { return {.flows_opened = 1}; }
   std::vector<FlowRecord> flows(const Rules::FlowQuery&) const override {
     return {FlowRecord{.id = 5, .host_peer = {}, .host_local = {}, .guest_peer = {}, .guest = {}},
             FlowRecord{.id = 3, .host_peer = {}, .host_local = {}, .guest_peer = {}, .guest = {}}};

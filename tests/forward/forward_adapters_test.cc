@@ -15,13 +15,15 @@ namespace {
 struct Paths {
   explicit Paths(std::size_t descriptors) : fds(descriptors) {}
 
-  static Goal goal() {
-    Goal goal;
-    goal.v4 = plan().v4.guest;
-    goal.port = 53;
-    return goal;
+  static Destination destination() {
+    Destination destination;
+    destination.v4 = plan().v4.guest;
+    destination.port = 53;
+    return destination;
   }
-  Result<Endpoint> add(std::uint64_t number) { return udp.add(number, 1, {Address::loopback(Family::v4), 0}, "", goal()); }
+  Result<Endpoint> add(std::uint64_t number) {
+    return udp.add(number, 1, {Address::loopback(Family::v4), 0}, "", destination());
+  }
 
   Loop loop;
   EpollSet epoll = EpollSet::create(loop).value();
@@ -47,7 +49,7 @@ TEST_CASE("UDP listeners take descriptors from the budget, and are refused beyon
   Paths paths(2);
   const auto first = paths.add(1);
   REQUIRE(first);
-  Goal host;
+  Destination host;
   host.host = at("127.0.0.1", 53);
   REQUIRE(paths.udp.add_reverse(2, 1, guest_socket(), host));
   CHECK(paths.fds.used() == 2);
@@ -59,7 +61,7 @@ TEST_CASE("UDP listeners take descriptors from the budget, and are refused beyon
   paths.udp.remove(2);
   CHECK(paths.fds.used() == 1);
   // What fails for another reason takes none.
-  CHECK(paths.udp.add(4, 1, *first, "", Paths::goal()).error().code == Code::in_use);
+  CHECK(paths.udp.add(4, 1, *first, "", Paths::destination()).error().code == Code::in_use);
   CHECK(paths.fds.used() == 1);
   paths.udp.remove(1);
   CHECK(paths.fds.used() == 0);

@@ -34,24 +34,24 @@ TEST_CASE("ports lead to ports one by one, for each transport", "[rules]") {
   REQUIRE(all.size() == 6);
   CHECK(all[0].transport == Transport::tcp);
   CHECK(all[0].at == at("0.0.0.0", 80));
-  CHECK(all[0].goal.of(Family::v4) == at("10.1.2.3", 90));
+  CHECK(all[0].destination.endpoint(Family::v4) == at("10.1.2.3", 90));
   CHECK(all[1].transport == Transport::udp);
   CHECK(all[5].at == at("0.0.0.0", 8001));
-  CHECK(all[5].goal.of(Family::v6) == at("10.1.2.3", 9001));
+  CHECK(all[5].destination.endpoint(Family::v6) == at("10.1.2.3", 9001));
   CHECK_FALSE(all[1].same_port);
   CHECK(plans("0:53/both")[1].same_port);
 }
 
 TEST_CASE("without an address a rule leads to the guest, by the client's family if the guest has it", "[rules]") {
-  const Goal goal = plans("[::]:80")[0].goal;
-  CHECK(goal.of(Family::v4) == at("10.0.2.100", 80));
-  CHECK(goal.of(Family::v6) == at("fd00::100", 80));
-  CHECK(plans("[::1]:80", rules(false))[0].goal.of(Family::v6) == at("10.0.2.100", 80));
-  const Goal loopback = plans("80", rules(true, true))[0].goal;
+  const Destination destination = plans("[::]:80")[0].destination;
+  CHECK(destination.endpoint(Family::v4) == at("10.0.2.100", 80));
+  CHECK(destination.endpoint(Family::v6) == at("fd00::100", 80));
+  CHECK(plans("[::1]:80", rules(false))[0].destination.endpoint(Family::v6) == at("10.0.2.100", 80));
+  const Destination loopback = plans("80", rules(true, true))[0].destination;
   CHECK(loopback.of(Family::v4) == at("127.0.0.1", 80));
   CHECK(loopback.of(Family::v6) == at("::1", 80));
   CHECK(loopback.is_loopback());
-  CHECK_FALSE(plans("80:10.0.2.100:80", rules(true, true))[0].goal.is_loopback());
+  CHECK_FALSE(plans("80:10.0.2.100:80", rules(true, true))[0].destination.is_loopback());
 }
 
 TEST_CASE("an interface is all its addresses of both families", "[rules]") {
@@ -70,9 +70,9 @@ TEST_CASE("sockets by name, and ways back to the host", "[rules]") {
   CHECK(reverse[3].side == ListenerPlan::Side::guest);
   CHECK(reverse[3].transport == Transport::udp);
   CHECK(reverse[3].at == at("127.0.0.1", 54));
-  CHECK(reverse[3].goal.host == at("192.0.2.1", 154));
-  CHECK_FALSE(reverse[3].goal.in_guest());
-  CHECK(plans("reverse:[::]:80:unix:/run/b")[0].goal.host_path == "/run/b");
+  CHECK(reverse[3].destination.host == at("192.0.2.1", 154));
+  CHECK_FALSE(reverse[3].destination.in_guest());
+  CHECK(plans("reverse:[::]:80:unix:/run/b")[0].destination.host_path == "/run/b");
 }
 
 TEST_CASE("an address that the guest cannot have is refused with the cure", "[rules]") {
@@ -98,8 +98,8 @@ TEST_CASE("an automatic rule follows what the guest listens on, within its ports
   const auto all = automatic("auto:!8080", ports);
   REQUIRE(all.size() == 2);
   CHECK(all[0].at == at("127.0.0.1", 3000));
-  CHECK(all[0].goal.of(Family::v6) == at("10.0.2.100", 3000));
-  CHECK(all[1].goal.of(Family::v6) == at("fd00::100", 4000));
+  CHECK(all[0].destination.endpoint(Family::v6) == at("10.0.2.100", 3000));
+  CHECK(all[1].destination.endpoint(Family::v6) == at("fd00::100", 4000));
   CHECK(automatic("auto:0.0.0.0:1-65535/both", ports).size() == 5);
   CHECK(automatic("auto:!8080", ports, false, {{Transport::tcp, 3000}, {Transport::udp, 4000}}).size() == 1);
 }
@@ -108,8 +108,8 @@ TEST_CASE("of several listeners on a port the widest is taken, and loopback only
   const GuestPort loopback{Transport::tcp, at("127.0.0.1", 3000)}, own{Transport::tcp, at("192.168.5.1", 3000)},
       any{Transport::tcp, at("0.0.0.0", 3000)};
   CHECK(automatic("auto", {loopback}).empty());
-  CHECK(automatic("auto", {loopback}, true)[0].goal.of(Family::v4) == at("127.0.0.1", 3000));
-  CHECK(automatic("auto", {loopback, own}, true)[0].goal.of(Family::v4) == at("192.168.5.1", 3000));
-  CHECK(automatic("auto", {loopback, own, any}, true)[0].goal.of(Family::v4) == at("10.0.2.100", 3000));
+  CHECK(automatic("auto", {loopback}, true)[0].destination.endpoint(Family::v4) == at("127.0.0.1", 3000));
+  CHECK(automatic("auto", {loopback, own}, true)[0].destination.endpoint(Family::v4) == at("192.168.5.1", 3000));
+  CHECK(automatic("auto", {loopback, own, any}, true)[0].destination.endpoint(Family::v4) == at("10.0.2.100", 3000));
   CHECK(automatic("auto", {{Transport::tcp, at("10.0.2.2", 3000)}, {Transport::tcp, at("fe80::1", 3001)}}).empty());
 }

@@ -166,7 +166,7 @@ TEST_CASE("a replacement touches nothing that stays", "[rules]") {
   CHECK((*replaced)[2].id == 4);
   REQUIRE(table.relays.open.size() == 2);
   CHECK(table.relays.open.at(2).rule == 4);
-  CHECK(table.relays.open.at(2).goal.of(Family::v4) == Endpoint{Address::parse("10.0.2.7").value(), 90});
+  CHECK(table.relays.open.at(2).destination.endpoint(Family::v4) == Endpoint{Address::parse("10.0.2.7").value(), 90});
   CHECK(table.rules.list().back().listeners.front().guest.port == 90);
   CHECK(table.events.of<RuleRemoved>().size() == 1);
   CHECK(table.replace({})->empty());
@@ -181,7 +181,7 @@ TEST_CASE("a range that grows keeps the ports that it had", "[rules]") {
   REQUIRE(table.replace({"6005-6014:7005-7014/udp"}));
   CHECK(table.datagrams.added == 15);
   CHECK(table.datagrams.open.size() == 10);
-  CHECK(table.datagrams.open.at(6).goal.port == 7005);
+  CHECK(table.datagrams.open.at(6).destination.port == 7005);
 }
 
 TEST_CASE("a replacement may take the port of what goes; if it fails all is as before", "[rules]") {
@@ -454,7 +454,7 @@ TEST_CASE("a reverse rule waits for the guest's socket", "[rules]") {
   CHECK(entry.listeners[0].host == Endpoint{Address::parse("192.0.2.1").value(), 15432});
   REQUIRE(table.guest.asked.size() == 2);
   table.guest.answer(UniqueFd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
-  CHECK(table.relays.open.at(1).goal.host == entry.listeners[0].host);
+  CHECK(table.relays.open.at(1).destination.host == entry.listeners[0].host);
   CHECK_FALSE(table.rules.list()[0].listeners[0].paused);
   table.guest.answer(sys_error(EADDRINUSE, "binding"));
   CHECK(table.rules.list()[0].listeners[1].reason.find("EADDRINUSE") != std::string::npos);

@@ -168,15 +168,15 @@ class RelayRig {
   void serve(std::uint64_t number = 1, const std::string& address = "127.0.0.1") {
     service = listening(address);
     const Endpoint to = local_name(service.get()).value();
-    GuestGoal goal;
-    goal.port = to.port;
-    (to.address.is_v4() ? goal.v4 : goal.v6) = to.address;
-    host = open_forward(number, goal);
+    Destination destination;
+    destination.port = to.port;
+    (to.address.is_v4() ? destination.v4 : destination.v6) = to.address;
+    host = open_forward(number, destination);
   }
-  Endpoint open_forward(std::uint64_t number, const TcpGoal& goal) {
+  Endpoint open_forward(std::uint64_t number, const Destination& destination) {
     UniqueFd fd = listening("127.0.0.1");
     const Endpoint name = local_name(fd.get()).value();
-    REQUIRE(forward.add(number, number, std::move(fd), goal).ok());
+    REQUIRE(forward.add(number, number, std::move(fd), destination).ok());
     return name;
   }
   UniqueFd dial() const { return FakeStandIns::dial(host).value(); }

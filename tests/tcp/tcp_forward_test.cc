@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Longer than most: every kind of client and goal, in one rig.
+// Longer than most: every kind of client and destination, in one rig.
 // Clients of forwards: how they are accepted, led on, refused and made to wait.
 #include "netstack/tcp/tcp_forward.h"
 
@@ -221,10 +221,10 @@ TEST_CASE("a listener that somebody has shut down is left alone, and nothing spi
   UniqueFd listener = RelayRig::listening("127.0.0.1");
   const UniqueFd other(fcntl(listener.get(), F_DUPFD_CLOEXEC, 0));
   const std::size_t before = rig.budget.used();
-  GuestGoal goal;
-  goal.v4 = addr("127.0.0.1");
-  goal.port = 1;
-  REQUIRE(rig.forward.add(7, 7, std::move(listener), goal).ok());
+  Destination destination;
+  destination.v4 = addr("127.0.0.1");
+  destination.port = 1;
+  REQUIRE(rig.forward.add(7, 7, std::move(listener), destination).ok());
   REQUIRE(shutdown(other.get(), SHUT_RDWR) == 0);
   rig.epoll.dispatch();
   for (int i = 0; i < 3; ++i) CHECK_FALSE(rig.epoll.dispatch());
@@ -239,8 +239,8 @@ TEST_CASE("a listener that somebody has made wait takes no clients, and the loop
   UniqueFd listener = RelayRig::listening("127.0.0.1");
   const UniqueFd other(fcntl(listener.get(), F_DUPFD_CLOEXEC, 0));
   rig.host = local_name(listener.get()).value();
-  GuestGoal goal{.v4 = addr("127.0.0.1"), .v6 = std::nullopt, .port = local_name(rig.service.get()).value().port};
-  REQUIRE(rig.forward.add(7, 7, std::move(listener), goal).ok());
+  Destination destination{.v4 = addr("127.0.0.1"), .v6 = std::nullopt, .port = local_name(rig.service.get()).value().port};
+  REQUIRE(rig.forward.add(7, 7, std::move(listener), destination).ok());
   REQUIRE(fcntl(other.get(), F_SETFL, 0) == 0);
   const UniqueFd client = rig.dial();
   rig.epoll.dispatch();
@@ -253,7 +253,7 @@ TEST_CASE("a client whose family has no stand-ins is led to the guest's address 
   rig.service = RelayRig::listening("::1");
   const std::uint16_t port = local_name(rig.service.get()).value().port;
   const UniqueFd v4_service = RelayRig::listening("127.0.0.1", port);
-  rig.host = rig.open_forward(1, GuestGoal{.v4 = addr("127.0.0.1"), .v6 = addr("::1"), .port = port});
+  rig.host = rig.open_forward(1, Destination{.v4 = addr("127.0.0.1"), .v6 = addr("::1"), .port = port});
   // The listener is IPv4's: its clients are led to IPv4 while that works.
   rig.stand_ins.only = Family::v6;
   const Joined flow = rig.join();
@@ -322,15 +322,15 @@ TEST_CASE("a listener of the guest leads to a host service, by address or by pat
   const Directory directory;
   for (const bool by_path : {false, true}) {
     RelayRig rig;
-    HostGoal goal;
+    Destination destination;
     if (by_path) {
-      goal.path = directory.text + "/service";
-      rig.service = unix_listener(goal.path);
+      destination.host_path = directory.text + "/service";
+      rig.service = unix_listener(destination.host_path);
     } else {
       rig.service = RelayRig::listening("127.0.0.1");
-      goal.at = local_name(rig.service.get()).value();
+      destination.host = local_name(rig.service.get()).value();
     }
-    rig.host = rig.open_forward(7, goal);
+    rig.host = rig.open_forward(7, destination);
     const Joined flow = rig.join();
     ping(rig, flow.client.get(), flow.service.get());
     ping(rig, flow.service.get(), flow.client.get());
@@ -340,7 +340,7 @@ TEST_CASE("a listener of the guest leads to a host service, by address or by pat
     CHECK(record.direction == FlowDirection::out);
     CHECK(record.guest == local_name(flow.client.get()).value());
     CHECK(record.guest_peer == rig.host);
-    CHECK(record.host_peer == goal.at);
+    CHECK(record.host_peer == destination.host_endpoint());
     CHECK(rig.relays.find(record.guest, record.guest_peer) == nullptr);
     rig.service.reset();
     const UniqueFd refused = rig.dial();
@@ -353,11 +353,11 @@ TEST_CASE("clients of a Unix socket are led to the guest, half-close and all", "
   const Directory directory;
   RelayRig rig;
   rig.service = RelayRig::listening("127.0.0.1");
-  GuestGoal goal;
-  goal.v4 = addr("127.0.0.1");
-  goal.port = local_name(rig.service.get())->port;
+  Destination destination;
+  destination.v4 = addr("127.0.0.1");
+  destination.port = local_name(rig.service.get())->port;
   const UnixName name(directory.text + "/forward");
-  REQUIRE(rig.forward.add(1, 1, unix_listener(name.name.sun_path), goal).ok());
+  REQUIRE(rig.forward.add(1, 1, unix_listener(name.name.sun_path), destination).ok());
   const UniqueFd client(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   REQUIRE(connect(client.get(), name.get(), sizeof name.name) == 0);
   UniqueFd service;

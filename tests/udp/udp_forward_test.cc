@@ -40,13 +40,13 @@ struct Fixture {
   // As the rules have it: without a guest address it is the guest's own of the client's family.
   Endpoint add(std::uint64_t rule, const std::string& text) {
     const RuleSpec spec = RuleSpec::parse(text).value();
-    GuestGoal goal{.v4 = plan().v4.guest, .v6 = plan().v6->guest, .port = spec.guest_ports.front().first};
+    Destination destination{.v4 = plan().v4.guest, .v6 = plan().v6->guest, .port = spec.guest_ports.front().first};
     if (spec.guest_address) {
-      goal.v4 = goal.v6 = std::nullopt;
-      (spec.guest_address->is_v4() ? goal.v4 : goal.v6) = spec.guest_address;
+      destination.v4 = destination.v6 = std::nullopt;
+      (spec.guest_address->is_v4() ? destination.v4 : destination.v6) = spec.guest_address;
     }
     const Address host = spec.host_address.value_or(Address::loopback(Family::v4));
-    const auto bound = forward.add(rule, rule, goal, listener_at({host, spec.host_ports.front().first}));
+    const auto bound = forward.add(rule, rule, destination, listener_at({host, spec.host_ports.front().first}));
     REQUIRE(bound);
     return *bound;
   }
@@ -75,7 +75,7 @@ struct Fixture {
   UdpForward forward;
 };
 
-GuestGoal service(std::uint16_t port, const std::string& address = "10.0.2.100") {
+Destination service(std::uint16_t port, const std::string& address = "10.0.2.100") {
   return {.v4 = addr(address), .v6 = std::nullopt, .port = port};
 }
 
@@ -552,7 +552,7 @@ TEST_CASE("a socket that somebody else has bound is taken over") {
   CHECK_FALSE(UdpSocket::adopt(UniqueFd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))));
 }
 
-TEST_CASE("a goal that cannot be reached is an error with a field") {
+TEST_CASE("a destination that cannot be reached is an error with a field") {
   Fixture f, without_v6(100, 1000);
   const auto no_agent = f.forward.add(1, 1, service(80, "127.0.0.1"), listener_at(at("127.0.0.1", 0)));
   REQUIRE_FALSE(no_agent);

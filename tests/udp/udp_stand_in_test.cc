@@ -64,14 +64,14 @@ struct Observer final : FlowObserver {
 struct Fixture {
   explicit Fixture(bool v4 = true)
       : service(HostSocket::udp(v4 ? "127.0.0.1" : "::1")), client(HostSocket::udp(v4 ? "127.0.0.1" : "::1")) {
-    GuestGoal goal{.v4 = std::nullopt, .v6 = std::nullopt, .port = service.port()};
-    (v4 ? goal.v4 : goal.v6) = service.name().address;
-    bound = add(1, at(v4 ? "127.0.0.1" : "::1", 0), goal);
+    Destination destination{.v4 = std::nullopt, .v6 = std::nullopt, .port = service.port()};
+    (v4 ? destination.v4 : destination.v6) = service.name().address;
+    bound = add(1, at(v4 ? "127.0.0.1" : "::1", 0), destination);
   }
-  Endpoint add(std::uint64_t listener, const Endpoint& host, const GuestGoal& goal) {
+  Endpoint add(std::uint64_t listener, const Endpoint& host, const Destination& destination) {
     auto opened = open_listener(Transport::udp, host, {});
     REQUIRE(opened);
-    const auto added = forward.add(listener, listener, goal, UdpSocket::adopt(std::move(opened->fd)).value());
+    const auto added = forward.add(listener, listener, destination, UdpSocket::adopt(std::move(opened->fd)).value());
     REQUIRE(added);
     return *added;
   }
