@@ -48,8 +48,8 @@ TEST_CASE("without an address a rule leads to the guest, by the client's family 
   CHECK(destination.endpoint(Family::v6) == at("fd00::100", 80));
   CHECK(plans("[::1]:80", rules(false))[0].destination.endpoint(Family::v6) == at("10.0.2.100", 80));
   const Destination loopback = plans("80", rules(true, true))[0].destination;
-  CHECK(loopback.of(Family::v4) == at("127.0.0.1", 80));
-  CHECK(loopback.of(Family::v6) == at("::1", 80));
+  CHECK(loopback.endpoint(Family::v4) == at("127.0.0.1", 80));
+  CHECK(loopback.endpoint(Family::v6) == at("::1", 80));
   CHECK(loopback.is_loopback());
   CHECK_FALSE(plans("80:10.0.2.100:80", rules(true, true))[0].destination.is_loopback());
 }
