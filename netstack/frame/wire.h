@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Wire: numbers in network byte order in a frame. The caller has checked that the bytes are there: load and store end the process
-// for an offset beyond them; get and put, for frames of our own making, do not look. Byte by byte, because frames are not aligned;
-// compilers make one load of it.
+// Wire: numbers in network byte order in a frame. The caller has checked that the bytes are there. load and store know the
+// frame's end, and end the process for an offset beyond it (our bug); get and put have a pointer only, and cannot. Byte by byte,
+// because frames are not aligned; compilers make one load of it.
 #pragma once
 
 #include <cstddef>

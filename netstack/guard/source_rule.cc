@@ -6,7 +6,7 @@
 namespace nh {
 namespace {
 
-constexpr std::uint16_t bootpc = 68, bootps = 67;
+constexpr std::uint16_t bootpc = 68, bootps = 67;  // ports of a DHCP client and server (RFC 2131, IANA's names)
 
 bool may_be_unspecified(const Packet& packet) {
   if (packet.source.is_v4()) return packet.is_udp() && packet.source_port == bootpc && packet.destination_port == bootps;

@@ -12,8 +12,6 @@
 namespace nh {
 namespace {
 
-constexpr std::size_t fds_of_a_pipe = 2;
-
 /// As epoll_wait(2) has it; never too early.
 int wait_ms(Instant deadline, const Clock& clock) {
   if (deadline == Instant{}) return 0;

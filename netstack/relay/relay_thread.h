@@ -28,6 +28,8 @@
 
 namespace nh {
 
+inline constexpr std::size_t fds_of_a_pipe = 2;
+
 struct RelayOrder {
   enum class What : std::uint8_t { take, drop, stop } what;
   Mover* mover = nullptr;

@@ -24,15 +24,15 @@ Result<> RelayThreads::start(unsigned count) {
   NH_TRY(setup_.epoll->add(returns_.fd(), EPOLLIN, *this));
   watched_ = true;
   // With few descriptors most are for flows; bytes are copied instead.
-  constexpr std::size_t part = 4, pipe_ends = 2;
-  const std::size_t pipes = (setup_.fds->capacity() - setup_.fds->used()) / part / pipe_ends / std::max(count, 1U);
+  constexpr std::size_t part = 4;
+  const std::size_t pipes = (setup_.fds->capacity() - setup_.fds->used()) / part / fds_of_a_pipe / std::max(count, 1U);
   PumpStore::Share share = setup_.share;
   share.pipes = std::min(share.pipes, pipes);
   for (unsigned number = 0; number < count; ++number) {
     NH_LET(thread, RelayThread::start({.number = number, .clock = setup_.clock, .share = share, .home = &returns_}));
     threads_.push_back({.thread = std::move(thread)});
-    NH_BUG_IF(!setup_.fds->take_to_stay(pipe_ends * share.pipes));
-    fds_taken_ += pipe_ends * share.pipes;
+    NH_BUG_IF(!setup_.fds->take_to_stay(fds_of_a_pipe * share.pipes));
+    fds_taken_ += fds_of_a_pipe * share.pipes;
   }
   return Ok{};
 }

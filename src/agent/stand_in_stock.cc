@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <charconv>
 #include <numeric>
+#include <utility>
 
 #include "netstack/relay/stream_socket.h"
 #include "src/base/limits.h"
@@ -52,6 +53,12 @@ Result<> begin_connect(int fd, const Endpoint& guest) {
   return sys_error("connecting to " + guest.text());
 }
 
+/// The number of the next question: 0 names none, also after 2^32 of them.
+constexpr std::uint32_t after(std::uint32_t seq) {
+  return seq == UINT32_MAX ? 1 : seq + 1;
+}
+static_assert(after(1) == 2 && after(UINT32_MAX) == 1);
+
 /// Why not, of each family. One that the guest simply does not have is worth no words while the other one works.
 std::string both_reasons(bool any, bool v4, const std::string& v4_reason, bool v6, const std::string& v6_reason) {
   const auto words = [any](const char* family, bool on, const std::string& why) {
@@ -89,7 +96,7 @@ void AgentStandIns::start(const PerFamily<std::optional<Endpoint>>& dial) {
 
 bool AgentStandIns::ask_for_steering() {
   if (!link_.ask(agent::SteeringRequest{.seq = next_seq_, .dial = dial_})) return false;
-  steering_asked_ = next_seq_++;
+  steering_asked_ = std::exchange(next_seq_, after(next_seq_));
   return true;
 }
 
@@ -347,7 +354,7 @@ void AgentStandIns::ask(Waiting& waiting, std::uint64_t ticket) {
   if (!link_.ask(question)) return;
   waiting.asked = true;
   asked_[seq] = ticket;
-  ++next_seq_;
+  next_seq_ = after(seq);
 }
 
 void AgentStandIns::allow_guest_loopback() {
@@ -356,7 +363,7 @@ void AgentStandIns::allow_guest_loopback() {
 
 void AgentStandIns::ask_for_loopback() {
   if (!link_.ask(agent::Localnet{.seq = next_seq_})) return;
-  asked_[next_seq_++] = 0;
+  asked_[std::exchange(next_seq_, after(next_seq_))] = 0;
   loopback_ = Loopback::asked;
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// Longer than most: the kernel's messages for tables, chains, rules and sets are built of the same few parts, which nothing else needs.
 #include "src/netlink/nftables.h"
 
 #include <arpa/inet.h>

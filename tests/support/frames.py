@@ -131,14 +131,15 @@ class Wire:
         Linux 6.18 drops a frame without an error when the TAP's queue is full."""
         Wire._barriers += 1
         mark = struct.pack("!HH", identifier, Wire._barriers & 0xFFFF)
-        for last in [False] * int(DEADLINE - 1) + [True]:
+        deadline = time.monotonic() + DEADLINE
+        while True:
             self.send(ipv4("10.0.2.100", "10.0.2.2", ICMP, icmp(8, rest=mark)))
             try:
                 self.expect(lambda frame: frame[12:14] == b"\x08\x00" and frame[23] == ICMP and frame[34:35] + frame[38:42] == b"\0" + mark,
                             "answer to the echo request", 1)
                 return
             except AssertionError:
-                if last:
+                if time.monotonic() > deadline:
                     raise
 
     _barriers = 0
