@@ -4,13 +4,14 @@
 //
 // A stand-in is a TCP socket of the guest's network namespace that speaks to the guest with the far end's address
 // (IP_TRANSPARENT), and whose packets are steered (netlink/steering.h). The same interface serves forwards (the stand-in is the
-// forward's client) and outbound connections (it is the server that the guest has dialled).
+// forward's client) and outbound connections (it is the server that the guest has dialled). Which stand-ins can be had at present is
+// said by KernelPath (kernel_path.h): while it is preparing, what asks for a stand-in waits; of a family that it does not name, and
+// when it is off, the calls fail at once.
 #pragma once
 
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <string>
 
 #include "src/base/address.h"
 #include "src/base/result.h"
@@ -20,11 +21,6 @@ namespace nh {
 
 class StandIns {
  public:
-  enum class State : std::uint8_t {
-    preparing,  ///< not known yet; open() waits
-    ready,
-    off  ///< open() fails at once; reason() says why
-  };
   /// Called from the loop with what was asked for, once, never after cancel(). The calls that take it never call it themselves.
   using Done = std::function<void(Result<UniqueFd>)>;
   /// What a call that asks for a socket gives.
@@ -34,30 +30,18 @@ class StandIns {
   };
 
   virtual ~StandIns() = default;
-  virtual State state() const = 0;
-  /// Once it is ready: are there stand-ins of this family? open() of another fails at once.
-  virtual bool serves(Family) const { return state() == State::ready; }
-  /// And can they be opened towards a guest's socket that is connecting to the very address that they have (TCP simultaneous
-  /// open, RFC 9293 3.5)?
-  virtual bool answers_dials(Family family) const { return serves(family); }
-  /// Why not; empty: they can, or there is none at all and reason() says why.
-  virtual std::string dials_reason() const { return {}; }
-  /// Why it is off, or what does not work as it should ("the client's port is not kept: ..."); empty: nothing to say.
-  virtual std::string reason() const = 0;
-  /// Called after each change of state(), serves() or reason(), never from within open().
-  virtual void on_change(std::function<void()> callback) = 0;
-
   /// May a stand-in have another port than it was asked for, if that one is in use?
   enum class Port : std::uint8_t { may_change, must_be_kept };
   /// A non-blocking stand-in, prepared (stream_socket.h prepare_stream), bound to `guest_peer` (port 0: any), its connect(2) to
-  /// `guest` begun: EPOLLOUT tells the end, SO_ERROR the outcome. Both have one family. Errors: what bind(2) or connect(2) said at once (sys_errno), exhausted, gone (off), timeout.
+  /// `guest` begun: EPOLLOUT tells the end, SO_ERROR the outcome. Both have one family. Errors: what bind(2) or connect(2) said at
+  /// once (sys_errno), exhausted, gone (the kernel path is off), timeout.
   virtual Opening open(const Endpoint& guest_peer, const Endpoint& guest, Port port, Done done) = 0;
-  /// The steering does not do what it should: it is repaired and proved again, and serves() and answers_dials() tell the
-  /// outcome when `done` is called, later and once, never after drop_check(). One check at a time.
+  /// The steering does not do what it should: it is repaired and proved again. KernelPath has the outcome when `done` is called,
+  /// later and once, never after drop_check(). One check at a time.
   virtual void check(std::function<void()> done) = 0;
   virtual void drop_check() = 0;
   /// A socket of the guest's namespace that is bound to `at` and, for TCP, listens: for what guest programs are to reach on
-  /// their own side. Not a stand-in: an ordinary address of the guest, its loopback included; asked for in every state().
+  /// their own side. Not a stand-in: an ordinary address of the guest, its loopback included; to be had whatever KernelPath says.
   enum class Kind : std::uint8_t { tcp_listener, udp };
   virtual Opening listen(Kind kind, const Endpoint& at, Done done) = 0;
   /// A UDP socket bound to `guest_peer` and connected to `guest`, which may be the guest's loopback.

@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Longer than most: what a SYN can become, and when the stand-ins are trusted, share the table of dials.
 #include "netstack/tcp/outbound_tcp.h"
 
 #include <netinet/in.h>
@@ -66,11 +65,12 @@ Unreachable message_of(int error) {
 }  // namespace
 
 OutboundTcp::OutboundTcp(OutboundTcpSetup setup)
-    : setup_(std::move(setup)), proofs_{proof_address(setup_.plan, Family::v4), proof_address(setup_.plan, Family::v6)} {}
+    : setup_(std::move(setup)),
+      proofs_{proof_address(setup_.plan, Family::v4), proof_address(setup_.plan, Family::v6)},
+      general_(*setup_.clock),
+      trust_(*setup_.clock, *setup_.stand_ins, *setup_.path) {}
 
 OutboundTcp::~OutboundTcp() {
-  setup_.stand_ins->drop_check();
-  setup_.on_change = nullptr;
   while (!dials_.empty()) {
     Relay* const relay = dials_.begin()->first;
     if (relay->ticket() != 0) setup_.stand_ins->cancel(relay->ticket());
@@ -87,7 +87,7 @@ std::optional<Endpoint> OutboundTcp::proof_address(const AddressPlan& plan, Fami
 
 bool OutboundTcp::is_proof(const Packet& segment) const {
   if (segment.destination_port != proof_port) return false;
-  const auto& proof = proofs_[segment.destination.is_v4() ? 0 : 1];
+  const auto& proof = proofs_.of(segment.destination.family());
   return proof && segment.destination == proof->address;
 }
 
@@ -139,9 +139,9 @@ void OutboundTcp::see_stray(const Packet& segment, Relay& relay) {
 
 std::uint64_t* OutboundTcp::general_reason(const Packet& syn) {
   const Family family = syn.source.family();
-  if (!setup_.stand_ins->answers_dials(family)) return &counters_.not_ready;
-  if (trust(family).lost) return &counters_.untrusted;
-  if (is_general(syn)) return &counters_.repeated;
+  if (!setup_.path->now().answers_dials(family)) return &counters_.not_ready;
+  if (setup_.path->now().unreached.of(family)) return &counters_.untrusted;
+  if (general_.has(syn.from(), syn.to(), sequence_of(syn))) return &counters_.repeated;
   if (asks_for_more(syn)) return &counters_.options;
   if (syn.source.is_link_local() || syn.destination.is_link_local()) return &counters_.link_local;
   return nullptr;
@@ -150,7 +150,7 @@ std::uint64_t* OutboundTcp::general_reason(const Packet& syn) {
 bool OutboundTcp::to_general(const Packet& syn, std::uint64_t& counter) {
   ++counter;
   if (!setup_.required) {
-    remember_general({syn.from(), syn.to()}, sequence_of(syn));
+    general_.add(syn.from(), syn.to(), sequence_of(syn));
     return false;
   }
   tell_guest(syn, ECONNREFUSED);
@@ -235,18 +235,16 @@ void OutboundTcp::answered(Relay& relay, Result<UniqueFd> stand_in) {
   }
   ++counters_.no_stand_in;
   Dial dial = forget(dials_.find(&relay));
-  const Ends ends{relay.start().guest, relay.start().guest_peer};
-  const std::uint32_t isn = relay.start().guest_isn;
+  const bool general = !setup_.required && setup_.general;
+  if (general) remember_general(relay);
   relay.fail(flow_end_of(stand_in.error()));
-  if (setup_.required || !setup_.general) return tell_guest(std::move(dial.syn), ECONNREFUSED);
-  remember_general(ends, isn);
+  if (!general) return tell_guest(std::move(dial.syn), ECONNREFUSED);
   setup_.general(dial.syn);
 }
 
 void OutboundTcp::flow_open(Relay& relay) {
   ++counters_.opened;
-  Trust& of = trust(relay.start().guest.address.family());
-  if (of.breaks != 0 && ++of.opened >= limits::outbound_trusted) of.breaks = 0;
+  trust_.reached(relay.start().guest.address.family());
   if (const auto at = dials_.find(&relay); at != dials_.end()) forget(at);
 }
 
@@ -260,10 +258,10 @@ void OutboundTcp::flow_failed(Relay& relay, Relay::Side side, int error) {
   // Its reset is how a guest that has given up answers the stand-in, or its firewall: then a copy of the SYN comes.
   if (error == ECONNREFUSED || error == ECONNRESET) {
     ++counters_.given_up;
-    return remember_general({relay.start().guest, relay.start().guest_peer}, relay.start().guest_isn);
+    return remember_general(relay);
   }
   ++counters_.broken;
-  distrust(family);
+  trust_.not_reached(family);
 }
 
 void OutboundTcp::tell_guest(const Packet& syn, int error) {
@@ -300,13 +298,13 @@ OutboundTcp::Dial OutboundTcp::forget(Dials::iterator at) {
 // ---- time ----
 
 Instant OutboundTcp::next_deadline() const {
-  return std::min(check_at_, deadlines_.empty() ? Instant::max() : deadlines_.begin()->first);
+  return std::min(trust_.next_deadline(), deadlines_.empty() ? Instant::max() : deadlines_.begin()->first);
 }
 
 void OutboundTcp::expire() {
   const Instant now = setup_.clock->now();
   while (!deadlines_.empty() && deadlines_.begin()->first <= now) expire(dials_.find(deadlines_.begin()->second));
-  if (check_at_ <= now) check();
+  trust_.expire();
 }
 
 void OutboundTcp::expire(Dials::iterator at) {
@@ -315,15 +313,13 @@ void OutboundTcp::expire(Dials::iterator at) {
     ++counters_.broken;
     at->second.late = true;
     set_due(at->first, at->second, setup_.clock->now() + limits::outbound_late);
-    return distrust(at->first->start().guest.address.family());
+    return trust_.not_reached(at->first->start().guest.address.family());
   }
   ++counters_.given_up;
   Relay& relay = *at->first;
   forget(at);
   relay.fail(FlowEnd::reset_by_guest);
 }
-
-// ---- trust in the steering ----
 
 void OutboundTcp::to_general_late(Dials::iterator at) {
   Relay& relay = *at->first;
@@ -334,91 +330,13 @@ void OutboundTcp::to_general_late(Dials::iterator at) {
 
 void OutboundTcp::end_late(Dials::iterator at) {
   std::vector<std::uint8_t> answer = std::move(at->second.answer);
-  remember_general({at->first->start().guest, at->first->start().guest_peer}, at->first->start().guest_isn);
+  remember_general(*at->first);
   to_general_late(at);
   if (!answer.empty()) tell_guest(std::move(answer), ECONNRESET);
 }
 
-void OutboundTcp::remember_general(const Ends& ends, std::uint32_t isn) {
-  const Instant now = setup_.clock->now();
-  const auto [at, is_new] =
-      general_.insert_or_assign(ends, GeneralSyn{.isn = isn, .until = now + limits::outbound_general_syn});
-  if (!is_new) return;
-  general_order_.push_back(ends);
-  while (general_order_.size() > limits::outbound_general_syns || general_.at(general_order_.front()).until <= now) {
-    general_.erase(general_order_.front());
-    general_order_.pop_front();
-  }
-}
-
-bool OutboundTcp::is_general(const Packet& syn) {
-  if (general_.empty()) return false;
-  const auto found = general_.find({syn.from(), syn.to()});
-  return found != general_.end() && found->second.isn == sequence_of(syn) && found->second.until > setup_.clock->now();
-}
-
-void OutboundTcp::distrust(Family family) {
-  Trust& of = trust(family);
-  of.opened = 0;
-  if (std::exchange(of.lost, true)) return;
-  ++of.breaks;
-  const unsigned doublings = std::min(of.breaks, 16u);
-  const Duration hold = of.breaks == 1
-                            ? Duration(0)
-                            : std::min<Duration>(limits::outbound_hold_most, limits::outbound_hold * (1u << doublings) / 4);
-  of.held_until = setup_.clock->now() + hold;
-  check();
-  if (setup_.on_change) setup_.on_change();
-}
-
-void OutboundTcp::check() {
-  const Instant now = setup_.clock->now();
-  if (std::exchange(checking_, true) && now < check_at_) return;
-  // An agent that has too much to do to be asked gives no answer: it is asked again.
-  check_at_ = now + limits::outbound_hold_most;
-  setup_.stand_ins->check([this] { checked(); });
-}
-
-void OutboundTcp::checked() {
-  checking_ = false;
-  const Instant now = setup_.clock->now();
-  bool changed = false, waits = false, failing = false;
-  Instant next = now + limits::outbound_hold;
-  for (const Family family : {Family::v4, Family::v6}) {
-    Trust& of = trust(family);
-    if (!of.lost) continue;
-    if (setup_.stand_ins->answers_dials(family) && of.held_until <= now) {
-      of.lost = false;
-      changed = true;
-      continue;
-    }
-    waits = true;
-    failing = failing || !setup_.stand_ins->answers_dials(family);
-    next = std::max(next, of.held_until);
-  }
-  // A proof that fails takes the agent its time.
-  if (failing)
-    next =
-        std::max(next, now + std::min<Duration>(limits::outbound_hold_most, limits::outbound_hold * (1u << failed_checks_)));
-  failed_checks_ = failing ? std::min(failed_checks_ + 1, 16u) : 0;
-  check_at_ = waits ? next : Instant::max();
-  if (changed && setup_.on_change) setup_.on_change();
-}
-
-OutboundTcp::Path OutboundTcp::path() const {
-  const auto takes = [this](Family family) { return setup_.stand_ins->answers_dials(family) && !trust(family).lost; };
-  Path path{.v4 = takes(Family::v4), .v6 = takes(Family::v6)};
-  if (setup_.stand_ins->state() == StandIns::State::preparing) {
-    path.reason = "the guest is being prepared";
-    return path;
-  }
-  path.reason =
-      setup_.stand_ins->state() == StandIns::State::off ? setup_.stand_ins->reason() : setup_.stand_ins->dials_reason();
-  for (const Family family : {Family::v4, Family::v6})
-    if (trust(family).lost)
-      path.reason += (path.reason.empty() ? "" : "; ") + std::string(family == Family::v4 ? "IPv4" : "IPv6") +
-                     ": a stand-in did not reach the guest";
-  return path;
+void OutboundTcp::remember_general(const Relay& relay) {
+  general_.add(relay.start().guest, relay.start().guest_peer, relay.start().guest_isn);
 }
 
 }  // namespace nh

@@ -14,26 +14,22 @@
 // (RFC 6298 2: the first after 1 s; Linux tcp_syn_linear_timeouts: then every second, later at twice the time), and the host
 // socket is closed. Were it only late, the next copy dials again.
 //
-// The general path takes a SYN when stand-ins cannot be had (StandIns::answers_dials), its options ask for what a stand-in does
-// not speak (MPTCP, TCP-MD5, TCP-AO), its addresses are link-local, or no descriptor is left. A stand-in that does not get
-// through within limits::outbound_open means that the steering is broken: all SYNs of the family take the general path until it
-// is repaired and proved (StandIns::check); after each failure in a row they stay there longer. What becomes of the connection
-// itself depends on what the guest has heard. Nothing, as a copy of its SYN tells: the host's connection is reset, and the general
-// path takes it. The stand-in's SYN, when only its own answer went astray: then it can be connected to nobody but this stand-in,
-// which is why that stays for limits::outbound_late, until the repaired steering brings the answer's next copy, or the end of it
-// a reset. Copies of a SYN go the way of the first.
+// The general path takes a SYN when the family has no kernel path (KernelPathState::takes_outbound), its options ask for what a
+// stand-in does not speak (MPTCP, TCP-MD5, TCP-AO), its addresses are link-local, or no descriptor is left. Copies of a SYN go the way
+// of the first (general_syns.h). A stand-in that does not get through within limits::outbound_open means that the steering is broken
+// (steering_trust.h). What becomes of the connection itself depends on what the guest has heard. Nothing, as a copy of its SYN
+// tells: the host's connection is reset, and the general path takes it. The stand-in's SYN, when only its own answer went astray:
+// then it can be connected to nobody but this stand-in, which is why that stays for limits::outbound_late, until the repaired
+// steering brings the answer's next copy, or the end of it a reset.
 //
 // Ownership: owns no socket (RelaySet does); what the setup points to must outlive it, and all its flows must end before it dies
 // or with it. Single-threaded; neither sleeps nor blocks. Memory: a connection under way costs its SYN's frame and two small
 // entries, an open one nothing here.
 #pragma once
 
-#include <array>
-#include <deque>
 #include <functional>
 #include <optional>
 #include <set>
-#include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -42,8 +38,11 @@
 #include "netstack/frame/packet.h"
 #include "netstack/plan/address_plan.h"
 #include "netstack/plan/reachability.h"
+#include "netstack/relay/kernel_path.h"
 #include "netstack/relay/relay_set.h"
 #include "netstack/relay/stand_ins.h"
+#include "netstack/tcp/general_syns.h"
+#include "netstack/tcp/steering_trust.h"
 
 namespace nh {
 
@@ -51,6 +50,7 @@ struct OutboundTcpSetup {
   const Clock* clock;
   RelaySet* relays;
   StandIns* stand_ins;
+  KernelPath* path;
   FrameSink* sink;
   AddressPlan plan;
   std::optional<Address> source_v4 = {}, source_v6 = {};  ///< of the host's connections, but for those to its loopback
@@ -59,8 +59,6 @@ struct OutboundTcpSetup {
   std::function<UniqueFd()> dial_dns = {};
   /// Where a SYN that was kept is given to when it is for the general path after all.
   std::function<void(Bytes frame)> general = {};
-  /// path() has changed.
-  std::function<void()> on_change = {};
 };
 
 class OutboundTcp final : public Relay::Waiter {
@@ -82,14 +80,6 @@ class OutboundTcp final : public Relay::Waiter {
   void take_early(const Packet& segment, Relay& relay);
   /// Any other segment for `relay`, which has one: a stray (TapBridge).
   void see_stray(const Packet& segment, Relay& relay);
-
-  /// Which families take the kernel path now, and if not both: why.
-  struct Path {
-    bool v4 = false, v6 = false;
-    std::string reason = {};
-    friend bool operator==(const Path&, const Path&) = default;
-  };
-  Path path() const;
 
   /// When expire() has something to do; Instant::max(): never.
   Instant next_deadline() const;
@@ -126,25 +116,6 @@ class OutboundTcp final : public Relay::Waiter {
     std::vector<std::uint8_t> answer = {};  ///< the guest's to the stand-in's SYN, if that came by the TAP: the frame
   };
   using Dials = std::unordered_map<Relay*, Dial>;
-  /// A connection of the general path that may not be open yet.
-  struct GeneralSyn {
-    std::uint32_t isn;
-    Instant until;
-  };
-  struct Ends {
-    Endpoint guest, dialled;
-    friend bool operator==(const Ends&, const Ends&) = default;
-    friend void hash_append(SipHash13& hash, const Ends& ends) {
-      hash_append(hash, ends.guest);
-      hash_append(hash, ends.dialled);
-    }
-  };
-  struct Trust {
-    bool lost = false;
-    unsigned breaks = 0;  ///< in a row
-    unsigned opened = 0;  ///< since
-    Instant held_until{};
-  };
 
   std::uint64_t* general_reason(const Packet& syn);
   bool to_general(const Packet& syn, std::uint64_t& counter);
@@ -158,24 +129,14 @@ class OutboundTcp final : public Relay::Waiter {
   void expire(Dials::iterator at);
   void to_general_late(Dials::iterator at);
   void end_late(Dials::iterator at);
-  void distrust(Family family);
-  void check();
-  void checked();
-  void remember_general(const Ends& ends, std::uint32_t isn);
-  bool is_general(const Packet& syn);
-  Trust& trust(Family family) { return trust_[family == Family::v4 ? 0 : 1]; }
-  const Trust& trust(Family family) const { return trust_[family == Family::v4 ? 0 : 1]; }
+  void remember_general(const Relay& relay);
 
   OutboundTcpSetup setup_;
-  std::array<std::optional<Endpoint>, 2> proofs_;
+  PerFamily<std::optional<Endpoint>> proofs_;
   Dials dials_;
   std::set<std::pair<Instant, Relay*>> deadlines_;
-  std::unordered_map<Ends, GeneralSyn, KeyedHash> general_;
-  std::deque<Ends> general_order_;  ///< oldest first; each is in general_
-  std::array<Trust, 2> trust_;
-  bool checking_ = false;
-  unsigned failed_checks_ = 0;  ///< in a row
-  Instant check_at_ = Instant::max();
+  GeneralSyns general_;
+  SteeringTrust trust_;
   Counters counters_;
 };
 

@@ -184,7 +184,8 @@ Family TcpForward::way_to_guest(const Destination& destination, Family client) c
   const Family other = client == Family::v4 ? Family::v6 : Family::v4;
   const auto leads = [&](Family family) { return destination.address(family) && setup_.plan.net(family) != nullptr; };
   if (!leads(client)) return other;
-  const bool only_other = leads(other) && !setup_.stand_ins->serves(client) && setup_.stand_ins->serves(other);
+  const bool only_other =
+      leads(other) && !setup_.path->now().takes_forwards(client) && setup_.path->now().takes_forwards(other);
   return only_other ? other : client;
 }
 
@@ -209,7 +210,8 @@ void TcpForward::lead_to_guest(std::uint64_t rule, const Destination& destinatio
   if (opening.result) return answered(*relay, std::move(*opening.result));
   tickets_.insert(opening.ticket);
   relay->set_ticket(opening.ticket);
-  if (setup_.stand_ins->state() == StandIns::State::preparing && tickets_.size() >= limits::relay_waiting) pause(false);
+  if (setup_.path->now().phase == KernelPathState::Phase::preparing && tickets_.size() >= limits::relay_waiting)
+    pause(false);
 }
 
 void TcpForward::answered(Relay& relay, Result<UniqueFd> stand_in) {

@@ -24,6 +24,7 @@
 #include "netstack/plan/address_plan.h"
 #include "netstack/relay/destination.h"
 #include "netstack/relay/fd_budget.h"
+#include "netstack/relay/kernel_path.h"
 #include "netstack/relay/relay_set.h"
 #include "netstack/relay/stand_ins.h"
 
@@ -35,6 +36,7 @@ struct TcpForwardSetup {
   FdBudget* fds;
   RelaySet* relays;
   StandIns* stand_ins;
+  const KernelPath* path;
   AddressPlan plan;
 };
 

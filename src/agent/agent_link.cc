@@ -161,11 +161,11 @@ bool AgentLink::take(agent::FromAgent content, std::vector<UniqueFd> fds) {
   } else if (const auto* ports = std::get_if<agent::Ports>(&content)) {
     if (on_ports_) on_ports_(ports->list);
   } else if (const auto* report = std::get_if<agent::SteeringReport>(&content)) {
-    if (listener_ != nullptr) listener_->on_steering(*report, std::move(fds));
+    if (observer_ != nullptr) observer_->on_steering(*report, std::move(fds));
   } else if (const auto* batch = std::get_if<agent::Batch>(&content)) {
-    if (listener_ != nullptr) listener_->on_batch(*batch, std::move(fds));
+    if (observer_ != nullptr) observer_->on_batch(*batch, std::move(fds));
   } else if (const auto* answer = std::get_if<agent::Answer>(&content)) {
-    if (listener_ != nullptr) listener_->on_answer(*answer, fds.empty() ? UniqueFd() : std::move(fds.front()));
+    if (observer_ != nullptr) observer_->on_answer(*answer, fds.empty() ? UniqueFd() : std::move(fds.front()));
   } else {
     if (std::holds_alternative<agent::LinkGone>(content))
       lose(Error{.code = Code::gone, .sys_errno = 0, .what = "the TAP was deleted, or taken to another network namespace"});
@@ -181,7 +181,7 @@ bool AgentLink::take(agent::FromAgent content, std::vector<UniqueFd> fds) {
 void AgentLink::lose(Error error) {
   watch_.reset();
   end_child();
-  if (listener_ != nullptr) listener_->on_agent_lost(error);
+  if (observer_ != nullptr) observer_->on_agent_lost(error);
   if (on_death_) on_death_(error);
 }
 

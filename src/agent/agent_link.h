@@ -55,9 +55,9 @@ struct Attached {
 };
 
 /// Who is told of stand-ins and steering (agent/stand_in_stock.h). No call may destroy the link.
-class AgentListener {
+class AgentObserver {
  public:
-  virtual ~AgentListener() = default;
+  virtual ~AgentObserver() = default;
   virtual void on_steering(const agent::SteeringReport& report, std::vector<UniqueFd> fds) = 0;
   /// Fewer descriptors than batch.count: we are out of them.
   virtual void on_batch(const agent::Batch& batch, std::vector<UniqueFd> fds) = 0;
@@ -88,7 +88,7 @@ class AgentLink {
   /// Sends a question. False: the agent is lost, or takes no more for now. It has to be served (serve()) to be heard.
   bool ask(const agent::ToAgent& question);
   /// Who is told from now on; nullptr: nobody, and what comes is closed. Must outlive the link or say nullptr.
-  void set_listener(AgentListener* listener) { listener_ = listener; }
+  void set_observer(AgentObserver* observer) { observer_ = observer; }
   /// Called with lines for the log: what the agent noticed, and what it did about it.
   void on_note(std::function<void(const std::string&)> callback) { on_note_ = std::move(callback); }
   /// Calls with what programs of the guest listen on, now and after each change; an empty function ends it. What the agent
@@ -116,7 +116,7 @@ class AgentLink {
   std::uint32_t next_seq_ = 1;
   std::function<void(const TapState&)> on_state_;
   std::function<void(const Error&)> on_death_;
-  AgentListener* listener_ = nullptr;
+  AgentObserver* observer_ = nullptr;
   std::function<void(const std::string&)> on_note_;
   std::function<void(const ListenerList&)> on_ports_;
   Watch watch_;

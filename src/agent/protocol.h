@@ -17,7 +17,7 @@
 #include <variant>
 #include <vector>
 
-#include "netstack/relay/steering_state.h"
+#include "netstack/relay/kernel_path.h"
 #include "src/agent/guest_sockets.h"
 #include "src/base/address.h"
 #include "src/base/result.h"

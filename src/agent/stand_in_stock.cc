@@ -59,39 +59,29 @@ constexpr std::uint32_t after(std::uint32_t seq) {
 }
 static_assert(after(1) == 2 && after(UINT32_MAX) == 1);
 
-/// Why not, of each family. One that the guest simply does not have is worth no words while the other one works.
-std::string both_reasons(bool any, bool v4, const std::string& v4_reason, bool v6, const std::string& v6_reason) {
-  const auto words = [any](const char* family, bool on, const std::string& why) {
-    if (on || (any && why.empty())) return std::string();
-    return family + std::string(why.empty() ? "the guest's TAP has no address" : why);
-  };
-  const std::string first = words("IPv4: ", v4, v4_reason), second = words("IPv6: ", v6, v6_reason);
-  return first + (!first.empty() && !second.empty() ? "; " : "") + second;
-}
-
 bool port_is_taken(const Error& error) {
   return error.sys_errno == EADDRINUSE || error.sys_errno == EADDRNOTAVAIL;
 }
 
 }  // namespace
 
-AgentStandIns::AgentStandIns(Loop& loop, AgentLink& link, std::size_t full_stock)
-    : loop_(loop), link_(link), full_stock_(std::max<std::size_t>(full_stock, 1)), timer_(loop.timer([this] {
+AgentStandIns::AgentStandIns(Loop& loop, AgentLink& link, KernelPath& path, std::size_t full_stock)
+    : loop_(loop), link_(link), path_(path), full_stock_(std::max<std::size_t>(full_stock, 1)), timer_(loop.timer([this] {
         while (!waiting_.empty() && waiting_.begin()->second.deadline <= loop_.clock().now())
           finish(waiting_.begin()->first,
                  Error{.code = Code::timeout, .sys_errno = 0, .what = "the guest agent gave no stand-in in time"});
         arm();
       })) {
-  link_.set_listener(this);
+  link_.set_observer(this);
 }
 
 AgentStandIns::~AgentStandIns() {
-  link_.set_listener(nullptr);
+  link_.set_observer(nullptr);
 }
 
 void AgentStandIns::start(const PerFamily<std::optional<Endpoint>>& dial) {
   dial_ = dial;
-  if (!ask_for_steering()) set_state(State::off, "the guest agent is lost", {});
+  if (!ask_for_steering()) turn_off("the guest agent is lost");
 }
 
 bool AgentStandIns::ask_for_steering() {
@@ -109,30 +99,19 @@ void AgentStandIns::checked() {
   if (const auto done = std::exchange(on_checked_, nullptr)) done();
 }
 
-std::string AgentStandIns::reason() const {
-  if (state_ != State::ready || ports_are_kept_) return reason_;
-  return (reason_.empty() ? "" : reason_ + "; ") +
-         std::string("clients keep their address, but not their port: the kernel lacks IP_LOCAL_PORT_RANGE (Linux 6.3)");
-}
-
-std::string AgentStandIns::dials_reason() const {
-  if (state_ != State::ready) return {};
-  const FamilySteering &v4 = steering_.v4, &v6 = steering_.v6;
-  return both_reasons(true, v4.dials, v4.dials_reason, v6.dials, v6.dials_reason);
-}
-
-void AgentStandIns::set_state(State state, std::string reason, PerFamily<FamilySteering> steering) {
-  const bool changed = state_ != state || reason_ != reason || !(steering_ == steering);
-  reason_ = std::move(reason);
-  state_ = state;
-  steering_ = std::move(steering);
-  if (changed && on_change_) on_change_();
+void AgentStandIns::turn_off(std::string reason) {
+  KernelPathState next = path_.now();
+  next.phase = KernelPathState::Phase::off;
+  next.off_reason = std::move(reason);
+  next.steering = {};
+  path_.set(std::move(next));
 }
 
 Error AgentStandIns::not_served() const {
+  const std::string why = path_.now().why_no_stand_ins();
   return {.code = Code::unsupported,
           .sys_errno = 0,
-          .what = "no stand-in" + (reason_.empty() ? " of this family: the guest has no address" : ": " + reason_)};
+          .what = "no stand-in" + (why.empty() ? " of this family: the guest has no address" : ": " + why)};
 }
 
 // ---- what the agent says ----
@@ -140,7 +119,7 @@ Error AgentStandIns::not_served() const {
 void AgentStandIns::on_steering(const agent::SteeringReport& report, std::vector<UniqueFd> fds) {
   const bool any = report.any();
   if (any && fds.size() != 2) {
-    set_state(State::off, out_of_descriptors().message(), {});
+    turn_off(out_of_descriptors().message());
   } else {
     if (any) {
       nftables_ = std::move(fds[0]);
@@ -148,8 +127,15 @@ void AgentStandIns::on_steering(const agent::SteeringReport& report, std::vector
       port_range_read_ = Instant::min();
     }
     const PerFamily<FamilySteering>& now = report.steering;
-    set_state(any ? State::ready : State::off,
-              both_reasons(any, now.v4.serves, now.v4.serves_reason, now.v6.serves, now.v6.serves_reason), now);
+    if (!any) {
+      turn_off(steering_reasons(false, false, now.v4.serves_reason, false, now.v6.serves_reason));
+    } else {
+      KernelPathState next = path_.now();
+      next.phase = KernelPathState::Phase::ready;
+      next.off_reason.clear();
+      next.steering = now;
+      path_.set(std::move(next));
+    }
   }
   fail_unserved();
   serve_waiting();
@@ -175,8 +161,9 @@ void AgentStandIns::on_batch(const agent::Batch& batch, std::vector<UniqueFd> fd
 void AgentStandIns::learn_of_ports(int fd) {
   if (std::exchange(ports_are_known_, true)) return;
   const std::uint32_t none = 0;
-  ports_are_kept_ = setsockopt(fd, SOL_IP, ip_local_port_range, &none, sizeof none) == 0;
-  if (!ports_are_kept_ && on_change_) on_change_();
+  KernelPathState next = path_.now();
+  next.ports_kept = setsockopt(fd, SOL_IP, ip_local_port_range, &none, sizeof none) == 0;
+  path_.set(std::move(next));
 }
 
 void AgentStandIns::on_answer(const agent::Answer& answer, UniqueFd fd) {
@@ -221,8 +208,8 @@ void AgentStandIns::on_agent_lost(const Error& error) {
   for (auto& stock : stock_) stock.clear();
   batches_ = {};
   asked_.clear();
-  set_state(State::off, error.message(), {});
-  fail_waiting({.code = Code::gone, .sys_errno = 0, .what = reason_}, std::nullopt);
+  turn_off(error.message());
+  fail_waiting({.code = Code::gone, .sys_errno = 0, .what = error.message()}, std::nullopt);
   checked();
 }
 
@@ -260,9 +247,11 @@ StandIns::Opening AgentStandIns::begin(Waiting waiting) {
   std::optional<Result<UniqueFd>> result;
   const std::uint64_t ticket = next_ticket_++;
   const bool ordinary = waiting.what == What::tcp_listener || waiting.what == What::udp_socket;
+  const KernelPathState::Phase phase = path_.now().phase;
   if (!link_.alive())
-    result = Error{.code = Code::gone, .sys_errno = 0, .what = reason_.empty() ? "the guest agent is lost" : reason_};
-  else if (!ordinary && (state_ == State::off || (state_ == State::ready && !is_served(waiting))))
+    result = Error{.code = Code::gone, .sys_errno = 0, .what = "the guest agent is lost"};
+  else if (!ordinary &&
+           (phase == KernelPathState::Phase::off || (phase == KernelPathState::Phase::ready && !is_served(waiting))))
     result = not_served();
   else if (waiting_.size() >= limits::stand_in_waiting)
     result = Error{.code = Code::exhausted, .sys_errno = 0, .what = "too many connections wait for a stand-in"};
@@ -284,7 +273,7 @@ std::optional<Result<UniqueFd>> AgentStandIns::attempt(Waiting& waiting, std::ui
     ask(waiting, ticket);
     return std::nullopt;
   }
-  if (state_ != State::ready) return std::nullopt;
+  if (path_.now().phase != KernelPathState::Phase::ready) return std::nullopt;
   if (!loopback_is_allowed(waiting.guest)) return std::nullopt;
   if (waiting.what == What::stream) return attempt_stream(waiting, ticket);
   ask(waiting, ticket);
@@ -408,7 +397,7 @@ void AgentStandIns::fail_waiting(const Error& error, std::optional<Family> famil
 
 bool AgentStandIns::is_served(const Waiting& waiting) const {
   const Family family = waiting.guest_peer.address.family();
-  return waiting.port == Port::must_be_kept ? answers_dials(family) : serves(family);
+  return waiting.port == Port::must_be_kept ? path_.now().answers_dials(family) : path_.now().takes_forwards(family);
 }
 
 void AgentStandIns::fail_unserved() {

@@ -15,7 +15,7 @@
 // a bind may also take over from a connection in TIME_WAIT (inet_hashtables.c __inet_check_established; RFC 6191).
 //
 // The agent is trusted less than the helper: what it hands over is checked, and is of no use but as a socket. When it is lost,
-// the stock is closed, everything that waits fails, and the state is off; what was given out lives on, and the descriptor of
+// the stock is closed, everything that waits fails, and the kernel path is off; what was given out lives on, and the descriptor of
 // the nf_tables socket that is kept here keeps it steered.
 #pragma once
 
@@ -30,6 +30,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "netstack/relay/kernel_path.h"
 #include "netstack/relay/stand_ins.h"
 #include "src/agent/agent_link.h"
 #include "src/base/clock.h"
@@ -38,26 +39,21 @@
 
 namespace nh {
 
-class AgentStandIns final : public StandIns, private AgentListener {
+class AgentStandIns final : public StandIns, private AgentObserver {
  public:
-  /// Both must outlive it. The link must be served (AgentLink::serve) before the first answer can come.
-  /// `full_stock`: blank stand-ins of a family that are kept, at least one.
-  AgentStandIns(Loop& loop, AgentLink& link, std::size_t full_stock = limits::stand_in_stock);
+  /// All must outlive it; what the agent has proved is written to `path`. The link must be served (AgentLink::serve) before the
+  /// first answer can come. `full_stock`: blank stand-ins of a family that are kept, at least one.
+  AgentStandIns(Loop& loop, AgentLink& link, KernelPath& path, std::size_t full_stock = limits::stand_in_stock);
   AgentStandIns(const AgentStandIns&) = delete;
   AgentStandIns& operator=(const AgentStandIns&) = delete;
   ~AgentStandIns() override;
 
   /// Asks for the steering; once. `dial`: agent::SteeringRequest.
   void start(const PerFamily<std::optional<Endpoint>>& dial);
-  /// Instead of start(): there will be none.
-  void turn_off(const std::string& reason) { set_state(State::off, reason, {}); }
   /// A forward leads to the guest's 127.0.0.1: route_localnet is set on its TAP. open() to there asks for it by itself; who
   /// writes frames to there must ask here. Nothing is told: until it is set, the guest does not answer.
   void allow_guest_loopback();
 
-  State state() const override { return state_; }
-  std::string reason() const override;
-  void on_change(std::function<void()> callback) override { on_change_ = std::move(callback); }
   Opening open(const Endpoint& guest_peer, const Endpoint& guest, Port port, Done done) override;
   void check(std::function<void()> done) override;
   void drop_check() override { on_checked_ = nullptr; }
@@ -71,10 +67,6 @@ class AgentStandIns final : public StandIns, private AgentListener {
     std::uint64_t failed = 0;
   };
   const Counters& counters() const { return counters_; }
-  /// Is this family steered?
-  bool serves(Family family) const override { return state_ == State::ready && steering_.of(family).serves; }
-  bool answers_dials(Family family) const override { return state_ == State::ready && steering_.of(family).dials; }
-  std::string dials_reason() const override;
   std::size_t stock(Family family) const { return stock_[index(family)].size(); }
 
  private:
@@ -95,12 +87,13 @@ class AgentStandIns final : public StandIns, private AgentListener {
   };
 
   static std::size_t index(Family family) { return family == Family::v4 ? 0 : 1; }
-  // AgentListener
+  // AgentObserver
   void on_steering(const agent::SteeringReport& report, std::vector<UniqueFd> fds) override;
   void on_batch(const agent::Batch& batch, std::vector<UniqueFd> fds) override;
   void on_answer(const agent::Answer& answer, UniqueFd fd) override;
   void on_agent_lost(const Error& error) override;
 
+  bool ask_for_steering();
   Opening begin(Waiting waiting);
   /// nullopt: it has to wait.
   std::optional<Result<UniqueFd>> attempt(Waiting& waiting, std::uint64_t ticket);
@@ -120,20 +113,16 @@ class AgentStandIns final : public StandIns, private AgentListener {
   bool other_way(Waiting& waiting);
   std::optional<PortRange> port_range();
   Error not_served() const;
-  void set_state(State state, std::string reason, PerFamily<FamilySteering> steering);
+  void turn_off(std::string reason);
   void checked();
   void learn_of_ports(int fd);
   void arm();
 
   Loop& loop_;
   AgentLink& link_;
+  KernelPath& path_;
   std::size_t full_stock_;
   Timer timer_;
-  State state_ = State::preparing;
-  std::string reason_;
-  std::function<void()> on_change_;
-  PerFamily<FamilySteering> steering_;
-  bool ask_for_steering();
   PerFamily<std::optional<Endpoint>> dial_;
   std::function<void()> on_checked_;
   std::uint32_t steering_asked_ = 0;  ///< seq of the last SteeringRequest
@@ -144,8 +133,7 @@ class AgentStandIns final : public StandIns, private AgentListener {
   std::uint64_t next_ticket_ = 1;
   std::uint32_t next_seq_ = 1;
   enum class Loopback : std::uint8_t { closed, asked, open } loopback_ = Loopback::closed;
-  bool ports_are_kept_ = true;    ///< the kernel has IP_LOCAL_PORT_RANGE
-  bool ports_are_known_ = false;  ///< whether it has was asked
+  bool ports_are_known_ = false;  ///< KernelPathState::ports_kept was found out
   UniqueFd nftables_, port_range_fd_;
   std::optional<PortRange> port_range_;
   Instant port_range_read_ = Instant::min();

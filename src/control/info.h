@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "netstack/relay/kernel_path.h"
+
 namespace nh {
 
 struct HelperInfo {
@@ -31,13 +33,6 @@ struct HelperInfo {
     std::string network, gateway, dns, guest;  ///< dns is empty when names are not served
   };
 
-  /// TCP connections of the guest's.
-  struct KernelPath {
-    std::string wanted;  ///< "auto", "off", "require"
-    bool ipv4 = false, ipv6 = false;
-    std::string reason;  ///< why one of them does not take it
-  };
-
   struct Confinement {
     bool sandbox = false;
     bool seccomp = false;
@@ -57,7 +52,8 @@ struct HelperInfo {
   Numbers limits;
   Numbers counters;  ///< dotted names become nested objects: "guard.drops.arp_spoofed"
   Confinement confinement;
-  KernelPath kernel_path;
+  std::string kernel_path_wanted;  ///< "auto", "off", "require"
+  KernelPathState kernel_path;
   std::vector<std::string> notes;  ///< what does not work here, and why
 };
 

@@ -24,9 +24,7 @@ struct Stats {
   std::array<std::uint64_t, flow_paths> flows_opened{};  ///< since the start, by FlowPath; only grow
   std::array<std::uint64_t, flow_ends> flows_ended{};    ///< since the start, by FlowEnd; only grow
   /// Whether TCP connections of the guest's take the kernel path now.
-  struct {
-    bool ipv4 = false, ipv6 = false;
-  } kernel_path;
+  PerFamily<bool> kernel_path = {};
   std::vector<Use> uses;
   std::uint64_t loop_turns = 0;  ///< since the start; only grows
 

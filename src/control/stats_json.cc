@@ -37,7 +37,7 @@ Json json_of(const Stats& stats, const std::vector<RuleEntry>& rules, Instant no
                 {"ended", by_name<FlowEnd>(stats.flows_ended, end_name)}}},
               {"rules", std::move(of_rules)},
               {"limits", std::move(limits)},
-              {"kernel_path", {{"ipv4", stats.kernel_path.ipv4}, {"ipv6", stats.kernel_path.ipv6}}},
+              {"kernel_path", {{"ipv4", stats.kernel_path.v4}, {"ipv6", stats.kernel_path.v6}}},
               {"loop", {{"turns", stats.loop_turns}}}};
 }
 

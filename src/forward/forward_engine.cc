@@ -15,6 +15,12 @@ std::size_t udp_fds(std::uint64_t nofile) {
   return std::min<std::size_t>(limits::udp_stand_ins + limits::udp_reverse_flows, nofile / 16);
 }
 
+/// What forwards lack, in words for `info` and the log; empty: nothing.
+std::string note_of(const KernelPathState& state) {
+  const bool off = state.phase == KernelPathState::Phase::off;
+  return (off ? "TCP forwards take the general path: " : "") + state.forwards_reason();
+}
+
 /// Blank stand-ins of one family; what is asked for beyond a full stock has a client whose flow took its descriptors.
 std::size_t full_stock(std::uint64_t nofile) {
   return std::min<std::size_t>(limits::stand_in_stock, nofile / 32);
@@ -27,9 +33,9 @@ ForwardEngine::ForwardEngine(Setup setup)
       events_(setup_.loop->clock()),
       fds_(FdBudget::capacity_for(setup_.nofile, setup_.general_fds + udp_fds(setup_.nofile) +
                                                      (setup_.agent == nullptr ? 0 : 2 * full_stock(setup_.nofile)))),
-      stand_ins_(setup_.agent == nullptr
-                     ? nullptr
-                     : std::make_unique<AgentStandIns>(*setup_.loop, *setup_.agent, full_stock(setup_.nofile))),
+      stand_ins_(setup_.agent == nullptr ? nullptr
+                                         : std::make_unique<AgentStandIns>(*setup_.loop, *setup_.agent, *setup_.path,
+                                                                           full_stock(setup_.nofile))),
       relays_(RelaySetup{.epoll = setup_.epoll,
                          .clock = &setup_.loop->clock(),
                          .fds = &fds_,
@@ -63,6 +69,7 @@ ForwardEngine::ForwardEngine(Setup setup)
                                        .fds = &fds_,
                                        .relays = &relays_,
                                        .stand_ins = stand_ins_.get(),
+                                       .path = setup_.path,
                                        .plan = setup_.plan});
           relay_path_.emplace(*tcp_, relays_);
         }
@@ -71,6 +78,7 @@ ForwardEngine::ForwardEngine(Setup setup)
                                            .datagrams = &udp_path_,
                                            .relays = relay_path_ ? &*relay_path_ : nullptr,
                                            .stand_ins = stand_ins_.get(),
+                                           .path = setup_.path,
                                            .inherited = setup_.inherited},
                              .events = &events_};
         if (stand_ins_) {
@@ -79,6 +87,11 @@ ForwardEngine::ForwardEngine(Setup setup)
         }
         return table;
       }()) {
+  if (!stand_ins_) {
+    setup_.path->set({.phase = KernelPathState::Phase::off, .off_reason = "the guest's namespace cannot be entered"});
+  } else if (!setup_.use_relays) {
+    setup_.path->set({.phase = KernelPathState::Phase::off, .off_reason = "--kernel-path=off"});
+  }
   Loop& loop = *setup_.loop;
   relay_deadline_ = loop.deadline([this] { return relays_.next_deadline(); }, [this] { relays_.run(); });
   udp_deadline_ = loop.deadline([this] { return udp_.next_deadline(); }, [this] { udp_.expire(); });
@@ -86,13 +99,13 @@ ForwardEngine::ForwardEngine(Setup setup)
   fds_.on_limit([this](bool reached) { on_fd_limit(reached); });
   if (!stand_ins_) return;
   accept_deadline_ = loop.deadline([this] { return tcp_->next_deadline(); }, [this] { tcp_->expire(); });
-  stand_ins_->on_change([this] { on_path_change(); });
+  told_of_path_ = setup_.path->subscribe(
+      [this](const KernelPathState& before, const KernelPathState& now) { on_path_change(before, now); });
 }
 
 ForwardEngine::~ForwardEngine() {
-  if (stand_ins_) stand_ins_->on_change(nullptr);
+  told_of_path_ = {};
   setup_.on_udp_destinations = nullptr;
-  setup_.on_stand_ins = nullptr;
   rules_.clear();
 }
 
@@ -110,12 +123,9 @@ Result<> ForwardEngine::start_threads() {
 }
 
 void ForwardEngine::prepare_guest() {
-  if (!stand_ins_ || std::exchange(prepared_, true)) return;
-  if (setup_.use_relays)
-    stand_ins_->start({.v4 = OutboundTcp::proof_address(setup_.plan, Family::v4),
-                       .v6 = OutboundTcp::proof_address(setup_.plan, Family::v6)});
-  else
-    stand_ins_->turn_off("--kernel-path=off");
+  if (!stand_ins_ || !setup_.use_relays || std::exchange(prepared_, true)) return;
+  stand_ins_->start({.v4 = OutboundTcp::proof_address(setup_.plan, Family::v4),
+                     .v6 = OutboundTcp::proof_address(setup_.plan, Family::v6)});
 }
 
 void ForwardEngine::follow_ports(bool on) {
@@ -143,19 +153,10 @@ void ForwardEngine::flow_closed(const FlowRecord& flow, FlowEnd end) {
   publish(FlowClosed{flow, end});
 }
 
-void ForwardEngine::on_path_change() {
-  const StandIns::State state = stand_ins_->state();
-  if (state == StandIns::State::preparing) return;
-  const bool off = state == StandIns::State::off;
-  std::string reason = stand_ins_->reason();
-  if (off) reason = "TCP forwards take the general path: " + reason;
-  if (reason != last_reported_) {
-    last_reported_ = reason;
-    if (!reason.empty()) log::warning(reason);
-    if (setup_.on_note) setup_.on_note(reason);
-  }
-  rules_.path_changed();
-  if (setup_.on_stand_ins) setup_.on_stand_ins();
+void ForwardEngine::on_path_change(const KernelPathState& before, const KernelPathState& now) {
+  const std::string note = note_of(now);
+  if (!note.empty() && note != note_of(before)) log::warning(note);
+  rules_.path_changed(before, now);
 }
 
 void ForwardEngine::on_fd_limit(bool reached) {
@@ -167,6 +168,7 @@ void ForwardEngine::on_fd_limit(bool reached) {
 }
 
 void ForwardEngine::add_to(HelperInfo& info) const {
+  if (std::string note = note_of(setup_.path->now()); !note.empty()) info.notes.push_back(std::move(note));
   info.limits.emplace_back("relays", std::min(limits::relay_flows, RelaySet::allowed(fds_.capacity())));
   info.limits.emplace_back("relay_fds", fds_.capacity());
   info.limits.emplace_back("udp_forward_flows", limits::udp_forward_flows);
@@ -219,6 +221,8 @@ void ForwardEngine::add_to(Stats& stats) const {
   const UdpForward::Counters udp = udp_.counters();
   stats.bytes_to_guest = relays.bytes_to_guest + udp.bytes_to_guest;
   stats.bytes_to_host = relays.bytes_to_host + udp.bytes_to_clients;
+  for (const Family family : {Family::v4, Family::v6})
+    stats.kernel_path.of(family) = setup_.path->now().takes_outbound(family);
   stats.flows_of(FlowPath::relay) = relays.flows;
   stats.flows_of(FlowPath::frames) = udp.flows;
   stats.opened_of(FlowPath::relay) = relays.flows_opened;

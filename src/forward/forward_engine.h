@@ -40,19 +40,17 @@ class ForwardEngine final : private FlowObserver {
     Neighbours* neighbours;
     SlirpStack* slirp;
     AgentLink* agent;  ///< null: there is none
+    KernelPath* path;
     AddressPlan plan;
     std::uint64_t nofile;
     std::size_t general_fds;  ///< descriptors that libslirp's flows may take
     bool to_loopback = false;
-    bool use_relays = true;      ///< false: TCP takes the general path, and nothing of ours is set up in the guest for it
+    bool use_relays =
+        true;  ///< false: the kernel path is off, TCP takes the general path, and nothing of ours is set up in the guest for it
     unsigned relay_threads = 0;  ///< that start_threads() starts
     std::vector<ListenFd> inherited = {};
     /// The guest addresses that UDP rules name have changed.
     std::function<void(std::vector<Address> destinations)> on_udp_destinations = {};
-    /// What no longer works, or works again, in words for `info`. Called after ready() only.
-    std::function<void(const std::string& note)> on_note = {};
-    /// Stand-ins can be had, or not any longer, or for another family.
-    std::function<void()> on_stand_ins = {};
   };
 
   explicit ForwardEngine(Setup setup);
@@ -84,7 +82,7 @@ class ForwardEngine final : private FlowObserver {
   bool wants_records() const override { return events_.wanted(); }
   void flow_opened(const FlowRecord& flow) override;
   void flow_closed(const FlowRecord& flow, FlowEnd end) override;
-  void on_path_change();
+  void on_path_change(const KernelPathState& before, const KernelPathState& now);
   void on_fd_limit(bool reached);
   void publish(const Event& event);
   void follow_ports(bool on);
@@ -103,7 +101,7 @@ class ForwardEngine final : private FlowObserver {
   UdpPath udp_path_;
   RuleTable rules_;
   Timer relay_deadline_, accept_deadline_, udp_deadline_, udp_reverse_deadline_;
-  std::string last_reported_;  ///< the note on the path, as setup_.on_note last had it
+  KernelPath::Subscription told_of_path_;
   bool prepared_ = false;
   std::uint64_t udp_opened_ = 0;
   std::array<std::uint64_t, flow_ends> udp_ended_{};

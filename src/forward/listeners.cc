@@ -23,22 +23,22 @@ Error unsupported(std::string field, std::string what) {
 }  // namespace
 
 bool Listeners::relays_work() const {
-  return setup_.relays != nullptr && setup_.stand_ins != nullptr && setup_.stand_ins->state() != StandIns::State::off;
+  return setup_.path->now().phase != KernelPathState::Phase::off;
 }
 
 bool Listeners::relays_carry(const Open& open) const {
   if (!relays_work()) return false;
   // What libslirp cannot do is left to them.
-  if (setup_.stand_ins->state() == StandIns::State::preparing || open.plan.side != Side::host ||
-      !open.plan.interface.empty() || open.plan.destination.is_loopback())
+  const KernelPathState& now = setup_.path->now();
+  if (now.phase == KernelPathState::Phase::preparing || open.plan.side != Side::host || !open.plan.interface.empty() ||
+      open.plan.destination.is_loopback())
     return true;
   const Destination& destination = open.plan.destination;
   // [::] has clients of both families; those whose own is not served are led to the other (TcpForward).
   if (open.bound.address == Address::any(Family::v6))
-    return (destination.v4 && setup_.stand_ins->serves(Family::v4)) ||
-           (destination.v6 && setup_.stand_ins->serves(Family::v6));
+    return (destination.v4 && now.takes_forwards(Family::v4)) || (destination.v6 && now.takes_forwards(Family::v6));
   const Family family = open.bound.address.family();
-  return destination.endpoint(family).address.family() != family || setup_.stand_ins->serves(family);
+  return destination.endpoint(family).address.family() != family || now.takes_forwards(family);
 }
 
 bool Listeners::has_v4_half(const Open& open) const {
@@ -51,10 +51,7 @@ bool Listeners::has_v4_half(const Open& open) const {
 }
 
 std::string Listeners::why_no_relays() const {
-  if (relays_work()) return setup_.stand_ins->reason();
-  if (setup_.relays == nullptr || setup_.stand_ins == nullptr) return "the guest's namespace cannot be entered";
-  const std::string reason = setup_.stand_ins->reason();
-  return reason.empty() ? "there are no stand-ins" : reason;
+  return setup_.path->now().forwards_reason();
 }
 
 Result<std::uint64_t> Listeners::open(std::uint64_t rule, const ListenerPlan& plan, std::uint16_t port) {
@@ -304,8 +301,7 @@ void Listeners::fail(Open& open, const std::string& reason) {
 }
 
 void Listeners::path_changed() {
-  const bool work = relays_work();
-  const bool ready = work && setup_.stand_ins->state() == StandIns::State::ready;
+  const bool ready = setup_.path->now().phase == KernelPathState::Phase::ready;
   for (auto& [number, open] : open_) {
     // The guest's sockets that are here already need nobody there; UDP has no other path.
     const bool tcp_of_host = open.plan.side != Side::guest && open.plan.transport == Transport::tcp;

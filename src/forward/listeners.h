@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Listeners: the open sockets of all rules, each on the best path that there is for it.
 //
-// Theory of operation. TCP goes by relays while the guest has stand-ins (StandIns ready, or preparing: clients wait), else by
+// Theory of operation. TCP goes by relays while the guest has stand-ins (KernelPath ready, or preparing: clients wait), else by
 // libslirp, which opens a listener of its own: when the path changes, each listener is handed over, one by one. What libslirp
 // cannot do (Unix sockets, inherited listeners, interfaces, IPv4 to IPv6 and back, the guest's loopback) rests then, its reason
 // is told, and it is tried again when the stand-ins come back. UDP is always ours. A listener of a reverse rule is a socket of
@@ -15,6 +15,7 @@
 #include <map>
 #include <optional>
 
+#include "netstack/relay/kernel_path.h"
 #include "netstack/relay/stand_ins.h"
 #include "src/base/limits.h"
 #include "src/forward/forward_paths.h"
@@ -29,6 +30,7 @@ struct ListenersSetup {
   DatagramPath* datagrams;
   RelayPath* relays = nullptr;    ///< null: there are none
   StandIns* stand_ins = nullptr;  ///< null: the guest cannot be entered
+  const KernelPath* path = nullptr;
   std::vector<ListenFd> inherited = {};
   std::size_t most = limits::forwards;
   /// A rule does not work as it did, or in part not at all.
@@ -59,7 +61,7 @@ class Listeners {
   void suspend(std::uint64_t number);
   void resume(std::uint64_t number);
 
-  /// To be called when StandIns::state() has changed: hands TCP over to the path that works now.
+  /// To be called when the KernelPath has changed: hands TCP over to the path that works now.
   void path_changed();
   /// From now on no Unix socket can be made (an empty root, a syscall filter).
   void confined() { confined_ = true; }

@@ -34,9 +34,7 @@ RuleTable::RuleTable(RuleTableSetup setup)
         ListenersSetup with = setup_.listeners;
         with.failed = [this](std::uint64_t rule, const std::string& reason) { on_failed(rule, reason); };
         return with;
-      }()) {
-  relays_worked_ = listeners_.relays_work();
-}
+      }()) {}
 
 Result<std::vector<RuleEntry>> RuleTable::add(const std::vector<RuleSpec>& specs) {
   std::vector<std::size_t> all(specs.size());
@@ -269,12 +267,11 @@ void RuleTable::ask_for_ports() {
   if (setup_.follow_ports) setup_.follow_ports(wanted);
 }
 
-void RuleTable::path_changed() {
+void RuleTable::path_changed(const KernelPathState& before, const KernelPathState& now) {
   listeners_.path_changed();
-  const bool work = listeners_.relays_work();
-  if (work == relays_worked_) return;
-  relays_worked_ = work;
-  publish(PathChanged{.path = work ? FlowPath::relay : FlowPath::libslirp, .reason = listeners_.why_no_relays()});
+  const bool off = now.phase == KernelPathState::Phase::off;
+  if (off != (before.phase == KernelPathState::Phase::off))
+    publish(PathChanged{.path = off ? FlowPath::libslirp : FlowPath::relay, .reason = now.forwards_reason()});
 }
 
 void RuleTable::on_failed(std::uint64_t id, const std::string& reason) {

@@ -44,8 +44,8 @@ class RuleTable final : public Rules {
 
   /// What programs in the guest listen on now, without our own sockets.
   void guest_listens(std::vector<GuestPort> ports);
-  /// To be called when StandIns::state() has changed.
-  void path_changed();
+  /// To be called when the KernelPath has changed.
+  void path_changed(const KernelPathState& before, const KernelPathState& now);
   /// See Listeners.
   void confined() { listeners_.confined(); }
   std::vector<int> directory_fds() const { return listeners_.directory_fds(); }
@@ -84,7 +84,6 @@ class RuleTable final : public Rules {
   std::vector<GuestPort> guest_ports_;
   std::uint64_t next_id_ = 1;  ///< never used twice (slirp4netns's clients count on it)
   bool following_ = false;
-  bool relays_worked_;
 };
 
 }  // namespace nh

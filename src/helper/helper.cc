@@ -116,27 +116,23 @@ Result<> Helper::build_stations() {
 
   const FlowLimits limits = FlowLimits::for_descriptors(nofile_);
   const std::size_t general_fds = limits.tcp + limits.udp + limits.icmp;
-  forwards_.emplace(ForwardEngine::Setup{
-      .loop = &loop_,
-      .epoll = &*flows_,
-      .sink = &*output_,
-      .neighbours = &*neighbours_,
-      .slirp = slirp_.get(),
-      .agent = attachment_.agent.get(),
-      .plan = plan,
-      .nofile = nofile_,
-      .general_fds = general_fds,
-      .to_loopback = options_.forward_to_loopback,
-      .use_relays = options_.kernel_path != KernelPath::off,
-      .relay_threads = options_.relay_threads,
-      .inherited = options_.listeners,
-      .on_udp_destinations =
-          [this](std::vector<Address> destinations) { bridge_->set_forward_destinations(std::move(destinations)); },
-      .on_note = [this](const std::string& note) { forwards_note_ = note; },
-      .on_stand_ins =
-          [this] {
-            if (outbound_) outbound_->follow();
-          }});
+  forwards_.emplace(ForwardEngine::Setup{.loop = &loop_,
+                                         .epoll = &*flows_,
+                                         .sink = &*output_,
+                                         .neighbours = &*neighbours_,
+                                         .slirp = slirp_.get(),
+                                         .agent = attachment_.agent.get(),
+                                         .path = &kernel_path_,
+                                         .plan = plan,
+                                         .nofile = nofile_,
+                                         .general_fds = general_fds,
+                                         .to_loopback = options_.forward_to_loopback,
+                                         .use_relays = options_.kernel_path != KernelPathMode::off,
+                                         .relay_threads = options_.relay_threads,
+                                         .inherited = options_.listeners,
+                                         .on_udp_destinations = [this](std::vector<Address> destinations) {
+                                           bridge_->set_forward_destinations(std::move(destinations));
+                                         }});
   std::optional<DnsRedirect> redirect;
   if (options_.use_dns) {
     NH_LET(dns,
@@ -156,6 +152,7 @@ Result<> Helper::build_stations() {
   outbound_.emplace(OutboundEngine::Setup{.loop = &loop_,
                                           .relays = &forwards_->relays(),
                                           .stand_ins = forwards_->stand_ins(),
+                                          .path = &kernel_path_,
                                           .sink = &*output_,
                                           .events = &forwards_->events(),
                                           .dns = dns_.get(),
@@ -237,7 +234,7 @@ Result<> Helper::open_control_socket() {
 
 // Only who asks for it waits.
 Result<> Helper::wait_for_kernel_path() {
-  if (options_.kernel_path != KernelPath::require) return Ok{};
+  if (options_.kernel_path != KernelPathMode::require) return Ok{};
   forwards_->prepare_guest();
   const Instant deadline = loop_.clock().now() + limits::kernel_path_wait;
   const Timer wake = loop_.deadline([deadline] { return deadline; }, [] {});

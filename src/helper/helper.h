@@ -66,13 +66,13 @@ class Helper {
   std::uint64_t nofile_;
   Attachment attachment_;
   std::vector<std::string> notes_;
-  std::string forwards_note_;  ///< what does not work of the forwards
   Confinement confinement_;
   UniqueFd exit_fd_, sync_fd_;
   int ended_by_signal_ = 0;
 
   Loop loop_;
   Instant started_ = loop_.clock().now();
+  KernelPath kernel_path_;
   std::optional<EpollSet> flows_;
   std::unique_ptr<FrameDevice> device_;
   std::optional<TapOutput> output_;

@@ -83,7 +83,6 @@ HelperInfo Helper::info() const {
   for (const NameServer& server : dns_ ? dns_->resolvers() : std::vector<NameServer>())
     info.resolvers.push_back(server.address.text());
   info.notes = notes_;
-  if (!forwards_note_.empty()) info.notes.push_back(forwards_note_);
   info.confinement = {.sandbox = confinement_.sandbox, .seccomp = confinement_.seccomp, .notes = confinement_.notes};
 
   const FlowLimits flows = FlowLimits::for_descriptors(nofile_);
@@ -114,7 +113,6 @@ Stats Helper::stats() const {
   Stats stats;
   stats.started = started_;
   forwards_->add_to(stats);
-  outbound_->add_to(stats);
   stats.flows_of(FlowPath::libslirp) = slirp_->tcp_flows();
   const FlowLimits flows = FlowLimits::for_descriptors(nofile_);
   stats.uses.push_back({"slirp_tcp_flows", slirp_->tcp_flows(), flows.tcp});

@@ -199,9 +199,9 @@ Result<> fill_reach(const Raw& raw, Options& options) {
   options.outbound_v4 = raw.outbound;
   options.outbound_v6 = raw.outbound6;
   if (raw.kernel_path == "off")
-    options.kernel_path = KernelPath::off;
+    options.kernel_path = KernelPathMode::off;
   else if (raw.kernel_path == "require")
-    options.kernel_path = KernelPath::require;
+    options.kernel_path = KernelPathMode::require;
   else if (!raw.kernel_path.empty() && raw.kernel_path != "auto")
     return rule("kernel-path", "must be auto, off or require, not \"" + raw.kernel_path + "\"");
   return Ok{};

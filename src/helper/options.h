@@ -30,7 +30,7 @@ inline constexpr auto default_busy_poll = std::chrono::microseconds(200);
 enum class Personality : std::uint8_t { native, slirp4netns };
 
 /// Whether the guest's TCP connections take the kernel path: where it is possible, never, or always.
-enum class KernelPath : std::uint8_t { automatic, off, require };
+enum class KernelPathMode : std::uint8_t { automatic, off, require };
 
 struct Options {
   Personality personality = Personality::native;
@@ -57,7 +57,7 @@ struct Options {
   bool allow_host_loopback = false;
   bool allow_link_local = false;
   std::string outbound_v4, outbound_v6;  ///< an address or an interface's name; empty: the kernel chooses
-  KernelPath kernel_path = KernelPath::automatic;
+  KernelPathMode kernel_path = KernelPathMode::automatic;
   bool outbound_may_come = false;  ///< the host need not have that address at the start
 
   std::vector<RuleSpec> forwards;

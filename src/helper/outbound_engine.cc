@@ -6,13 +6,13 @@
 namespace nh {
 namespace {
 
-std::string mode_name(KernelPath mode) {
+std::string mode_name(KernelPathMode mode) {
   switch (mode) {
-    case KernelPath::automatic:
+    case KernelPathMode::automatic:
       return "auto";
-    case KernelPath::off:
+    case KernelPathMode::off:
       return "off";
-    case KernelPath::require:
+    case KernelPathMode::require:
       return "require";
   }
   return "";
@@ -21,54 +21,52 @@ std::string mode_name(KernelPath mode) {
 }  // namespace
 
 OutboundEngine::OutboundEngine(Setup setup) : setup_(std::move(setup)) {
-  if (setup_.stand_ins == nullptr || setup_.wanted == KernelPath::off) return;
+  if (setup_.stand_ins == nullptr || setup_.wanted == KernelPathMode::off) return;
   OutboundTcpSetup parts{.clock = &setup_.loop->clock(),
                          .relays = setup_.relays,
                          .stand_ins = setup_.stand_ins,
+                         .path = setup_.path,
                          .sink = setup_.sink,
                          .plan = setup_.plan,
                          .source_v4 = setup_.source_v4,
                          .source_v6 = setup_.source_v6,
-                         .required = setup_.wanted == KernelPath::require,
-                         .general = setup_.general,
-                         .on_change = [this] { follow(); }};
+                         .required = setup_.wanted == KernelPathMode::require,
+                         .general = setup_.general};
   if (setup_.dns != nullptr) parts.dial_dns = [this] { return setup_.dns->tcp_client(); };
   tcp_.emplace(std::move(parts));
+  told_of_path_ =
+      setup_.path->subscribe([this](const KernelPathState& before, const KernelPathState& now) { tell(before, now); });
   deadline_ = setup_.loop->deadline([this] { return tcp_->next_deadline(); }, [this] { tcp_->expire(); });
 }
 
-OutboundTcp::Path OutboundEngine::path() const {
-  if (tcp_) return tcp_->path();
-  return {.reason = setup_.stand_ins == nullptr ? "the guest's namespace cannot be entered" : "--kernel-path=off"};
-}
-
-void OutboundEngine::follow() {
-  if (!tcp_ || setup_.stand_ins->state() == StandIns::State::preparing) return;
-  OutboundTcp::Path now = path();
-  if (now == told_) return;
-  // The stand-ins' own reason is told by the forwards.
-  const std::string own = setup_.stand_ins->state() == StandIns::State::ready ? now.reason : "";
-  if (!own.empty() && now.reason != told_.reason) log::warning("TCP connections of the guest take the general path: " + own);
-  const bool any = now.v4 || now.v6;
+void OutboundEngine::tell(const KernelPathState& before, const KernelPathState& now) const {
+  const std::string reason = now.outbound_reason();
+  const bool v4 = now.takes_outbound(Family::v4), v6 = now.takes_outbound(Family::v6);
+  if (v4 == before.takes_outbound(Family::v4) && v6 == before.takes_outbound(Family::v6) &&
+      reason == before.outbound_reason())
+    return;
+  // Why there are no stand-ins at all is told by the forwards.
+  if (now.phase == KernelPathState::Phase::ready && !reason.empty() && reason != before.outbound_reason())
+    log::warning("TCP connections of the guest take the general path: " + reason);
   if (setup_.events->wanted())
     setup_.events->publish(PathChanged{
-        .direction = FlowDirection::out, .path = any ? FlowPath::relay : FlowPath::libslirp, .reason = now.reason});
-  told_ = std::move(now);
+        .direction = FlowDirection::out, .path = v4 || v6 ? FlowPath::relay : FlowPath::libslirp, .reason = reason});
 }
 
 std::optional<Result<>> OutboundEngine::requirement() const {
-  if (setup_.wanted != KernelPath::require) return Ok{};
-  if (tcp_ && setup_.stand_ins->state() == StandIns::State::preparing) return std::nullopt;
-  const OutboundTcp::Path now = path();
-  if (now.reason.empty() && (now.v4 || now.v6)) return Ok{};
+  if (setup_.wanted != KernelPathMode::require) return Ok{};
+  const KernelPathState& now = setup_.path->now();
+  if (now.phase == KernelPathState::Phase::preparing) return std::nullopt;
+  const std::string reason = now.outbound_reason();
+  if (reason.empty() && (now.takes_outbound(Family::v4) || now.takes_outbound(Family::v6))) return Ok{};
   return Error{.code = Code::unsupported,
-               .what = "--kernel-path=require: " + (now.reason.empty() ? "the guest has no address" : now.reason),
+               .what = "--kernel-path=require: " + (reason.empty() ? "the guest has no address" : reason),
                .field = "kernel-path"};
 }
 
 void OutboundEngine::add_to(HelperInfo& info) const {
-  const OutboundTcp::Path now = path();
-  info.kernel_path = {.wanted = mode_name(setup_.wanted), .ipv4 = now.v4, .ipv6 = now.v6, .reason = now.reason};
+  info.kernel_path_wanted = mode_name(setup_.wanted);
+  info.kernel_path = setup_.path->now();
   if (!tcp_) return;
   const OutboundTcp::Counters& outbound = tcp_->counters();
   HelperInfo::Numbers& numbers = info.counters;
@@ -90,11 +88,6 @@ void OutboundEngine::add_to(HelperInfo& info) const {
   numbers.emplace_back("outbound.general.link_local", outbound.link_local);
   numbers.emplace_back("outbound.general.no_descriptor", outbound.no_descriptor);
   numbers.emplace_back("outbound.general.no_stand_in", outbound.no_stand_in);
-}
-
-void OutboundEngine::add_to(Stats& stats) const {
-  const OutboundTcp::Path now = path();
-  stats.kernel_path = {.ipv4 = now.v4, .ipv6 = now.v6};
 }
 
 }  // namespace nh

@@ -27,6 +27,7 @@ struct StandInLab {
   Loop loop;
   std::vector<std::string> notes;
   std::vector<Error> deaths;
+  KernelPath path;
   std::optional<AgentStandIns> stand_ins;
 
   explicit StandInLab(bool confined = false) {
@@ -35,13 +36,13 @@ struct StandInLab {
     link->serve(
         loop, [](const TapState&) {}, [this](const Error& error) { deaths.push_back(error); });
     link->on_note([this](const std::string& text) { notes.push_back(text); });
-    stand_ins.emplace(loop, *link);
+    stand_ins.emplace(loop, *link, path);
     stand_ins->start({});
   }
 
   void expect_ready() {
-    EXPECT(until(loop, [this] { return stand_ins->state() != StandIns::State::preparing; }));
-    if (stand_ins->state() != StandIns::State::ready) throw Failed{stand_ins->reason()};
+    EXPECT(until(loop, [this] { return path.now().phase != KernelPathState::Phase::preparing; }));
+    if (path.now().phase != KernelPathState::Phase::ready) throw Failed{path.now().off_reason};
   }
 
   Result<UniqueFd> open(const Endpoint& guest_peer, const Endpoint& to) {

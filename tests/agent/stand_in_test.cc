@@ -31,7 +31,7 @@ TEST_CASE("the guest sees a foreign client's own address and port, wherever its 
         const GuestService everywhere(lab.guest, {at("0.0.0.0", port), at("::", port)});
         const GuestService bound(lab.guest, {at("10.0.2.100", 81), at("fd00::100", 81), at("127.0.0.1", 82), at("::1", 82)});
         lab.expect_ready();
-        EXPECT(lab.stand_ins->reason().empty());
+        EXPECT(lab.path.now().forwards_reason().empty());
         // in the guest's ephemeral range, outside of it, and below 1024
         for (const std::uint16_t from : std::array<std::uint16_t, 4>{40001, 61001, 2001, 443}) {
           const Endpoint v4 = at("198.51.100.7", from), v6 = at("2001:db8::7", from);
@@ -310,11 +310,11 @@ TEST_CASE("the agent's end turns stand-ins off; what is open lives on") {
           const UniqueFd fd = EXPECT_OK(lab.open(client, at("10.0.2.100", port)));
           EXPECT(receive_line(fd.get()) == client.text());
           std::size_t changes = 0;
-          lab.stand_ins->on_change([&] { ++changes; });
+          const auto subscription = lab.path.subscribe([&](const KernelPathState&, const KernelPathState&) { ++changes; });
           EXPECT(kill(lab.link->pid(), SIGKILL) == 0);
           EXPECT(until(lab.loop, [&] { return changes == 1; }));
-          EXPECT(lab.stand_ins->state() == StandIns::State::off);
-          EXPECT(!lab.stand_ins->reason().empty());
+          EXPECT(lab.path.now().phase == KernelPathState::Phase::off);
+          EXPECT(!lab.path.now().off_reason.empty());
           EXPECT(lab.stand_ins->stock(Family::v4) == 0);
           // What is known at once is the call's own result: the callback may destroy who calls.
           std::size_t called = 0;
@@ -345,10 +345,11 @@ TEST_CASE("a guest without an address is told as that; an address later turns st
           Loop loop;
           link->serve(
               loop, [](const TapState&) {}, [](const Error&) {});
-          AgentStandIns stand_ins(loop, *link);
+          KernelPath path;
+          AgentStandIns stand_ins(loop, *link, path);
           stand_ins.start({});
-          EXPECT(until(loop, [&] { return stand_ins.state() == StandIns::State::off; }));
-          EXPECT(stand_ins.reason().find("no address") != std::string::npos);
+          EXPECT(until(loop, [&] { return path.now().phase == KernelPathState::Phase::off; }));
+          EXPECT(path.now().off_reason.find("no address") != std::string::npos);
           test::in_guest(guest, [] {
             auto netlink = EXPECT_OK(NlSocket::connect());
             InterfacePlan wanted = plan();
@@ -357,9 +358,9 @@ TEST_CASE("a guest without an address is told as that; an address later turns st
             UndoLog undo;
             EXPECT_OK(apply(netlink, wanted, undo));
           });
-          EXPECT(until(loop, [&] { return stand_ins.state() == StandIns::State::ready; }));
-          EXPECT(stand_ins.serves(Family::v4));
-          EXPECT(!stand_ins.serves(Family::v6));
+          EXPECT(until(loop, [&] { return path.now().phase == KernelPathState::Phase::ready; }));
+          EXPECT(path.now().takes_forwards(Family::v4));
+          EXPECT(!path.now().takes_forwards(Family::v6));
         }) == "");
 }
 

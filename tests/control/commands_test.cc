@@ -219,5 +219,5 @@ TEST_CASE("info shows everything, counters nested by their dots") {
       R"("guest":"10.0.2.100"},"ipv6":null},)"
       R"("tap_addresses":["10.0.2.100","fd00::100"],"mtu":1500,"dns":{"resolvers":["192.0.2.1"]},"limits":{"flows":1000},)"
       R"("counters":{"guard":{"drops":{"arp_spoofed":7,"tftp":0}},"tap":{"frames_in":9}},)"
-      R"("kernel_path":{"wanted":"","ipv4":false,"ipv6":false,"reason":""},"confinement":{"sandbox":false,"seccomp":false,"notes":[]},"notes":["no kernel path"]})");
+      R"("kernel_path":{"wanted":"","ipv4":false,"ipv6":false,"reason":"the guest is being prepared"},"confinement":{"sandbox":false,"seccomp":false,"notes":[]},"notes":["no kernel path"]})");
 }

@@ -98,10 +98,6 @@ struct FakeGeneral final : GeneralPath {
 };
 
 struct FakeStandIns final : StandIns {
-  State state() const override { return now; }
-  bool serves(Family family) const override { return now == State::ready && (!only || *only == family); }
-  std::string reason() const override { return now == State::off ? "the agent is lost" : ""; }
-  void on_change(std::function<void()>) override {}
   void check(std::function<void()>) override {}
   void drop_check() override {}
   Opening open(const Endpoint&, const Endpoint&, Port, Done) override { return {}; }
@@ -125,9 +121,7 @@ struct FakeStandIns final : StandIns {
   };
   std::map<std::uint64_t, Asked> asked;
   std::uint64_t last = 0;
-  State now = State::ready;
-  std::optional<Family> only;  // the other one has no stand-ins
-  bool lost = false;           // listen() fails at once
+  bool lost = false;  // listen() fails at once
 };
 
 struct HeardEvents final : EventSink {

@@ -11,11 +11,14 @@
 
 #include "tests/forward/fake_paths.h"
 #include "tests/support/catch.h"
+#include "tests/support/kernel_paths.h"
 
 using namespace nh;
 using namespace nh::test;
 
 namespace {
+
+using Phase = KernelPathState::Phase;
 
 struct Table {
   explicit Table(bool stand_ins = true, std::size_t most = limits::forwards, bool to_loopback = false,
@@ -28,11 +31,17 @@ struct Table {
                           .datagrams = &datagrams,
                           .relays = stand_ins ? &relays : nullptr,
                           .stand_ins = stand_ins ? &guest : nullptr,
+                          .path = &path,
                           .inherited = std::move(inherited),
                           .most = most,
                           .loopback_wanted = [this] { ++loopback_wanted; }},
             .events = &events,
-            .follow_ports = [this](bool on) { following = on; }}) {}
+            .follow_ports = [this](bool on) { following = on; }}) {
+    if (stand_ins)
+      path.set(kernel_path_state(Phase::ready));
+    else
+      path.set({.phase = Phase::off, .off_reason = "the guest's namespace cannot be entered"});
+  }
 
   static std::vector<RuleSpec> specs(const std::vector<std::string>& texts) {
     std::vector<RuleSpec> all;
@@ -46,19 +55,19 @@ struct Table {
     if (!added) FAIL(added.error().message());
     return added->front();
   }
-  void turn(StandIns::State state) {
-    guest.now = state;
-    rules.path_changed();
-  }
+  void turn(Phase phase) { path.set(kernel_path_state(phase)); }
 
   FakeRelays relays;
   FakeDatagrams datagrams;
   FakeGeneral general;
   FakeStandIns guest;
+  KernelPath path;
   HeardEvents events;
   int loopback_wanted = 0;
   bool following = false;
   RuleTable rules;
+  KernelPath::Subscription subscription =
+      path.subscribe([this](const KernelPathState& before, const KernelPathState& now) { rules.path_changed(before, now); });
 };
 
 // A host port that is free now, in TCP; held as long as this lives if it listens.
@@ -260,11 +269,11 @@ TEST_CASE("without stand-ins TCP goes by libslirp and says why; what that cannot
 
 TEST_CASE("when the stand-ins go libslirp takes over, and gives back", "[rules]") {
   Table table;
-  table.guest.now = StandIns::State::preparing;
+  table.turn(Phase::preparing);
   const RuleEntry plain = table.one("0:80"), mixed = table.one("0:[fd00::100]:80");
   CHECK(plain.listeners[0].path == FlowPath::relay);
   table.one("0:53/udp");
-  table.turn(StandIns::State::off);
+  table.turn(Phase::off);
   CHECK(table.relays.open.empty());
   CHECK(table.general.open.size() == 1);
   CHECK(table.general.open.begin()->first == plain.listeners[0].host);
@@ -278,7 +287,7 @@ TEST_CASE("when the stand-ins go libslirp takes over, and gives back", "[rules]"
   REQUIRE(table.events.of<PathChanged>().size() == 1);
   CHECK(table.events.of<PathChanged>()[0].path == FlowPath::libslirp);
 
-  table.turn(StandIns::State::ready);
+  table.turn(Phase::ready);
   CHECK(table.general.open.empty());
   CHECK(table.relays.open.size() == 2);
   list = table.rules.list();
@@ -291,7 +300,7 @@ TEST_CASE("when the stand-ins go libslirp takes over, and gives back", "[rules]"
 
 TEST_CASE("a listener on [::] goes by relays while either family has them, by libslirp with both of its halves", "[rules]") {
   Table table;
-  table.guest.only = Family::v4;
+  table.path.set(kernel_path_state(Phase::ready, Family::v4));
   const RuleEntry wildcard = table.one("[::]:0:80");
   CHECK(wildcard.listeners[0].path == FlowPath::relay);
   CHECK(table.one("[::1]:0:80").listeners[0].path == FlowPath::libslirp);
@@ -299,12 +308,12 @@ TEST_CASE("a listener on [::] goes by relays while either family has them, by li
   CHECK(connects({Address::loopback(Family::v4), port}));
   REQUIRE(table.rules.remove({2}));
 
-  table.turn(StandIns::State::off);
+  table.turn(Phase::off);
   const auto at = [&](Family family) { return Endpoint{Address::any(family), port}; };
   REQUIRE(table.general.open.size() == 2);
   CHECK(table.general.open.at(at(Family::v6)) == Endpoint{Address::parse("fd00::100").value(), 80});
   CHECK(table.general.open.at(at(Family::v4)) == Endpoint{Address::parse("10.0.2.100").value(), 80});
-  table.turn(StandIns::State::ready);
+  table.path.set(kernel_path_state(Phase::ready, Family::v4));
   CHECK(table.general.open.empty());
   CHECK(table.rules.list()[0].listeners[0].path == FlowPath::relay);
 
@@ -316,11 +325,11 @@ TEST_CASE("a listener on [::] goes by relays while either family has them, by li
 
 TEST_CASE("where a rule has the IPv4 half of a port, [::] is content with the other, on any path", "[rules]") {
   Table table;
-  table.guest.only = Family::v6;
+  table.path.set(kernel_path_state(Phase::ready, Family::v6));
   const RuleEntry v4 = table.one("0.0.0.0:0:80");
   CHECK(v4.listeners[0].path == FlowPath::libslirp);
   const std::string port = std::to_string(v4.listeners[0].host.port);
-  table.guest.now = StandIns::State::off;
+  table.turn(Phase::off);
   table.one("[::]:" + port + ":80");
   CHECK(table.general.open.size() == 2);
   REQUIRE(table.rules.remove({2}));
@@ -357,9 +366,9 @@ TEST_CASE("a Unix socket is its owner's, and goes with its rule", "[rules]") {
     REQUIRE(table.replace({"unix:" + path + ":82"}));
     CHECK(table.relays.added == 1);
     // Without stand-ins nobody would take its clients.
-    table.turn(StandIns::State::off);
+    table.turn(Phase::off);
     CHECK(access(path.c_str(), F_OK) != 0);
-    table.turn(StandIns::State::ready);
+    table.turn(Phase::ready);
     CHECK(access(path.c_str(), F_OK) == 0);
     REQUIRE(table.rules.remove({2}));
     CHECK(access(path.c_str(), F_OK) != 0);
@@ -377,9 +386,9 @@ TEST_CASE("a confined helper keeps a Unix socket that it could not make again", 
     Table table;
     table.one("unix:" + path + ":80");
     table.rules.confined();
-    table.turn(StandIns::State::off);
+    table.turn(Phase::off);
     CHECK(table.relays.open.empty());
-    table.turn(StandIns::State::ready);
+    table.turn(Phase::ready);
     CHECK(table.relays.open.size() == 1);
     REQUIRE(table.rules.remove({1}));
     CHECK(access(path.c_str(), F_OK) != 0);
@@ -446,7 +455,7 @@ TEST_CASE("an automatic rule opens and closes with the guest", "[rules]") {
 
 TEST_CASE("a reverse rule waits for the guest's socket", "[rules]") {
   Table table;
-  table.guest.now = StandIns::State::preparing;
+  table.turn(Phase::preparing);
   const RuleEntry entry = table.one("reverse:5432-5433:192.0.2.1:15432-15433");
   REQUIRE(entry.listeners.size() == 2);
   CHECK(entry.listeners[0].paused);
@@ -462,9 +471,9 @@ TEST_CASE("a reverse rule waits for the guest's socket", "[rules]") {
   CHECK(table.events.of<RuleFailed>()[0].id == 1);
 
   // What is here lives on without stand-ins; what failed is tried again when they come back.
-  table.turn(StandIns::State::off);
+  table.turn(Phase::off);
   CHECK(table.relays.open.size() == 1);
-  table.turn(StandIns::State::ready);
+  table.turn(Phase::ready);
   CHECK(table.guest.asked.size() == 1);
   REQUIRE(table.rules.remove({1}));
   CHECK(table.guest.asked.empty());
@@ -483,7 +492,7 @@ TEST_CASE("a reverse rule whose socket is refused at once is an error, and no ev
 
 TEST_CASE("a reverse rule needs the agent, no steering", "[rules]") {
   Table table;
-  table.turn(StandIns::State::off);
+  table.turn(Phase::off);
   table.one("reverse:5432:15432");
   CHECK(table.guest.asked.size() == 1);
 }

@@ -24,17 +24,14 @@
 #include "src/loop/loop.h"
 #include "tests/support/frames.h"
 #include "tests/support/host_socket.h"
+#include "tests/support/kernel_paths.h"
 
 namespace nh::test {
 
 /// Connects in this namespace, from any port of 127.0.0.1 or ::1. Answers at once, or when the test says so.
 class FakeStandIns final : public StandIns {
  public:
-  State state() const override { return present; }
-  bool serves(Family family) const override { return present == State::ready && (!only || *only == family); }
-  std::string reason() const override { return {}; }
-  void on_change(std::function<void()>) override {}
-  bool answers_dials(Family) const override { return present == State::ready && dials; }
+  FakeStandIns() { path.set(kernel_path_state(KernelPathState::Phase::ready)); }
   void check(std::function<void()> done) override { checks.push_back(std::move(done)); }
   void drop_check() override { checks.clear(); }
   void end_check() {
@@ -42,7 +39,7 @@ class FakeStandIns final : public StandIns {
   }
   Opening open(const Endpoint& from, const Endpoint& to, Port, Done done) override {
     guest_peers.push_back(from);
-    if (present == State::off) return {.result = Error{.code = Code::gone, .what = "off"}};
+    if (path.now().phase == KernelPathState::Phase::off) return {.result = Error{.code = Code::gone, .what = "off"}};
     if (error != 0) return {.result = sys_error(error, "a stand-in")};
     if (!later) {
       auto made = stand_in(to);
@@ -76,10 +73,8 @@ class FakeStandIns final : public StandIns {
     Endpoint to;
     Done done;
   };
-  State present = State::ready;
-  std::optional<Family> only;  // the other one has no stand-ins
+  KernelPath path;  // everything is proved, until a test says otherwise
   bool later = false;
-  bool dials = true;
   std::vector<std::function<void()>> checks;
   int error = 0;  // what each answer is, if it is not 0
   std::map<std::uint64_t, Waiting> waiting;
@@ -136,6 +131,7 @@ class RelayRig {
                  .fds = &budget,
                  .relays = &relays,
                  .stand_ins = &stand_ins,
+                 .path = &stand_ins.path,
                  .plan = plan()}) {
     relay_deadline_ = loop.deadline([this] { return relays.next_deadline(); }, [this] { relays.run(); });
     forward_deadline_ = loop.deadline([this] { return forward.next_deadline(); }, [this] { forward.expire(); });

@@ -21,10 +21,10 @@ struct Rig : RelayRig {
           OutboundTcpSetup setup{.clock = &clock,
                                  .relays = &relays,
                                  .stand_ins = &stand_ins,
+                                 .path = &stand_ins.path,
                                  .sink = &sink,
                                  .plan = plan(),
-                                 .general = [this](Bytes syn) { general.emplace_back(syn.begin(), syn.end()); },
-                                 .on_change = [this] { ++changes; }};
+                                 .general = [this](Bytes syn) { general.emplace_back(syn.begin(), syn.end()); }};
           if (change) change(setup);
           return setup;
         }()) {
@@ -42,6 +42,7 @@ struct Rig : RelayRig {
     REQUIRE(!parsed.malformed);
     return outbound.take(parsed.packet, reach);
   }
+  bool takes_v4() const { return stand_ins.path.now().takes_outbound(Family::v4); }
   std::size_t relayed() const { return relays.counters().all.flows_opened; }
   void pass(Duration time) {
     clock.advance(time);
@@ -67,7 +68,9 @@ struct Rig : RelayRig {
   ManualClock clock;
   FrameRecorder sink;
   std::vector<Frame> general;
-  std::size_t changes = 0;
+  std::size_t changes = 0;  // of the kernel path
+  KernelPath::Subscription subscription =
+      stand_ins.path.subscribe([this](const KernelPathState&, const KernelPathState&) { ++changes; });
   std::vector<UniqueFd> queue;
   UniqueFd guest;
   Endpoint from, to;
@@ -234,7 +237,7 @@ TEST_CASE("a guest that has given up ends the host's connection", "[outbound_tcp
   char byte = 0;
   CHECK(rig.until([&] { return recv(service.get(), &byte, 1, MSG_DONTWAIT) < 0 && errno == ECONNRESET; }));
   CHECK(rig.relays.size() == 0);
-  CHECK(rig.outbound.path().v4);
+  CHECK(rig.takes_v4());
 }
 
 TEST_CASE("a server that ends before the guest is connected is heard after that", "[outbound_tcp]") {
@@ -279,7 +282,7 @@ TEST_CASE("a SYN without a stand-in is given to the general path as it was", "[o
   REQUIRE(rig.until([&] { return !rig.general.empty(); }));
   CHECK(rig.general == std::vector<Frame>{syn});
   CHECK(rig.relays.size() == 0);
-  CHECK(rig.outbound.path().v4);
+  CHECK(rig.takes_v4());
 }
 
 TEST_CASE("what a stand-in does not speak, and what it cannot be had for, takes the general path", "[outbound_tcp]") {
@@ -293,9 +296,11 @@ TEST_CASE("what a stand-in does not speak, and what it cannot be had for, takes 
   }
   SECTION("no stand-ins") {
     Rig rig;
-    rig.stand_ins.dials = false;
+    KernelPathState forwards_only = rig.stand_ins.path.now();
+    forwards_only.steering.v4.dials = false;
+    rig.stand_ins.path.set(forwards_only);
     CHECK_FALSE(rig.take(rig.syn()));
-    CHECK_FALSE(rig.outbound.path().v4);
+    CHECK(rig.outbound.counters().not_ready == 1);
   }
   SECTION("it is refused where the kernel path is required") {
     Rig rig(require);
@@ -325,15 +330,15 @@ TEST_CASE("a stand-in that does not get through means the general path until the
   break_one(1);
   CHECK(rig.outbound.counters().broken == 1);
   CHECK(rig.changes == 1);
-  CHECK_FALSE(rig.outbound.path().v4);
-  CHECK_FALSE(rig.outbound.path().reason.empty());
+  CHECK_FALSE(rig.takes_v4());
+  CHECK(rig.stand_ins.path.now().outbound_reason() == "IPv4: a stand-in did not reach the guest");
   CHECK(rig.relays.size() == 1);  // the guest may have heard of the stand-in
   CHECK_FALSE(rig.take(rig.syn(1)));
   CHECK(rig.stand_ins.cancelled == 1);
   CHECK(rig.relays.size() == 0);
   REQUIRE(rig.stand_ins.checks.size() == 1);
   rig.stand_ins.end_check();
-  CHECK(rig.outbound.path().v4);
+  CHECK(rig.takes_v4());
   CHECK(rig.changes == 2);
   CHECK_FALSE(rig.take(rig.syn(1)));  // a copy goes the way of the first
   CHECK(rig.take(rig.syn(2)));
@@ -344,12 +349,12 @@ TEST_CASE("a stand-in that does not get through means the general path until the
   break_one(3);
   CHECK_FALSE(rig.take(rig.syn(3)));
   rig.stand_ins.end_check();
-  CHECK_FALSE(rig.outbound.path().v4);
+  CHECK_FALSE(rig.takes_v4());
   CHECK(rig.outbound.next_deadline() < Instant::max());
   rig.pass(limits::outbound_hold);
   REQUIRE(rig.stand_ins.checks.size() == 1);
   rig.stand_ins.end_check();
-  CHECK(rig.outbound.path().v4);
+  CHECK(rig.takes_v4());
 }
 
 TEST_CASE("a stand-in whose answer goes astray stays until the answer comes again", "[outbound_tcp]") {
@@ -359,7 +364,7 @@ TEST_CASE("a stand-in whose answer goes astray stays until the answer comes agai
   REQUIRE(rig.take(rig.syn(1)));
   REQUIRE(rig.until([&] { return rig.stand_ins.waiting.size() == 1; }));
   rig.pass(limits::outbound_syn_again - limits::outbound_syn_margin);
-  CHECK_FALSE(rig.outbound.path().v4);
+  CHECK_FALSE(rig.takes_v4());
   // What the guest answered to the stand-in's SYN came by the TAP.
   Frame astray = tcp(rig.from, rig.to, {.sequence = 1, .acknowledgement = 5001, .flags = tcp_flag::syn | tcp_flag::ack});
   const ParsedFrame parsed = parse_packet(astray);
@@ -407,7 +412,7 @@ TEST_CASE("a check that gets no answer is asked for again", "[outbound_tcp]") {
   rig.pass(limits::outbound_hold_most);
   REQUIRE(rig.stand_ins.checks.size() == 1);
   rig.stand_ins.end_check();
-  CHECK(rig.outbound.path().v4);
+  CHECK(rig.takes_v4());
   CHECK(rig.outbound.next_deadline() == Instant::max());
 }
 

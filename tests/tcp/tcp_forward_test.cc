@@ -255,12 +255,12 @@ TEST_CASE("a client whose family has no stand-ins is led to the guest's address 
   const UniqueFd v4_service = RelayRig::listening("127.0.0.1", port);
   rig.host = rig.open_forward(1, Destination{.v4 = addr("127.0.0.1"), .v6 = addr("::1"), .port = port});
   // The listener is IPv4's: its clients are led to IPv4 while that works.
-  rig.stand_ins.only = Family::v6;
+  rig.stand_ins.path.set(kernel_path_state(KernelPathState::Phase::ready, Family::v6));
   const Joined flow = rig.join();
   ping(rig, flow.client.get(), flow.service.get());
   CHECK(rig.stand_ins.guest_peers.back().address == addr("fd00::2"));
   for (const auto only : {std::optional<Family>(), std::optional<Family>(Family::v4)}) {
-    rig.stand_ins.only = only;
+    rig.stand_ins.path.set(kernel_path_state(KernelPathState::Phase::ready, only));
     const UniqueFd client = rig.dial();
     UniqueFd accepted;
     REQUIRE(rig.until([&] {
@@ -307,12 +307,12 @@ TEST_CASE("while stand-ins are being prepared a bounded number of clients waits 
   RelayRig rig;
   rig.serve();
   rig.stand_ins.later = true;
-  rig.stand_ins.present = StandIns::State::preparing;
+  rig.stand_ins.path.set(kernel_path_state(KernelPathState::Phase::preparing));
   std::vector<UniqueFd> clients;
   for (std::size_t i = 0; i < limits::relay_waiting + 10; ++i) clients.push_back(rig.dial());
   REQUIRE(rig.until([&] { return rig.stand_ins.waiting.size() >= limits::relay_waiting && rig.forward.paused(); }));
   CHECK(rig.stand_ins.waiting.size() == limits::relay_waiting);
-  rig.stand_ins.present = StandIns::State::ready;
+  rig.stand_ins.path.set(kernel_path_state(KernelPathState::Phase::ready));
   rig.stand_ins.later = false;
   rig.stand_ins.answer_all();
   REQUIRE(rig.until([&] { return rig.relays.counters().all.flows_opened == clients.size(); }));

@@ -20,9 +20,6 @@ struct FakeStandIns final : StandIns {
     Endpoint guest_peer, guest;
     Done done;
   };
-  State state() const override { return State::ready; }
-  std::string reason() const override { return {}; }
-  void on_change(std::function<void()>) override {}
   void check(std::function<void()>) override {}
   void drop_check() override {}
   Opening open(const Endpoint&, const Endpoint&, Port, Done) override { return {}; }
