@@ -18,8 +18,8 @@ using test::patience;
 using test::plan;
 using test::receive_line;
 using test::seen_by;
+using test::StandInLab;
 using test::until;
-using Lab = test::StandInLab;
 
 constexpr std::uint16_t port = 8080;
 
@@ -27,7 +27,7 @@ TEST_CASE("the guest sees a foreign client's own address and port, wherever its 
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(
       in_child([] {
-        Lab lab;
+        StandInLab lab;
         const GuestService everywhere(lab.guest, {at("0.0.0.0", port), at("::", port)});
         const GuestService bound(lab.guest, {at("10.0.2.100", 81), at("fd00::100", 81), at("127.0.0.1", 82), at("::1", 82)});
         lab.expect_ready();
@@ -50,7 +50,7 @@ TEST_CASE("the guest sees a foreign client's own address and port, wherever its 
 TEST_CASE("a confined agent steers just the same") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab(/* confined= */ true);
+          StandInLab lab(/* confined= */ true);
           const GuestService service(lab.guest, {at("0.0.0.0", port), at("127.0.0.1", 82), at("::", port)},
                                      {at("127.0.0.1", 53)});
           lab.expect_ready();
@@ -68,7 +68,7 @@ TEST_CASE("a confined agent steers just the same") {
 TEST_CASE("a confined helper opens stand-ins just the same") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab(/* confined= */ true);
+          StandInLab lab(/* confined= */ true);
           const GuestService service(lab.guest, {at("0.0.0.0", port), at("127.0.0.1", 82), at("::", port)});
           EXPECT_OK(confine_helper({.sandbox = true, .seccomp = true, .agent = lab.link->pid()}));
           lab.expect_ready();
@@ -85,7 +85,7 @@ TEST_CASE("a confined helper opens stand-ins just the same") {
 TEST_CASE("a UDP service on the guest's loopback answers a foreign client; without one the refusal comes back") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab;
+          StandInLab lab;
           const GuestService service(lab.guest, {}, {at("127.0.0.1", 53), at("::1", 53), at("10.0.2.100", 54)});
           lab.expect_ready();
           for (const std::uint16_t from : std::array<std::uint16_t, 3>{40001, 61001, 123}) {
@@ -114,7 +114,7 @@ TEST_CASE("a UDP service on the guest's loopback answers a foreign client; witho
 TEST_CASE("a port on which nobody listens refuses a stand-in") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab;
+          StandInLab lab;
           lab.expect_ready();
           const std::vector<std::pair<Endpoint, Endpoint>> ways{{at("198.51.100.7", 40001), at("10.0.2.100", 9)},
                                                                 {at("2001:db8::7", 40001), at("fd00::100", 9)},
@@ -134,7 +134,7 @@ TEST_CASE("a port on which nobody listens refuses a stand-in") {
 TEST_CASE("a stand-in leaves its port to the guest's own connects") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab;
+          StandInLab lab;
           const GuestService service(lab.guest, {at("0.0.0.0", port)});
           lab.expect_ready();
           test::in_guest(lab.guest, [] { test::write_file("/proc/sys/net/ipv4/ip_local_port_range", "40000 40003"); });
@@ -159,7 +159,7 @@ TEST_CASE("a stand-in leaves its port to the guest's own connects") {
 TEST_CASE("where the client's port cannot be had its address stays") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab;
+          StandInLab lab;
           const GuestService service(lab.guest, {at("0.0.0.0", port)});
           lab.expect_ready();
           const Endpoint client = at("198.51.100.7", 40001);
@@ -179,7 +179,7 @@ TEST_CASE("more stand-ins at once than the stock has") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           constexpr std::uint16_t burst = 500;
-          Lab lab;
+          StandInLab lab;
           const GuestService service(lab.guest, {at("0.0.0.0", port)});
           std::vector<UniqueFd> open;
           std::size_t failed = 0;
@@ -210,7 +210,7 @@ TEST_CASE("more stand-ins at once than the stock has") {
 TEST_CASE("a listener and a UDP socket of the guest's own") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab;
+          StandInLab lab;
           lab.expect_ready();
           std::optional<Result<UniqueFd>> made;
           const auto done = [&](Result<UniqueFd> result) { made.emplace(std::move(result)); };
@@ -233,7 +233,7 @@ TEST_CASE("a listener and a UDP socket of the guest's own") {
 TEST_CASE("the guest's listening ports are told, and told again when they change") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab;
+          StandInLab lab;
           lab.expect_ready();
           std::optional<Result<UniqueFd>> made;
           lab.stand_ins->listen(StandIns::Kind::tcp_listener, at("127.0.0.1", 80),
@@ -258,7 +258,7 @@ TEST_CASE("the guest's listening ports are told, and told again when they change
 TEST_CASE("rules that the guest removes are put back, and it is said") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab;
+          StandInLab lab;
           const GuestService service(lab.guest, {at("0.0.0.0", port), at("::", port)});
           lab.expect_ready();
           test::in_guest(lab.guest, [] {
@@ -284,7 +284,7 @@ TEST_CASE("rules that the guest removes are put back, and it is said") {
 TEST_CASE("a check is ended by the answer to it, not by that to an earlier one") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab;
+          StandInLab lab;
           lab.expect_ready();
           std::vector<std::string> order;
           // The agent takes questions in turn, and answers each of these at once.
@@ -303,7 +303,7 @@ TEST_CASE("a check is ended by the answer to it, not by that to an earlier one")
 TEST_CASE("the agent's end turns stand-ins off; what is open lives on") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab;
+          StandInLab lab;
           const GuestService service(lab.guest, {at("0.0.0.0", port)});
           lab.expect_ready();
           const Endpoint client = at("198.51.100.7", 40001);

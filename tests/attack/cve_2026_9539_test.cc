@@ -10,17 +10,17 @@ using namespace nh::test;
 
 namespace {
 
-const Endpoint guest = at("10.0.2.100", 4000), gateway = at("10.0.2.2", 80);
+const Endpoint client = at("10.0.2.100", 4000), service = at("10.0.2.2", 80);
 
 void urgent_becomes_ordinary(const TcpFields& fields, const Frame& data) {
   BenchGuard bench;
-  const GuardVerdict verdict = bench.take(tcp(guest, gateway, fields, data));
+  const GuardVerdict verdict = bench.take(tcp(client, service, fields, data));
   REQUIRE(verdict.action == GuardAction::pass);
   CHECK((verdict.packet.tcp_flags & tcp_flag::urg) == 0);
   TcpFields calm = fields;
   calm.flags &= static_cast<std::uint8_t>(~unsigned{tcp_flag::urg});
   calm.urgent = 0;
-  CHECK(bench.frame == tcp(guest, gateway, calm, data));  // the checksum included
+  CHECK(bench.frame == tcp(client, service, calm, data));  // the checksum included
   CHECK(bench.guard.urg_cleared() == 1);
 }
 

@@ -10,7 +10,7 @@ using namespace nh::test;
 
 namespace {
 
-const Endpoint guest = at("10.0.2.100", 4000), far = at("192.0.2.1", 7);
+const Endpoint sender = at("10.0.2.100", 4000), far = at("192.0.2.1", 7);
 
 // The frame with `options` bytes of IPv4 options (no-operations) put in, and lengths and checksums
 // that fit.
@@ -35,15 +35,15 @@ Frame with_options(Frame frame, std::size_t options) {
 TEST_CASE("IP options never pass") {
   BenchGuard bench;
   for (std::size_t options = 4; options <= 40; options += 4) {
-    CHECK(bench.drops(with_options(udp(guest, far, text("x")), options), DropReason::ip_header));
-    CHECK(bench.drops(with_options(icmp(guest.address, far.address, 8, 0, Frame(8)), options), DropReason::ip_header));
-    CHECK(bench.drops(with_options(tcp(guest, far), options), DropReason::ip_header));
+    CHECK(bench.drops(with_options(udp(sender, far, text("x")), options), DropReason::ip_header));
+    CHECK(bench.drops(with_options(icmp(sender.address, far.address, 8, 0, Frame(8)), options), DropReason::ip_header));
+    CHECK(bench.drops(with_options(tcp(sender, far), options), DropReason::ip_header));
   }
 }
 
 TEST_CASE("a fragment with options does not join one without") {
   BenchGuard bench;
-  const std::vector<Frame> pieces = fragments(udp(guest, far, Frame(1000)), 504);
+  const std::vector<Frame> pieces = fragments(udp(sender, far, Frame(1000)), 504);
   CHECK(bench.take(pieces[0]).action == GuardAction::hold);
   CHECK(bench.drops(with_options(pieces[1], 40), DropReason::ip_header));
   CHECK(bench.take(pieces[1]).action == GuardAction::pass);
@@ -52,7 +52,7 @@ TEST_CASE("a fragment with options does not join one without") {
 TEST_CASE("header lengths below 20 bytes do not pass") {
   BenchGuard bench;
   for (int words = 0; words < 5; ++words) {
-    Frame frame = udp(guest, far, text("x"));
+    Frame frame = udp(sender, far, text("x"));
     frame[14] = static_cast<std::uint8_t>(0x40 | words);
     CHECK(bench.drops(frame, DropReason::ip_header));
   }

@@ -11,7 +11,7 @@ using namespace nh;
 
 namespace {
 
-Slirp4netnsCommandLine parse(std::vector<std::string> words) {
+Slirp4netnsCommandLine parse_line(std::vector<std::string> words) {
   words.insert(words.begin(), "slirp4netns");
   std::vector<char*> argv;
   for (std::string& word : words) argv.push_back(word.data());
@@ -19,8 +19,8 @@ Slirp4netnsCommandLine parse(std::vector<std::string> words) {
   return parse_slirp4netns(static_cast<int>(words.size()), argv.data());
 }
 
-Options options_of(const std::vector<std::string>& words) {
-  auto line = parse(words);
+Options slirp4netns_options(const std::vector<std::string>& words) {
+  auto line = parse_line(words);
   INFO(line.err);
   REQUIRE_FALSE(line.exit.has_value());
   return line.options;
@@ -34,7 +34,7 @@ struct Broken {
 };
 
 void check_broken(const Broken& broken) {
-  const auto line = parse(broken.words);
+  const auto line = parse_line(broken.words);
   CAPTURE(broken.words, line.out);
   REQUIRE(line.exit == 1);
   CHECK(line.err == broken.text);
@@ -44,7 +44,7 @@ void check_broken(const Broken& broken) {
 }  // namespace
 
 TEST_CASE("slirp4netns's defaults", "[slirp4netns]") {
-  const auto line = parse({"1234", "tap3"});
+  const auto line = parse_line({"1234", "tap3"});
   REQUIRE_FALSE(line.exit.has_value());
   CHECK(line.out.empty());
   CHECK(line.err.empty());
@@ -71,26 +71,26 @@ TEST_CASE("slirp4netns's defaults", "[slirp4netns]") {
 }
 
 TEST_CASE("every option of slirp4netns arrives", "[slirp4netns]") {
-  const auto line = parse({"-c",
-                           "--exit-fd=0",
-                           "--ready-fd",
-                           "1",
-                           "--mtu=65520",
-                           "-6",
-                           "--api-socket=/tmp/s",
-                           "--cidr=10.0.135.128/25",
-                           "--disable-host-loopback",
-                           "--netns-type=path",
-                           "--userns-path=/proc/self/ns/user",
-                           "--enable-sandbox",
-                           "--enable-seccomp",
-                           "--outbound-addr=127.0.0.1",
-                           "--outbound-addr6=2001:db8::7",
-                           "--disable-dns",
-                           "--macaddress=02:00:00:00:00:07",
-                           "--target-type=netns",
-                           "/proc/self/ns/net",
-                           "tap0"});
+  const auto line = parse_line({"-c",
+                                "--exit-fd=0",
+                                "--ready-fd",
+                                "1",
+                                "--mtu=65520",
+                                "-6",
+                                "--api-socket=/tmp/s",
+                                "--cidr=10.0.135.128/25",
+                                "--disable-host-loopback",
+                                "--netns-type=path",
+                                "--userns-path=/proc/self/ns/user",
+                                "--enable-sandbox",
+                                "--enable-seccomp",
+                                "--outbound-addr=127.0.0.1",
+                                "--outbound-addr6=2001:db8::7",
+                                "--disable-dns",
+                                "--macaddress=02:00:00:00:00:07",
+                                "--target-type=netns",
+                                "/proc/self/ns/net",
+                                "tap0"});
   INFO(line.err);
   REQUIRE_FALSE(line.exit.has_value());
   const Options& options = line.options;
@@ -121,7 +121,7 @@ TEST_CASE("every option of slirp4netns arrives", "[slirp4netns]") {
 
 TEST_CASE("words in any order, shortened, clustered, with and without =", "[slirp4netns]") {
   const Options options =
-      options_of({"1234", "--mt", "9000", "tap7", "--conf", "--enable-ip", "--ci=10.9.0.0/16", "-e0", "-r", "1"});
+      slirp4netns_options({"1234", "--mt", "9000", "tap7", "--conf", "--enable-ip", "--ci=10.9.0.0/16", "-e0", "-r", "1"});
   CHECK(options.target == "1234");
   CHECK(options.tap_name == "tap7");
   CHECK(options.mtu == 9000);
@@ -130,19 +130,19 @@ TEST_CASE("words in any order, shortened, clustered, with and without =", "[slir
   CHECK(options.cidr.text() == "10.9.0.0/16");
   CHECK(options.exit_fd == 0);
   CHECK(options.ready_fd == 1);
-  const Options clustered = options_of({"-c6m1400", "5", "tap0"});
+  const Options clustered = slirp4netns_options({"-c6m1400", "5", "tap0"});
   CHECK(clustered.configure);
   CHECK(clustered.cidr6.has_value());
   CHECK(clustered.mtu == 1400);
-  CHECK(options_of({"-c", "--", "77", "tap0"}).target == "77");
-  CHECK(parse({"--enable", "1", "tap0"}).exit == 1);
-  CHECK(parse({"--nonsense", "1", "tap0"}).exit == 1);
-  CHECK(parse({"--configure=yes", "1", "tap0"}).exit == 1);
-  CHECK(parse({"1", "tap0", "--mtu"}).exit == 1);
+  CHECK(slirp4netns_options({"-c", "--", "77", "tap0"}).target == "77");
+  CHECK(parse_line({"--enable", "1", "tap0"}).exit == 1);
+  CHECK(parse_line({"--nonsense", "1", "tap0"}).exit == 1);
+  CHECK(parse_line({"--configure=yes", "1", "tap0"}).exit == 1);
+  CHECK(parse_line({"1", "tap0", "--mtu"}).exit == 1);
 }
 
 TEST_CASE("deprecated names warn and work", "[slirp4netns]") {
-  const auto line = parse({"--no-host-loopback", "--create-sandbox", "1", "tap0"});
+  const auto line = parse_line({"--no-host-loopback", "--create-sandbox", "1", "tap0"});
   CHECK_FALSE(line.options.allow_host_loopback);
   CHECK(line.options.sandbox);
   CHECK(line.out ==
@@ -153,18 +153,18 @@ TEST_CASE("deprecated names warn and work", "[slirp4netns]") {
 }
 
 TEST_CASE("kinds of targets", "[slirp4netns]") {
-  CHECK(options_of({"--netns-type=pid", "1", "tap0"}).attach == TargetKind::pid);
-  CHECK(options_of({"--netns-type=path", "/proc/self/ns/net", "tap0"}).attach == TargetKind::netns_path);
-  CHECK(options_of({"--netns-type=whatever", "/proc/self/ns/net", "tap0"}).attach == TargetKind::netns_path);
-  const Options tap = options_of({"--netns-type=tapfd", "-c", "5"});
+  CHECK(slirp4netns_options({"--netns-type=pid", "1", "tap0"}).attach == TargetKind::pid);
+  CHECK(slirp4netns_options({"--netns-type=path", "/proc/self/ns/net", "tap0"}).attach == TargetKind::netns_path);
+  CHECK(slirp4netns_options({"--netns-type=whatever", "/proc/self/ns/net", "tap0"}).attach == TargetKind::netns_path);
+  const Options tap = slirp4netns_options({"--netns-type=tapfd", "-c", "5"});
   CHECK(tap.attach == TargetKind::tap_fd);
   CHECK(tap.target == "5");
   CHECK_FALSE(tap.configure);
-  const auto bess = parse({"--target-type=bess", "/tmp/uml.sock"});
+  const auto bess = parse_line({"--target-type=bess", "/tmp/uml.sock"});
   CHECK(bess.options.attach == TargetKind::frame_socket);
   CHECK(bess.options.target == "/tmp/uml.sock");
   CHECK(bess.out == "WARNING: BESS mode is experimental\n");
-  CHECK(options_of({"--target-type=bess", "5"}).target == "./5");  // a path, not a descriptor
+  CHECK(slirp4netns_options({"--target-type=bess", "5"}).target == "./5");  // a path, not a descriptor
   check_broken({{"--netns-type=path", "/nonexistent", "tap0"},
                 "existing path expected when --netns-type=path: No such file or directory\n"});
   check_broken({{"--netns-type=tapfd", "x"}, "TAPFD must a file descriptor\n"});
@@ -205,8 +205,8 @@ TEST_CASE("slirp4netns's texts for unusable values, without usage", "[slirp4netn
   check_broken({{"--cidr=10.0.2.100/24", "1", "tap0"},
                 "CIDR needs to be a network address like 10.0.2.0/24, not like 10.0.2.100/24\n",
                 false});
-  CHECK(options_of({"--cidr=10.41.0.0/16", "1", "tap0"}).cidr.text() == "10.41.0.0/16");
-  CHECK(options_of({"--cidr=10.0.0.0/08", "1", "tap0"}).cidr.text() == "10.0.0.0/8");
+  CHECK(slirp4netns_options({"--cidr=10.41.0.0/16", "1", "tap0"}).cidr.text() == "10.41.0.0/16");
+  CHECK(slirp4netns_options({"--cidr=10.0.0.0/08", "1", "tap0"}).cidr.text() == "10.0.0.0/8");
   const std::string mac_rule =
       "macaddress has to be a valid MAC address (hex string, 6 bytes, each byte separated by a ':').\n";
   check_broken({{"-c", "--macaddress=zz:11:22:33:44:55", "1", "tap0"},
@@ -215,7 +215,7 @@ TEST_CASE("slirp4netns's texts for unusable values, without usage", "[slirp4netn
   check_broken({{"-c", "--macaddress=00:11:22:33:44:55:66", "1", "tap0"},
                 "\"00:11:22:33:44:55:66\" is an invalid MAC address.  Is it too long?\n" + mac_rule,
                 false});
-  CHECK(options_of({"-c", "--macaddress=2:1:A:b:4:5", "1", "tap0"}).mac->text() == "02:01:0a:0b:04:05");
+  CHECK(slirp4netns_options({"-c", "--macaddress=2:1:A:b:4:5", "1", "tap0"}).mac->text() == "02:01:0a:0b:04:05");
   for (const char* address : {"foo", "::1", ""}) {
     check_broken({{"--outbound-addr", address, "1", "tap0"},
                   "outbound-addr has to be valid ipv4 address or interface name.\n",
@@ -227,18 +227,18 @@ TEST_CASE("slirp4netns's texts for unusable values, without usage", "[slirp4netn
   check_broken({{"-e", "900", "1", "tap0"}, "exit-fd: file descriptor 900 is not open\n", false});
   check_broken({{"-r", "900", "1", "tap0"}, "ready-fd: file descriptor 900 is not open\n", false});
   check_broken({{"-r", "1", "-e", "1", "1", "tap0"}, "exit-fd is the same file descriptor as ready-fd\n", false});
-  CHECK(parse({"1", "a-name-longer-than-15"}).exit == 1);
+  CHECK(parse_line({"1", "a-name-longer-than-15"}).exit == 1);
 }
 
 TEST_CASE("an outbound interface stands for its own family's address, an address may come later", "[slirp4netns]") {
-  CHECK(options_of({"--outbound-addr=lo", "1", "tap0"}).outbound_v4 == "127.0.0.1");
-  const Options options = options_of({"--outbound-addr=203.0.113.7", "--outbound-addr6=2001:db8::7", "1", "tap0"});
+  CHECK(slirp4netns_options({"--outbound-addr=lo", "1", "tap0"}).outbound_v4 == "127.0.0.1");
+  const Options options = slirp4netns_options({"--outbound-addr=203.0.113.7", "--outbound-addr6=2001:db8::7", "1", "tap0"});
   CHECK(options.outbound_v4 == "203.0.113.7");
   CHECK(options.outbound_may_come);
 }
 
 TEST_CASE("too many operands are a warning only", "[slirp4netns]") {
-  const auto line = parse({"1", "tap0", "tap1"});
+  const auto line = parse_line({"1", "tap0", "tap1"});
   CHECK_FALSE(line.exit.has_value());
   CHECK(line.out == "WARNING: too many arguments\n");
   CHECK(line.options.tap_name == "tap0");
@@ -246,12 +246,12 @@ TEST_CASE("too many operands are a warning only", "[slirp4netns]") {
 
 TEST_CASE("help and version end at once", "[slirp4netns]") {
   for (const char* word : {"-h", "--help", "--hel"}) {
-    const auto line = parse({word, "--nonsense"});
+    const auto line = parse_line({word, "--nonsense"});
     CHECK(line.exit == 0);
     CHECK(line.out == slirp4netns_help("slirp4netns"));
     CHECK(line.err.empty());
   }
-  const auto line = parse({"-v", "extra"});
+  const auto line = parse_line({"-v", "extra"});
   CHECK(line.exit == 0);
   CHECK(line.out.starts_with("slirp4netns version 1.3."));
   for (const char* key : {"\ncommit: ", "\nlibslirp: 4.", "\nSLIRP_CONFIG_VERSION_MAX: ", "\nlibseccomp: "})
@@ -259,8 +259,9 @@ TEST_CASE("help and version end at once", "[slirp4netns]") {
 }
 
 TEST_CASE("the start text", "[slirp4netns]") {
-  const Options options = options_of({"-c", "-a", "/run/s", "--cidr=10.0.135.128/25", "--outbound-addr=127.0.0.1",
-                                      "--outbound-addr6=2001:db8::7", "--macaddress=02:00:00:00:00:07", "1", "tap0"});
+  const Options options =
+      slirp4netns_options({"-c", "-a", "/run/s", "--cidr=10.0.135.128/25", "--outbound-addr=127.0.0.1",
+                           "--outbound-addr6=2001:db8::7", "--macaddress=02:00:00:00:00:07", "1", "tap0"});
   const auto plan = AddressPlan::make(options.cidr, options.cidr6, options.mtu);
   CHECK(slirp4netns_start_text(options, plan.value()) ==
         "Starting slirp\n"

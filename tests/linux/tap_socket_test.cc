@@ -20,7 +20,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::array<std::uint8_t, 1> payload{7};
+constexpr std::array<std::uint8_t, 1> one_byte{7};
 const MonotonicClock the_clock;
 
 /// A directory of our own, removed at the end with the file `socket` in it.
@@ -57,7 +57,7 @@ TEST_CASE("a path that is a listening socket is connected to, of either type") {
     const UniqueFd listener = listen_at(directory.socket(), type);
     std::thread sender([&] {
       const UniqueFd client(accept(listener.get(), nullptr, nullptr));
-      (void)send_message(client.get(), payload, STDERR_FILENO).ok();
+      (void)send_message(client.get(), one_byte, STDERR_FILENO).ok();
     });
     const auto received = receive_tap(directory.socket(), the_clock, -1, 10s);
     sender.join();
@@ -82,7 +82,7 @@ TEST_CASE("a path that does not exist is listened on with mode 0600, and removed
       connected = connect(client.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
       std::this_thread::yield();
     }
-    (void)send_message(client.get(), payload, STDERR_FILENO).ok();
+    (void)send_message(client.get(), one_byte, STDERR_FILENO).ok();
   });
   const auto received = receive_tap(directory.socket(), the_clock, -1, 10s);
   sender.join();
@@ -116,9 +116,9 @@ TEST_CASE("an inherited socket is taken from; one without a descriptor, closed, 
   REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends.data()) == 0);
   UniqueFd ours(ends[0]), theirs(ends[1]);
   const std::string number = std::to_string(ours.get());
-  REQUIRE(send_message(theirs.get(), payload, STDERR_FILENO));
+  REQUIRE(send_message(theirs.get(), one_byte, STDERR_FILENO));
   CHECK(receive_tap(number, the_clock, -1, 10s));
-  REQUIRE(send_message(theirs.get(), payload));
+  REQUIRE(send_message(theirs.get(), one_byte));
   const auto none = receive_tap(number, the_clock, -1, 10s);
   REQUIRE(!none);
   CHECK(none.error().field == "tap-socket");

@@ -15,6 +15,8 @@
 namespace nh {
 namespace {
 
+using test::in_new_namespaces;
+
 struct Lab {
   OpenedTap tap = EXPECT_OK(open_tap("tap0"));
   NlSocket netlink = EXPECT_OK(NlSocket::connect());
@@ -25,14 +27,6 @@ struct Lab {
     EXPECT_OK(add_address(netlink, ifindex, {.address = Address::v4(host), .prefix = 24}, undo));
   }
 };
-
-std::string in_new_namespaces(const std::function<void()>& body) {
-  test::require_namespaces({test::KernelFeature::ipv6});
-  return test::in_child([&] {
-    test::enter_new_namespaces();
-    body();
-  });
-}
 
 bool readable(const AddressMonitor& monitor) {
   pollfd poll_fd{.fd = monitor.fd(), .events = POLLIN, .revents = 0};

@@ -22,6 +22,7 @@ namespace {
 
 using test::dump_namespace;
 using test::Failed;
+using test::in_new_namespaces;
 
 Address address(const char* text) {
   return Address::parse(text).value();
@@ -33,14 +34,6 @@ InterfacePlan plan() {
   plan.v4 = {.address = address("10.0.2.100"), .prefix = 24, .gateway = address("10.0.2.2"), .dns = address("10.0.2.3")};
   plan.v6 = {.address = address("fd00::100"), .prefix = 64, .gateway = address("fd00::2"), .dns = address("fd00::3")};
   return plan;
-}
-
-std::string in_new_namespaces(const std::function<void()>& body, int flags = 0) {
-  test::require_namespaces({test::KernelFeature::ipv6});
-  return test::in_child([&] {
-    test::enter_new_namespaces(CLONE_NEWUSER | CLONE_NEWNET | flags);
-    body();
-  });
 }
 
 bool contains(const std::string& text, const std::string& part) {

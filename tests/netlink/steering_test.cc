@@ -46,8 +46,8 @@ void bring_lo_up() {
 }
 
 /// A namespace of its own with lo up, and the sockets of a helper.
-struct Lab {
-  Lab() {
+struct SteeringLab {
+  SteeringLab() {
     test::enter_new_namespaces();
     bring_lo_up();
     route.emplace(EXPECT_OK(NlSocket::connect()));
@@ -138,7 +138,7 @@ TEST_CASE("a rule is encoded as it was recorded") {
 TEST_CASE("steering set up and taken back leaves nothing") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab;
+          SteeringLab lab;
           const std::string before = everything();
           {
             const Steering steering = lab.set_up();
@@ -154,7 +154,7 @@ TEST_CASE("steering set up and taken back leaves nothing") {
 TEST_CASE("marks and tables that the guest uses, and those of another helper, are left alone") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab;
+          SteeringLab lab;
           add_foreign_rule(*lab.route, 1u << 30, 1u << 30, Steering::first_table);
           const Steering first = lab.set_up();
           EXPECT((first.bits().to_stand_in | first.bits().connection | first.bits().stand_in) == 7u << 27);
@@ -170,7 +170,7 @@ TEST_CASE("helpers that start in the same moment all steer, each with a table of
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
           constexpr std::size_t helpers = 6;
-          Lab lab;
+          SteeringLab lab;
           const std::string before = everything();
           test::Pipe go, done, end;
           std::vector<pid_t> pids;
@@ -183,7 +183,7 @@ TEST_CASE("helpers that start in the same moment all steer, each with a table of
             end.write_end.reset();
             char byte = 0;
             if (read(go.read_end.get(), &byte, 1) != 0) _exit(1);  // the end of the pipe: all at once
-            auto steering = Steering::set_up(route, nft, Lab::tap, tap_addresses);
+            auto steering = Steering::set_up(route, nft, SteeringLab::tap, tap_addresses);
             const bool whole = steering && steering->has(Family::v4) && steering->has(Family::v6);
             byte = whole ? static_cast<char>(steering->table() - Steering::first_table) : char{-1};
             if (write(done.write_end.get(), &byte, 1) != 1) _exit(1);
@@ -216,14 +216,14 @@ TEST_CASE("helpers that start in the same moment all steer, each with a table of
 TEST_CASE("what a killed helper left is replaced") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab;
+          SteeringLab lab;
           const std::string before = everything();
           test::Pipe ready;
           const pid_t killed = fork();
           if (killed == 0) {
             auto route = EXPECT_OK(NlSocket::connect());
             auto nft = EXPECT_OK(NlSocket::connect(NETLINK_NETFILTER));
-            const Steering steering = EXPECT_OK(Steering::set_up(route, nft, Lab::tap, tap_addresses));
+            const Steering steering = EXPECT_OK(Steering::set_up(route, nft, SteeringLab::tap, tap_addresses));
             if (write(ready.write_end.get(), "+", 1) < 0) _exit(1);
             pause();
           }
@@ -245,7 +245,7 @@ TEST_CASE("what a killed helper left is replaced") {
 TEST_CASE("nobody else flushes or deletes our table, and rules and routes that are missing come back") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab;
+          SteeringLab lab;
           Steering steering = lab.set_up();
           const std::string whole = everything();
           auto other = EXPECT_OK(NlSocket::connect(NETLINK_NETFILTER));
@@ -275,7 +275,7 @@ TEST_CASE("nobody else flushes or deletes our table, and rules and routes that a
 TEST_CASE("ours stay the first rules, whatever the guest puts before them") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab;
+          SteeringLab lab;
           const std::string before = rules();
           add_foreign_rule(*lab.route, 1, 1, 100, 60);
           {
@@ -289,7 +289,7 @@ TEST_CASE("ours stay the first rules, whatever the guest puts before them") {
             // Another helper's is no reason to move.
             auto route = EXPECT_OK(NlSocket::connect());
             auto nft = EXPECT_OK(NlSocket::connect(NETLINK_NETFILTER));
-            Steering other = EXPECT_OK(Steering::set_up(route, nft, Lab::tap + 1, tap_addresses));
+            Steering other = EXPECT_OK(Steering::set_up(route, nft, SteeringLab::tap + 1, tap_addresses));
             EXPECT(EXPECT_OK(steering.repair()).empty());
             EXPECT(EXPECT_OK(other.repair()).empty());
             EXPECT(priorities() == std::vector<std::uint32_t>(2, 57));
@@ -302,9 +302,9 @@ TEST_CASE("ours stay the first rules, whatever the guest puts before them") {
 TEST_CASE("without the right to it steering is refused, with the step") {
   test::require_namespaces({test::KernelFeature::ipv6, test::KernelFeature::nf_tables});
   CHECK(in_child([] {
-          Lab lab;
+          SteeringLab lab;
           test::enter_new_namespaces(CLONE_NEWUSER);  // no power over the namespace any more
-          const auto refused = Steering::set_up(*lab.route, *lab.nft, Lab::tap, tap_addresses);
+          const auto refused = Steering::set_up(*lab.route, *lab.nft, SteeringLab::tap, tap_addresses);
           EXPECT(!refused);
           EXPECT(refused.error().sys_errno == EPERM);
         }) == "");

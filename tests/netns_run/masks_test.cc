@@ -12,16 +12,6 @@ using namespace nh::test;
 
 namespace {
 
-RootPlan plan_for(const Tree& tree) {
-  RootPlan plan;
-  plan.directory = tree.path();
-  MountSpec proc;
-  proc.kind = MountSpec::Kind::proc;
-  proc.target = "/proc";
-  plan.mounts.push_back(proc);
-  return plan;
-}
-
 std::size_t mounts_on(const std::string& point) {
   std::size_t count = 0;
   for (const auto& mount : EXPECT_OK(read_mountinfo())) count += mount.point == point ? 1 : 0;

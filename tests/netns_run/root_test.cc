@@ -23,21 +23,6 @@ namespace {
 
 using Kind = MountSpec::Kind;
 
-MountSpec mount_of(Kind kind, const std::string& target, const std::string& source = "") {
-  MountSpec mount;
-  mount.kind = kind;
-  mount.target = target;
-  mount.source = source;
-  return mount;
-}
-
-RootPlan plan_for(const Tree& tree) {
-  RootPlan plan;
-  plan.directory = tree.path();
-  plan.mounts.push_back(mount_of(Kind::proc, "/proc"));
-  return plan;
-}
-
 /// The error of prepare_root with this mount in it.
 std::string refusal(const MountSpec& mount) {
   const Tree tree;

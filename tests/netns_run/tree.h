@@ -15,6 +15,7 @@
 #include <string>
 
 #include "tests/support/namespaces.h"
+#include "tools/netns-run/plan.h"
 
 namespace nh::test {
 
@@ -47,6 +48,22 @@ class Tree {
  private:
   std::string path_;
 };
+
+inline run::MountSpec mount_of(run::MountSpec::Kind kind, const std::string& target, const std::string& source = "") {
+  run::MountSpec mount;
+  mount.kind = kind;
+  mount.target = target;
+  mount.source = source;
+  return mount;
+}
+
+/// The tree as the root, with a /proc.
+inline run::RootPlan plan_for(const Tree& tree) {
+  run::RootPlan plan;
+  plan.directory = tree.path();
+  plan.mounts.push_back(mount_of(run::MountSpec::Kind::proc, "/proc"));
+  return plan;
+}
 
 inline constexpr int every_namespace =
     CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS;

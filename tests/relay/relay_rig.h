@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <functional>
@@ -27,6 +28,11 @@
 #include "tests/support/kernel_paths.h"
 
 namespace nh::test {
+
+inline constexpr std::size_t mebibyte = 1024 * 1024;
+
+// As the helper does (src/loop/signals.h).
+inline const auto ignored = std::signal(SIGPIPE, SIG_IGN);
 
 /// Connects in this namespace, from any port of 127.0.0.1 or ::1. Answers at once, or when the test says so.
 class FakeStandIns final : public StandIns {

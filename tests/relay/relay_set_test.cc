@@ -16,9 +16,6 @@ using namespace nh::test;
 
 namespace {
 
-constexpr std::size_t mebibyte = 1024 * 1024;
-const auto ignored = std::signal(SIGPIPE, SIG_IGN);
-
 // A relay between two socket pairs, as if a forward had made it.
 Joined join_pairs(RelayRig& rig, std::uint64_t rule) {
   int client[2], service[2];

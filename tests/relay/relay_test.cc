@@ -16,11 +16,6 @@ using namespace nh::test;
 
 namespace {
 
-constexpr std::size_t mebibyte = 1024 * 1024;
-
-// As the helper does (src/loop/signals.h).
-const auto ignored = std::signal(SIGPIPE, SIG_IGN);
-
 bool ended_with(const RelayRig& rig, FlowEnd end) {
   return rig.log.ends == std::vector{end};
 }

@@ -16,9 +16,6 @@ using namespace nh::test;
 
 namespace {
 
-constexpr std::size_t mebibyte = 1024 * 1024;
-const auto ignored = std::signal(SIGPIPE, SIG_IGN);
-
 std::size_t open_fds() {
   std::size_t count = 0;
   DIR* directory = opendir("/proc/self/fd");

@@ -163,6 +163,15 @@ inline void require_namespaces(std::initializer_list<KernelFeature> features = {
   }
 }
 
+/// `body` in a user and a network namespace of its own, in those of `flags` too. Empty text: all well.
+inline std::string in_new_namespaces(const std::function<void()>& body, int flags = 0) {
+  require_namespaces({KernelFeature::ipv6});
+  return in_child([&] {
+    enter_new_namespaces(CLONE_NEWUSER | CLONE_NEWNET | flags);
+    body();
+  });
+}
+
 /// Says that a part of a test is not tried: what it needs of the kernel is there in some versions or configurations only, and
 /// netns-helper does without where it is not.
 inline void not_tried_here(const char* why) {

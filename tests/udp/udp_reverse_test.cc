@@ -9,8 +9,8 @@
 namespace nh::test {
 namespace {
 
-struct Fixture {
-  explicit Fixture(std::size_t max_flows = 100)
+struct ReverseFixture {
+  explicit ReverseFixture(std::size_t max_flows = 100)
       : reverse({.epoll = &epoll, .clock = &clock, .ids = &ids, .max_flows = max_flows}) {
     auto socket = open_listener(Transport::udp, at("127.0.0.1", 0));
     REQUIRE(socket);
@@ -37,7 +37,7 @@ struct Fixture {
 
 TEST_CASE("each client in the guest has its own socket on the host, and its own answers") {
   constexpr std::size_t many = 20;
-  Fixture f;
+  ReverseFixture f;
   std::vector<HostSocket> clients;
   std::vector<Endpoint> seen;
   for (std::size_t i = 0; i < many; ++i) {
@@ -69,7 +69,7 @@ TEST_CASE("each client in the guest has its own socket on the host, and its own 
 }
 
 TEST_CASE("a reverse client that says nothing more is forgotten, later if it was answered") {
-  Fixture f;
+  ReverseFixture f;
   const HostSocket quiet = HostSocket::udp("127.0.0.1"), answered = HostSocket::udp("127.0.0.1");
   CHECK(f.reverse.next_deadline() == Instant::max());
   quiet.send_to(f.guest, text("a"));
@@ -87,7 +87,7 @@ TEST_CASE("a reverse client that says nothing more is forgotten, later if it was
 }
 
 TEST_CASE("a full table of reverse clients turns new ones away; a service that comes back is heard") {
-  Fixture f(1);
+  ReverseFixture f(1);
   const HostSocket one = HostSocket::udp("127.0.0.1"), two = HostSocket::udp("127.0.0.1");
   one.send_to(f.guest, text("a"));
   f.received(f.service);

@@ -51,15 +51,15 @@ struct FakeStandIns final : StandIns {
   std::vector<std::uint64_t> cancelled;
 };
 
-struct Observer final : FlowObserver {
+struct FlowsSeen final : FlowObserver {
   void flow_opened(const FlowRecord& flow) override { opened.push_back(flow); }
   void flow_closed(const FlowRecord&, FlowEnd end) override { closed.push_back(end); }
   std::vector<FlowRecord> opened;
   std::vector<FlowEnd> closed;
 };
 
-struct Fixture {
-  explicit Fixture(bool v4 = true)
+struct StandInFixture {
+  explicit StandInFixture(bool v4 = true)
       : service(HostSocket::udp(v4 ? "127.0.0.1" : "::1")), client(HostSocket::udp(v4 ? "127.0.0.1" : "::1")) {
     Destination destination{.v4 = std::nullopt, .v6 = std::nullopt, .port = service.port()};
     (v4 ? destination.v4 : destination.v6) = service.name().address;
@@ -92,7 +92,7 @@ struct Fixture {
   FrameRecorder sink;
   Neighbours neighbours{guest_mac};
   FakeStandIns stand_ins;
-  Observer observer;
+  FlowsSeen observer;
   HostSocket service, client;
   Endpoint bound;
   UdpForward forward{{.epoll = &epoll,
@@ -115,7 +115,7 @@ std::size_t open_descriptors() {
 TEST_CASE("a service on the guest's loopback is reached through a stand-in and answers") {
   const bool v4 = GENERATE(true, false), at_once = GENERATE(true, false);
   CAPTURE(v4, at_once);
-  Fixture f(v4);
+  StandInFixture f(v4);
   f.stand_ins.at_once = at_once;
   f.client.send_to(f.bound, text("one"));
   REQUIRE(f.turns([&] { return f.stand_ins.asked.size() == 1; }));
@@ -146,7 +146,7 @@ TEST_CASE("a service on the guest's loopback is reached through a stand-in and a
 }
 
 TEST_CASE("an idle stand-in is closed, one that the guest refuses ends at once, and no descriptor is left") {
-  Fixture f;
+  StandInFixture f;
   f.stand_ins.at_once = true;
   const std::size_t before = open_descriptors();
   f.client.send_to(f.bound, text("x"));
@@ -168,7 +168,7 @@ TEST_CASE("an idle stand-in is closed, one that the guest refuses ends at once, 
 }
 
 TEST_CASE("stand-ins that cannot be had end their flows, and a removed listener takes back its question") {
-  Fixture f;
+  StandInFixture f;
   f.stand_ins.error = Error{.code = Code::exhausted, .what = "no descriptor is left"};
   f.stand_ins.at_once = GENERATE(true, false);
   f.client.send_to(f.bound, text("x"));
@@ -188,7 +188,7 @@ TEST_CASE("stand-ins that cannot be had end their flows, and a removed listener 
 }
 
 TEST_CASE("on [::] each client reaches the loopback service of its own family") {
-  Fixture f;
+  StandInFixture f;
   f.stand_ins.at_once = true;
   const std::uint16_t port = f.service.port();
   const HostSocket v6_service = HostSocket::udp("::1", port);
@@ -209,7 +209,7 @@ TEST_CASE("on [::] each client reaches the loopback service of its own family") 
 }
 
 TEST_CASE("stand-ins and what waits for them are bounded") {
-  Fixture f;
+  StandInFixture f;
   const HostSocket others[] = {HostSocket::udp("127.0.0.1"), HostSocket::udp("127.0.0.1")};
   f.client.send_to(f.bound, text("x"));
   for (const HostSocket& other : others) other.send_to(f.bound, text("x"));
