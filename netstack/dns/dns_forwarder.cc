@@ -5,12 +5,31 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 
 #include "netstack/dns/message.h"
 #include "netstack/frame/builder.h"
+#include "src/base/hash.h"
 #include "src/base/limits.h"
 
 namespace nh {
+namespace {
+
+// Nobody who does not know the process's key can make two messages that have the same.
+std::uint64_t keyed_hash(Bytes message) {
+  SipHash13 hash(process_hash_key);
+  hash.add(message.size());
+  while (!message.empty()) {
+    std::uint64_t word = 0;
+    const std::size_t size = std::min(message.size(), sizeof word);
+    std::memcpy(&word, message.data(), size);
+    hash.add(word);
+    message = message.subspan(size);
+  }
+  return hash.finish();
+}
+
+}  // namespace
 
 DnsForwarder::DnsForwarder(const DnsSetup& setup)
     : setup_(setup),
@@ -31,21 +50,18 @@ void DnsForwarder::take_udp(const Packet& packet) {
     ++counted_.malformed;
     return;
   }
-  const UdpKey key{packet.from(), packet.to(), dns::id(query)};
+  const UdpKey key{packet.from(), packet.to(), keyed_hash(query)};
   ++counted_.udp_queries;
-  if (!dns::question(query)) {
-    ++counted_.malformed;
-    return reply(key, packet.mac_source, dns::error_reply(query, dns::Rcode::format_error));
-  }
   if (udp_.contains(key)) {
     ++counted_.duplicates;
     return;
   }
-  const auto number =
-      queries_.ask(Via::udp, query, [this, key, mac = packet.mac_source](std::uint64_t, Bytes answer, bool good) {
+  const auto number = queries_.ask(
+      Via::udp, query,
+      [this, key, mac = packet.mac_source, limit = dns::udp_answer_limit(query)](std::uint64_t, Bytes answer, bool good) {
         udp_.erase(key);
         ++(good ? counted_.answered : counted_.failed);
-        reply(key, mac, answer);
+        reply(key, mac, answer, limit);
       });
   if (number)
     udp_.insert(key);
@@ -53,8 +69,10 @@ void DnsForwarder::take_udp(const Packet& packet) {
     ++counted_.dropped_full;
 }
 
-void DnsForwarder::reply(const UdpKey& key, const MacAddress& mac, Bytes answer) {
-  if (answer.size() > limits::datagram) return;  // more than IPv4 can carry
+void DnsForwarder::reply(const UdpKey& key, const MacAddress& mac, Bytes answer, std::size_t limit) {
+  const std::size_t most = std::min<std::size_t>(limit, limits::datagram);
+  std::vector<std::uint8_t> shortened;
+  if (answer.size() > most) answer = shortened = dns::truncated(answer, most);
   send_udp(*setup_.sink, {AddressPlan::gateway_mac(key.dns.address), mac}, key.dns, key.guest, answer, setup_.plan.mtu);
 }
 

@@ -4,12 +4,13 @@
 //
 // Theory of operation. A UDP query arrives as a packet; a TCP connection through libslirp at a listener of ours on the host's
 // loopback, which serves libslirp's sockets only, or as a relay (tcp_client()). Both end up as queries in one QueryTable
-// (query_table.h), which asks the resolvers of a ResolverList (resolver_list.h) in turn until one gives a good answer. UDP
-// answers are sent as frames, fragmented if larger than the MTU; truncated ones are passed on, and the guest asks again over
-// TCP.
+// (query_table.h), which asks the resolvers of a ResolverList (resolver_list.h) in turn until one gives a good answer. Queries and
+// answers are passed on as they are, whatever is in them, but for the id. UDP answers are sent as frames, fragmented if larger
+// than the MTU. One that is larger than the query allows is truncated; the guest asks again over TCP, as it does when a resolver
+// has truncated.
 //
 // Ownership: owns its sockets; what DnsSetup points to must outlive it. Never blocks: a silent resolver or client delays only
-// its own query. Malformed messages of the guest or of resolvers are counted.
+// its own query. What is no query of the guest, or no answer of a resolver, is counted.
 #pragma once
 
 #include <functional>
@@ -70,7 +71,7 @@ class DnsForwarder {
     std::uint64_t failed = 0;                        ///< with SERVFAIL, or with a resolver's own refusal
     std::uint64_t under_way = 0;                     ///< now
     std::uint64_t duplicates = 0;                    ///< repeated queries that were pending already
-    std::uint64_t malformed = 0;                     ///< malformed queries: dropped, or answered by FORMERR
+    std::uint64_t malformed = 0;                     ///< messages of the guest that are no query: dropped
     std::uint64_t dropped_full = 0;                  ///< queries beyond limits::dns_queries or dns_query_bytes
     std::uint64_t resolver_failures = 0;             ///< a resolver was silent, refused or answered SERVFAIL
     std::uint64_t answers_ignored = 0;               ///< answers that do not fit the query (wrong id or question)
@@ -85,16 +86,16 @@ class DnsForwarder {
   // A query with the same key as a pending one is a repetition.
   struct UdpKey {
     Endpoint guest, dns;
-    std::uint16_t id = 0;
+    std::uint64_t message = 0;  ///< keyed hash of its bytes: one socket may ask two questions with one id
     friend bool operator==(const UdpKey&, const UdpKey&) = default;
     friend void hash_append(SipHash13& hash, const UdpKey& key) {
       hash_append(hash, key.guest);
       hash_append(hash, key.dns);
-      hash_append(hash, key.id);
+      hash_append(hash, key.message);
     }
   };
   explicit DnsForwarder(const DnsSetup& setup);
-  void reply(const UdpKey& key, const MacAddress& mac, Bytes answer);
+  void reply(const UdpKey& key, const MacAddress& mac, Bytes answer, std::size_t limit);
 
   DnsSetup setup_;
   ResolverList resolvers_;

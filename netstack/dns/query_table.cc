@@ -16,7 +16,9 @@ struct QueryTable::Query final : ResolverSocket::Owner {
   void on_answer(ResolverSocket& socket, MutableBytes answer) override {
     table.setup_.resolvers->answered(socket.server());
     const dns::Rcode rcode = dns::rcode(answer);
-    if (rcode != dns::Rcode::server_failure && rcode != dns::Rcode::refused) return table.finish(*this, answer, true);
+    const bool refused =
+        rcode == dns::Rcode::server_failure || rcode == dns::Rcode::not_implemented || rcode == dns::Rcode::refused;
+    if (!refused) return table.finish(*this, answer, true);
     refusal.assign(answer.begin(), answer.end());
     ++table.resolver_failures_;
     table.go_on(*this, socket);
@@ -35,23 +37,40 @@ struct QueryTable::Query final : ResolverSocket::Owner {
   std::vector<NameServer> order;
   std::size_t next = 0;                                ///< of order
   std::vector<std::unique_ptr<ResolverSocket>> asked;  ///< those that may still answer
-  std::vector<std::uint8_t> refusal;                   ///< the last SERVFAIL or REFUSED
+  std::vector<std::uint8_t> refusal;                   ///< the last SERVFAIL, NOTIMP or REFUSED
+  Duration patience{};                                 ///< before the next resolver is asked
   Instant give_up{}, deadline = Instant::max();
 };
+
+namespace {
+
+// Never longer than limits::dns_give_up; shorter if the options say how often the host's own programs try, and for how long.
+Duration give_up_after(const ResolverOptions& options, std::size_t resolvers) {
+  if (!options.timeout && !options.attempts) return limits::dns_give_up;
+  constexpr std::chrono::seconds usual_timeout{5};  // resolv.conf(5)
+  constexpr unsigned usual_attempts = 2;
+  const std::chrono::seconds one = options.timeout.value_or(usual_timeout);
+  return std::min<Duration>(one * options.attempts.value_or(usual_attempts) * resolvers, limits::dns_give_up);
+}
+
+}  // namespace
 
 QueryTable::QueryTable(const QueryTableSetup& setup) : setup_(setup) {}
 QueryTable::~QueryTable() = default;
 
 std::optional<std::uint64_t> QueryTable::ask(Via via, Bytes message, Done done) {
-  NH_BUG_IF(!dns::question(message));
+  NH_BUG_IF(!dns::is_query(message));
   if (queries_.size() >= limits::dns_queries || bytes_ + message.size() > limits::dns_query_bytes) return std::nullopt;
   const std::uint64_t number = ++last_number_;
   auto owned = std::make_unique<Query>(*this, number, via, message, std::move(done));
   Query& query = *owned;
   queries_.emplace(number, std::move(owned));
   bytes_ += query.message.size();
-  query.order = setup_.resolvers->order();
-  query.give_up = setup_.clock->now() + limits::dns_give_up;
+  query.order = setup_.resolvers->next_order();
+  const ResolverOptions& options = setup_.resolvers->options();
+  if (options.use_vc) query.via = Via::tcp;
+  query.patience = options.timeout ? std::min<Duration>(*options.timeout, limits::dns_try) : limits::dns_try;
+  query.give_up = setup_.clock->now() + give_up_after(options, query.order.size());
   ask_next(query);
   return number;
 }
@@ -66,7 +85,7 @@ void QueryTable::ask_next(Query& query) {
   const Instant now = setup_.clock->now();
   bool opened = false;
   while (!opened && query.next < query.order.size()) opened = ask_one(query, query.order[query.next++]);
-  set_deadline(query, query.asked.empty() ? now : std::min(now + limits::dns_try, query.give_up));
+  set_deadline(query, query.asked.empty() ? now : std::min(now + query.patience, query.give_up));
 }
 
 bool QueryTable::ask_one(Query& query, const NameServer& server) {
@@ -143,7 +162,7 @@ void QueryTable::expire() {
       ask_next(query);
     } else {
       for (const auto& silent : query.asked) silent->ask_again();
-      set_deadline(query, std::min(now + limits::dns_try, query.give_up));
+      set_deadline(query, std::min(now + query.patience, query.give_up));
     }
   }
 }

@@ -2,9 +2,9 @@
 // QueryTable: the pending queries.
 //
 // The first resolver is asked. If it is silent for limits::dns_try the next one is asked too, and the first good answer counts.
-// If it cannot be reached, or answers SERVFAIL or REFUSED, the next one is asked at once. When all have been asked, the silent
-// ones are asked again (UDP). When none is left, or after limits::dns_give_up, the query ends with the last answer of a
-// resolver, else with a SERVFAIL of ours.
+// If it cannot be reached, or answers SERVFAIL, NOTIMP or REFUSED (as res_send(3) of glibc has it), the next one is asked at once.
+// When all have been asked, the silent ones are asked again (UDP). When none is left, or after limits::dns_give_up, the query ends
+// with the last answer of a resolver, else with a SERVFAIL of ours. ResolverOptions can shorten both times, and replace UDP by TCP.
 #pragma once
 
 #include <functional>
@@ -31,7 +31,7 @@ struct QueryTableSetup {
 
 class QueryTable {
  public:
-  /// `answer` has the query's id and is valid during the call; `good` is false for SERVFAIL and REFUSED. Called once, never
+  /// `answer` has the query's id and is valid during the call; `good` is false for SERVFAIL, NOTIMP and REFUSED. Called once, never
   /// from within ask().
   using Done = std::function<void(std::uint64_t number, Bytes answer, bool good)>;
 
@@ -40,8 +40,7 @@ class QueryTable {
   QueryTable(const QueryTable&) = delete;
   QueryTable& operator=(const QueryTable&) = delete;
 
-  /// Asks a well-formed query (one question). nullopt: limits::dns_queries or dns_query_bytes are
-  /// reached.
+  /// Asks a query (dns::is_query) over `via`. nullopt: limits::dns_queries or dns_query_bytes are reached.
   std::optional<std::uint64_t> ask(Via via, Bytes query, Done done);
   /// Forgets a query; its `done` is not called.
   void cancel(std::uint64_t number);

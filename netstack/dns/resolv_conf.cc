@@ -44,46 +44,68 @@ std::optional<NameServer> parse_server(std::string_view text) {
   return server.address.is_v6() && server.scope != 0 ? std::optional(server) : std::nullopt;
 }
 
-// The value of a nameserver line, as glibc reads it: the keyword at the start of the line, the
-// value up to a blank or comment.
-std::optional<std::string_view> nameserver_value(std::string_view line) {
-  constexpr std::string_view keyword = "nameserver";
+// The rest of a line that begins with `keyword`, as glibc reads it: the keyword at the start of the line, then a blank.
+std::optional<std::string_view> rest_after(std::string_view keyword, std::string_view line) {
   if (!line.starts_with(keyword)) return std::nullopt;
   line.remove_prefix(keyword.size());
   const std::size_t start = line.find_first_not_of(blanks);
   if (start == 0) return std::nullopt;
-  if (start == std::string_view::npos) return std::string_view();
-  line.remove_prefix(start);
-  return line.substr(0, line.find_first_of(" \t\r;#"));
+  return start == std::string_view::npos ? std::string_view() : line.substr(start);
+}
+
+void add_server(std::string_view rest, std::vector<NameServer>& servers) {
+  const std::string_view value = rest.substr(0, rest.find_first_of(" \t\r;#"));
+  const auto server = parse_server(value);
+  if (!server)
+    log::rate_limited(log::Level::warning, "resolv.conf",
+                      "resolv.conf: nameserver \"" + std::string(value) + "\" is not an address; skipped");
+  else if (std::find(servers.begin(), servers.end(), *server) != servers.end())
+    return;
+  else if (servers.size() < limits::dns_resolvers)
+    servers.push_back(*server);
+  else
+    log::rate_limited(log::Level::warning, "resolv.conf limit",
+                      "resolv.conf: only the first " + std::to_string(limits::dns_resolvers) + " name servers are used");
+}
+
+// The number of a word like "timeout:3", from 1 to `most`.
+std::optional<unsigned> number_after(std::string_view keyword, std::string_view word, unsigned most) {
+  if (!word.starts_with(keyword)) return std::nullopt;
+  const auto number = parse_unsigned(word.substr(keyword.size()), 0, UINT32_MAX, "option");
+  return number ? std::optional(std::clamp(static_cast<unsigned>(*number), 1u, most)) : std::nullopt;
+}
+
+void add_options(std::string_view rest, ResolverOptions& options) {
+  constexpr unsigned longest_timeout = 30, most_attempts = 5;  // glibc's RES_MAXRETRANS and RES_MAXRETRY
+  while (!rest.empty()) {
+    const std::size_t end = std::min(rest.find_first_of(blanks), rest.size());
+    const std::string_view word = rest.substr(0, end);
+    rest.remove_prefix(std::min(rest.find_first_not_of(blanks, end), rest.size()));
+    if (word.starts_with('#') || word.starts_with(';')) return;
+    if (word == "use-vc") options.use_vc = true;
+    if (word == "rotate") options.rotate = true;
+    if (const auto seconds = number_after("timeout:", word, longest_timeout))
+      options.timeout = std::chrono::seconds(*seconds);
+    if (const auto times = number_after("attempts:", word, most_attempts)) options.attempts = *times;
+  }
 }
 
 }  // namespace
 
-std::vector<NameServer> parse_resolv_conf(std::string_view text) {
-  std::vector<NameServer> servers;
+ResolvConf parse_resolv_conf(std::string_view text) {
+  ResolvConf conf;
   while (!text.empty()) {
     const std::size_t end = std::min(text.find('\n'), text.size());
     const std::string_view line = text.substr(0, end);
     text.remove_prefix(std::min(end + 1, text.size()));
-    const auto value = nameserver_value(line);
-    if (!value) continue;
-    const auto server = parse_server(*value);
-    if (!server) {
-      log::rate_limited(log::Level::warning, "resolv.conf",
-                        "resolv.conf: nameserver \"" + std::string(*value) + "\" is not an address; skipped");
-    } else if (servers.size() == limits::dns_resolvers) {
-      log::rate_limited(log::Level::warning, "resolv.conf limit",
-                        "resolv.conf: only the first " + std::to_string(limits::dns_resolvers) + " name servers are used");
-      break;
-    } else if (std::find(servers.begin(), servers.end(), *server) == servers.end()) {
-      servers.push_back(*server);
-    }
+    if (const auto server = rest_after("nameserver", line)) add_server(*server, conf.servers);
+    if (const auto words = rest_after("options", line)) add_options(*words, conf.options);
   }
-  if (servers.empty()) servers.push_back({Address::loopback(Family::v4)});
-  return servers;
+  if (conf.servers.empty()) conf.servers.push_back({Address::loopback(Family::v4)});
+  return conf;
 }
 
-std::vector<NameServer> read_resolv_conf(const std::string& path) {
+ResolvConf read_resolv_conf(const std::string& path) {
   // O_NONBLOCK: the file might be a FIFO, and opening must not block.
   const UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
   struct stat status {};

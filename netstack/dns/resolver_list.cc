@@ -26,8 +26,16 @@ std::vector<NameServer> ResolverList::order() {
   if (!path_.empty() && now >= next_look_) look(now);
   std::vector<NameServer> order;
   for (const bool dead : {false, true})
-    for (const Known& known : known_)
+    for (std::size_t i = 0; i < known_.size(); ++i) {
+      const Known& known = known_[(first_ + i) % known_.size()];
       if ((known.dead_until > now) == dead) order.push_back(known.server);
+    }
+  return order;
+}
+
+std::vector<NameServer> ResolverList::next_order() {
+  std::vector<NameServer> order = this->order();
+  if (options_.rotate) ++first_;
   return order;
 }
 
@@ -60,13 +68,15 @@ ResolverList::Mark ResolverList::mark_of(const std::string& path) {
           status.st_ctim.tv_nsec};
 }
 
-void ResolverList::replace(const std::vector<NameServer>& servers) {
+void ResolverList::replace(const ResolvConf& conf) {
   std::vector<Known> replaced;
-  for (const NameServer& server : servers) {
+  for (const NameServer& server : conf.servers) {
     const Known* const before = find(server);
     replaced.push_back(before != nullptr ? *before : Known{.server = server});
   }
   known_ = std::move(replaced);
+  options_ = conf.options;
+  first_ = 0;
 }
 
 ResolverList::Known* ResolverList::find(const NameServer& server) {

@@ -3,7 +3,7 @@
 //
 // They are those of --dns or of resolv.conf. On a query, at most every limits::dns_resolv_check, stat(2) of the path tells
 // whether resolv.conf has changed; it follows symbolic links, so a rewritten file, a renamed one and a changed link are all
-// noticed. A resolver that did not answer is asked last for limits::dns_dead.
+// noticed. A resolver that did not answer is asked last for limits::dns_dead. resolv.conf's options are followed likewise.
 #pragma once
 
 #include <string>
@@ -19,8 +19,12 @@ class ResolverList {
   /// `fixed`: the resolvers, at most limits::dns_resolvers; if empty, those of resolv_conf. `clock` must outlive the list.
   ResolverList(const Clock& clock, const std::vector<Address>& fixed, std::string resolv_conf);
 
-  /// The order in which to ask now; never empty.
+  /// The order in which a query would ask now; never empty.
   std::vector<NameServer> order();
+  /// The same for a query that is asked now: with the option rotate the next one begins with another resolver.
+  std::vector<NameServer> next_order();
+  /// Those of the file that the last order was read from; none with --dns.
+  const ResolverOptions& options() const { return options_; }
   void failed(const NameServer& server);
   void answered(const NameServer& server);
 
@@ -38,12 +42,14 @@ class ResolverList {
   };
   void look(Instant now);
   static Mark mark_of(const std::string& path);
-  void replace(const std::vector<NameServer>& servers);
+  void replace(const ResolvConf& conf);
   Known* find(const NameServer& server);
 
   const Clock& clock_;
   std::string path_;  // empty: the list is fixed
   std::vector<Known> known_;
+  ResolverOptions options_;
+  std::size_t first_ = 0;  // of known_, where the order begins
   Mark mark_;
   Instant next_look_ = Instant::min();
 };

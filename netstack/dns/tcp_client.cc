@@ -83,17 +83,13 @@ bool DnsTcpClient::take_messages() {
 }
 
 bool DnsTcpClient::take_message(Bytes message) {
-  last_progress_ = setup_.clock->now();
+  // What is no query has no answer; the length prefix tells where the next message begins.
   if (!dns::is_query(message)) {
     ++setup_.counters->malformed;
-    return false;
+    return true;
   }
+  last_progress_ = setup_.clock->now();
   ++setup_.counters->queries;
-  if (!dns::question(message)) {
-    ++setup_.counters->malformed;
-    reply(dns::error_reply(message, dns::Rcode::format_error));
-    return output_.size() - sent_ <= limits::dns_tcp_output;
-  }
   const auto number = setup_.queries->ask(
       Via::tcp, message, [this](std::uint64_t which, Bytes answer, bool good) { on_answer(which, answer, good); });
   if (number) {

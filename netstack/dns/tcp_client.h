@@ -2,8 +2,8 @@
 // DnsTcpClient: one TCP connection of the guest to the DNS address.
 //
 // Messages have a length prefix (RFC 1035 4.2.2), and are answered in the order in which answers arrive (RFC 7766 6.2.1.1). A
-// client that shuts down its side still gets its answers. One that sends nothing or an incomplete message, or does not read,
-// is closed after limits::dns_tcp_idle.
+// client that shuts down its side still gets its answers. A message that is no query is counted and ignored. A client that sends no
+// whole query, or does not read, is closed after limits::dns_tcp_idle.
 #pragma once
 
 #include <functional>

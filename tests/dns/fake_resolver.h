@@ -39,6 +39,28 @@ inline Message response(Bytes asked, std::string_view mark, dns::Rcode rcode = d
   return message;
 }
 
+/// Offsets of the counts of the sections of records.
+enum Section : std::uint8_t { answers = 6, authority = 8, additional = 10 };
+
+/// `message` with one record more: its owner is the question's name (compressed).
+inline Message with_record(Message message, Section section, std::uint8_t type, std::string_view data) {
+  ++message[section + 1u];
+  message.insert(message.end(), {0xc0, 12, 0, type, 0, 1, 0, 0, 0, 60, 0, static_cast<std::uint8_t>(data.size())});
+  message.insert(message.end(), data.begin(), data.end());
+  return message;
+}
+
+/// `message` with an OPT record (RFC 6891 6.1.2) of version 0; `option`: the data of an option 65001.
+inline Message with_opt(Message message, std::uint16_t udp_size, std::string_view option = {}) {
+  const auto data = static_cast<std::uint8_t>(option.empty() ? 0 : 4 + option.size());
+  ++message[additional + 1u];
+  message.insert(message.end(), {0, 0, 41, static_cast<std::uint8_t>(udp_size >> 8), static_cast<std::uint8_t>(udp_size), 0,
+                                 0, 0, 0, 0, data});
+  if (!option.empty()) message.insert(message.end(), {0xfd, 0xe9, 0, static_cast<std::uint8_t>(option.size())});
+  message.insert(message.end(), option.begin(), option.end());
+  return message;
+}
+
 inline std::string mark_of(Bytes message) {
   const auto asked = dns::question(message);
   const Bytes rest = asked ? message.subspan(dns::header_size + asked->size()) : Bytes();

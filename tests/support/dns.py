@@ -38,19 +38,41 @@ def rcode(message):
     return message[3] & 0x0F
 
 
-class Resolver:
+class RawResolver:
+    """Answers each message by respond(message, "udp" or "tcp"); None: not at all."""
+
+    def __init__(self, netns, address, respond, transports=("udp", "tcp")):
+        self._respond = respond
+        self._servers = []
+        if "udp" in transports:
+            self._servers.append(servers.UdpServer(netns, address, 53, answer=lambda message: respond(message, "udp")))
+        if "tcp" in transports:
+            self._servers.append(servers.TcpServer(netns, address, self._serve_tcp, 53))
+
+    def _serve_tcp(self, connection):
+        with contextlib.suppress(AssertionError):
+            while True:
+                reply = self._respond(receive_message(connection), "tcp")
+                if reply is not None:
+                    connection.sendall(struct.pack("!H", len(reply)) + reply)
+
+    def close(self):
+        for server in self._servers:
+            server.close()
+
+
+class Resolver(RawResolver):
     """Answers A queries with `address`. Names that begin with "big" are truncated over UDP and long over TCP.
 
     silent: takes queries and never answers, as a dead resolver behind a firewall does.
     """
 
-    def __init__(self, netns, address, answer_with, silent=False):
+    def __init__(self, netns, address, answer_with, silent=False, **arguments):
         self._data = socket.inet_aton(answer_with)
         self._silent = silent
         self.names = []
         self.transports = []
-        self._udp = servers.UdpServer(netns, address, 53, answer=lambda message: self._answer(message, "udp"))
-        self._tcp = servers.TcpServer(netns, address, self._serve_tcp, 53)
+        super().__init__(netns, address, self._answer, **arguments)
 
     def _answer(self, message, transport):
         name = question(message)[0]
@@ -63,21 +85,14 @@ class Resolver:
             return answer(message, b"".join(b"\xff" + b"t" * 255 for _ in range(16)))
         return answer(message, self._data, truncated=big)
 
-    def _serve_tcp(self, connection):
-        with contextlib.suppress(AssertionError):
-            while True:
-                size, = struct.unpack("!H", servers.receive_exactly(connection, 2))
-                reply = self._answer(servers.receive_exactly(connection, size), "tcp")
-                if reply is not None:
-                    connection.sendall(struct.pack("!H", len(reply)) + reply)
 
-    def close(self):
-        self._udp.close()
-        self._tcp.close()
+def receive_message(connection):
+    size, = struct.unpack("!H", servers.receive_exactly(connection, 2))
+    return servers.receive_exactly(connection, size)
 
 
-def ask_udp(guest, server, name, kind=A, timeout=15):
-    message = query(name, kind)
+def exchange_udp(guest, server, message, timeout=15):
+    """The answer to a message of any content, by its id."""
     with guest.udp(server, 53, timeout) as flow:
         flow.send(message)
         while (reply := flow.recv(65536))[:2] != message[:2]:
@@ -85,14 +100,20 @@ def ask_udp(guest, server, name, kind=A, timeout=15):
         return reply
 
 
-def ask_tcp(guest, server, name, kind=A, timeout=15):
-    message = query(name, kind)
+def exchange_tcp(guest, server, message, timeout=15):
     with guest.connect(server, 53, timeout) as connection:
         # In two writes: a length and its message need not come together.
         connection.sendall(struct.pack("!H", len(message)))
         connection.sendall(message)
-        size, = struct.unpack("!H", servers.receive_exactly(connection, 2))
-        return servers.receive_exactly(connection, size)
+        return receive_message(connection)
+
+
+def ask_udp(guest, server, name, kind=A, timeout=15):
+    return exchange_udp(guest, server, query(name, kind), timeout)
+
+
+def ask_tcp(guest, server, name, kind=A, timeout=15):
+    return exchange_tcp(guest, server, query(name, kind), timeout)
 
 
 def addresses(message):
