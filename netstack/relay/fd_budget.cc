@@ -18,7 +18,7 @@ std::size_t FdBudget::capacity_for(std::uint64_t nofile, std::size_t others) {
 std::size_t FdBudget::enough() const {
   constexpr std::size_t share = 16, most = 64;
   // Two make a relay: with less nobody who waits could go on.
-  return std::max<std::size_t>(std::min((capacity_ - staying_) / share, most), 2);
+  return std::max<std::size_t>(std::min((capacity_ - kept_) / share, most), 2);
 }
 
 bool FdBudget::take(std::size_t count) {
@@ -39,16 +39,16 @@ void FdBudget::give(std::size_t count) {
   for (Waiter* waiter : std::exchange(waiters_, {})) waiter->fds_free();
 }
 
-bool FdBudget::take_to_stay(std::size_t count) {
-  if (!take(count)) return false;
-  staying_ += count;
-  return true;
+std::optional<FdBudget::Kept> FdBudget::keep(std::size_t count) {
+  if (!take(count)) return std::nullopt;
+  kept_ += count;
+  return Kept(*this, count);
 }
 
-void FdBudget::give_what_stayed(std::size_t count) {
-  NH_BUG_IF(count > staying_);
-  staying_ -= count;
-  give(count);
+FdBudget::Kept::~Kept() {
+  if (count_ == 0) return;
+  budget_->kept_ -= count_;
+  budget_->give(count_);
 }
 
 void FdBudget::wait(Waiter& waiter) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// FdBudget: the file descriptors that relays, their listeners and pipes may use, counted in one place.
+// FdBudget: the file descriptors that relays, the listeners of forwards and pipes may use, counted in one place.
 //
 // Theory of operation. The process's limit (RLIMIT_NOFILE) is shared out once. Whoever opens a descriptor for a flow takes it
 // from the budget first and gives it back when it is closed, so that no system call meets RLIMIT_NOFILE: an accept(2) that fails
@@ -13,6 +13,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
+#include <utility>
 #include <vector>
 
 namespace nh {
@@ -36,9 +38,29 @@ class FdBudget {
   /// False: there are not so many, nothing is taken.
   bool take(std::size_t count);
   void give(std::size_t count);
-  /// The same for what stays (listeners): it does not come back when clients leave, so that waiters do not wait for it.
-  bool take_to_stay(std::size_t count);
-  void give_what_stayed(std::size_t count);
+
+  /// Descriptors that stay in use whether clients come or leave (listeners, a thread's pipes), so that waiters do not wait for
+  /// them. They are given back when this is destroyed; the budget must outlive it.
+  class Kept {
+   public:
+    Kept() = default;
+    Kept(Kept&& other) noexcept : budget_(other.budget_), count_(std::exchange(other.count_, 0)) {}
+    Kept& operator=(Kept&& other) noexcept {
+      std::swap(budget_, other.budget_);
+      std::swap(count_, other.count_);
+      return *this;
+    }
+    ~Kept();
+
+   private:
+    friend class FdBudget;
+    Kept(FdBudget& budget, std::size_t count) : budget_(&budget), count_(count) {}
+    FdBudget* budget_ = nullptr;
+    std::size_t count_ = 0;
+  };
+  /// nullopt: there are not so many, nothing is taken.
+  std::optional<Kept> keep(std::size_t count);
+
   /// Wakes the waiter once there is a share free again; a second wait() of the same is ignored.
   void wait(Waiter& waiter);
   void stop_waiting(Waiter& waiter);
@@ -53,7 +75,7 @@ class FdBudget {
   /// Free descriptors at which waiters are woken: a sixteenth of what comes and goes, 64 at most.
   std::size_t enough() const;
 
-  std::size_t capacity_, used_ = 0, staying_ = 0;
+  std::size_t capacity_, used_ = 0, kept_ = 0;
   bool reached_ = false;
   std::vector<Waiter*> waiters_;
   std::function<void(bool)> on_limit_;

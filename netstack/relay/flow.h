@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string_view>
 
 #include "src/base/address.h"
@@ -66,6 +67,13 @@ struct FlowRecord {
   Endpoint guest;       ///< the guest's end
   Instant opened{};
   std::uint64_t bytes_to_guest = 0, bytes_to_host = 0;
+};
+
+/// Which flows a list has.
+struct FlowQuery {
+  std::uint64_t after = 0;                 ///< ids greater than this
+  std::size_t limit = 1000;                ///< at most so many
+  std::optional<std::uint64_t> rule = {};  ///< of this rule only
 };
 
 /// Of a rule, of a listener, or of all. Bytes are those that the receiving socket has taken.

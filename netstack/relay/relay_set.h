@@ -93,7 +93,7 @@ class RelaySet final : private Relay::Owner, private Mover::Owner, private Relay
   /// had sent before and ends by itself; any other is reset now.
   void supersede(Relay& relay);
 
-  /// Ordered by id; the arguments are those of Rules::FlowQuery. O(flows).
+  /// Ordered by id; the arguments are those of FlowQuery. O(flows).
   std::vector<FlowRecord> list(std::uint64_t after, std::size_t limit, std::optional<std::uint64_t> rule) const;
   /// Resets both sides; false: there is no such flow. An offloaded one ends when its thread has given it back.
   bool kill(std::uint64_t id);

@@ -11,7 +11,6 @@ namespace nh {
 RelayThreads::~RelayThreads() {
   stop();
   if (watched_) setup_.epoll->remove(returns_.fd());
-  setup_.fds->give_what_stayed(fds_taken_);
 }
 
 Result<> RelayThreads::start(unsigned count) {
@@ -30,9 +29,9 @@ Result<> RelayThreads::start(unsigned count) {
   share.pipes = std::min(share.pipes, pipes);
   for (unsigned number = 0; number < count; ++number) {
     NH_LET(thread, RelayThread::start({.number = number, .clock = setup_.clock, .share = share, .home = &returns_}));
-    threads_.push_back({.thread = std::move(thread)});
-    NH_BUG_IF(!setup_.fds->take_to_stay(fds_of_a_pipe * share.pipes));
-    fds_taken_ += fds_of_a_pipe * share.pipes;
+    auto fds = setup_.fds->keep(fds_of_a_pipe * share.pipes);
+    NH_BUG_IF(!fds);
+    threads_.push_back({.thread = std::move(thread), .fds = std::move(*fds)});
   }
   return Ok{};
 }

@@ -52,6 +52,7 @@ class RelayThreads final : private EpollSet::Handler {
 
   struct Entry {
     std::unique_ptr<RelayThread> thread;
+    FdBudget::Kept fds;     ///< of its pipes
     std::size_t flows = 0;  ///< that are with it
   };
   const std::vector<Entry>& list() const { return threads_; }
@@ -63,7 +64,6 @@ class RelayThreads final : private EpollSet::Handler {
   Mailbox<RelayReturn> returns_;
   std::vector<RelayReturn> taken_;
   std::vector<Entry> threads_;
-  std::size_t fds_taken_ = 0;
   bool watched_ = false;
 };
 

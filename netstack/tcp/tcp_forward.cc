@@ -34,26 +34,19 @@ class TcpForward::Listener final : public EpollSet::Handler {
   Listener(TcpForward& owner, std::uint64_t rule, UniqueFd fd, const Destination& destination)
       : owner_(owner), rule_(rule), destination_(destination), fd_(std::move(fd)) {}
   ~Listener() override {
-    if (!watched_) return;
-    if (!dead_) owner_.setup_.epoll->remove(fd_.get());
-    owner_.setup_.fds->give_what_stayed(1);
+    if (watched_ && !dead_) owner_.setup_.epoll->remove(fd_.get());
   }
   Listener(const Listener&) = delete;
   Listener& operator=(const Listener&) = delete;
 
   Result<> watch() {
-    if (!owner_.setup_.fds->take_to_stay(1))
-      return Error{.code = Code::exhausted, .what = "no file descriptor is left for a listener"};
     // What it accepts has the options from it.
     prepare_stream(fd_.get());
-    if (auto added = owner_.setup_.epoll->add(fd_.get(), EPOLLIN, *this); !added) {
-      owner_.setup_.fds->give_what_stayed(1);
-      return std::move(added).error();
-    }
+    NH_TRY(owner_.setup_.epoll->add(fd_.get(), EPOLLIN, *this));
     watched_ = true;
     return Ok{};
   }
-  void assign(std::uint64_t rule, const Destination& destination) {
+  void change(std::uint64_t rule, const Destination& destination) {
     rule_ = rule;
     destination_ = destination;
   }
@@ -129,22 +122,25 @@ Result<> TcpForward::check(const Destination& destination) const {
   return Error{.code = Code::invalid, .what = "the guest has no address of this family", .field = "guest_addr"};
 }
 
-Result<> TcpForward::add(std::uint64_t listener, std::uint64_t rule, UniqueFd socket, const Destination& destination) {
-  NH_BUG_IF(listeners_.contains(listener));
+Result<Endpoint> TcpForward::add(std::uint64_t number, std::uint64_t rule, ListenOn on, const Destination& destination) {
+  UniqueFd* const socket = std::get_if<UniqueFd>(&on);
+  NH_BUG_IF(socket == nullptr || listeners_.contains(number));
   NH_TRY(check(destination));
-  auto made = std::make_unique<Listener>(*this, rule, std::move(socket), destination);
+  const Endpoint bound = bound_endpoint(socket->get());
+  auto made = std::make_unique<Listener>(*this, rule, std::move(*socket), destination);
   NH_TRY(made->watch());
-  listeners_.emplace(listener, std::move(made));
+  listeners_.emplace(number, std::move(made));
+  return bound;
+}
+
+Result<> TcpForward::change(std::uint64_t number, std::uint64_t rule, const Destination& destination) {
+  NH_TRY(check(destination));
+  if (const auto found = listeners_.find(number); found != listeners_.end()) found->second->change(rule, destination);
   return Ok{};
 }
 
-void TcpForward::remove(std::uint64_t listener) {
-  listeners_.erase(listener);
-}
-
-void TcpForward::assign(std::uint64_t listener, std::uint64_t rule, const Destination& destination) {
-  NH_BUG_IF(!check(destination));
-  if (const auto found = listeners_.find(listener); found != listeners_.end()) found->second->assign(rule, destination);
+void TcpForward::remove(std::uint64_t number) {
+  listeners_.erase(number);
 }
 
 void TcpForward::set_guest_addresses(const std::vector<Address>& addresses) {

@@ -16,13 +16,12 @@
 
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
 
 #include "netstack/plan/address_plan.h"
-#include "netstack/relay/destination.h"
+#include "netstack/relay/carrier.h"
 #include "netstack/relay/fd_budget.h"
 #include "netstack/relay/kernel_path.h"
 #include "netstack/relay/relay_set.h"
@@ -40,28 +39,32 @@ struct TcpForwardSetup {
   AddressPlan plan;
 };
 
-class TcpForward final : public Relay::Waiter, public FdBudget::Waiter {
+class TcpForward final : public Carrier, public Relay::Waiter, public FdBudget::Waiter {
  public:
   explicit TcpForward(const TcpForwardSetup& setup);
   ~TcpForward() override;
   TcpForward(const TcpForward&) = delete;
   TcpForward& operator=(const TcpForward&) = delete;
 
-  /// `socket` listens and does not block, TCP or Unix; `listener` is the caller's number, not in use. A Unix client appears as
-  /// the gateway. Errors: exhausted: no descriptor or epoll watch is left; invalid: the guest has no address of that family.
-  Result<> add(std::uint64_t listener, std::uint64_t rule, UniqueFd socket, const Destination& destination);
-  /// Closes the listener; its flows live on. An unknown one is ignored.
-  void remove(std::uint64_t listener);
-  /// The listener belongs to this rule from now on, and leads here; flows that there are stay as they are. An unknown one is
-  /// ignored.
-  void assign(std::uint64_t listener, std::uint64_t rule, const Destination& destination);
+  /// The socket is TCP or Unix. A Unix client appears as the gateway. Errors: exhausted: no epoll watch is left; invalid: the guest
+  /// has no address of that family.
+  Result<Endpoint> add(std::uint64_t number, std::uint64_t rule, ListenOn on, const Destination& destination) override;
+  Result<> change(std::uint64_t number, std::uint64_t rule, const Destination& destination) override;
+  void remove(std::uint64_t number) override;
   /// No Unix socket can be made any longer (an empty root, a syscall filter): clients of such destinations are reset.
   void confined() { confined_ = true; }
   /// Addresses that are local to the guest: a client with one of them appears as the gateway, flows to come only.
   void set_guest_addresses(const std::vector<Address>& addresses);
 
-  /// No clients are taken at present.
-  bool paused() const { return paused_; }
+  bool paused() const override { return paused_; }
+  FlowCounters of_rule(std::uint64_t rule) const override { return setup_.relays->of(rule); }
+  void forget_rule(std::uint64_t rule) override { setup_.relays->forget_rule(rule); }
+  /// Of `relays`, whoever began them: the guest's own connections too, whose rule is 0.
+  std::vector<FlowRecord> flows(const FlowQuery& query) const override {
+    return setup_.relays->list(query.after, query.limit, query.rule);
+  }
+  bool kill(std::uint64_t flow) override { return setup_.relays->kill(flow); }
+
   /// When expire() has something to do; Instant::max(): never.
   Instant next_deadline() const { return resume_at_; }
   void expire();

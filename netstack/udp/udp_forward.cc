@@ -12,9 +12,11 @@
 
 #include "netstack/frame/datagram_run.h"
 #include "netstack/relay/client_address.h"
+#include "netstack/udp/rule_counters.h"
 #include "netstack/udp/udp_errors.h"
 #include "netstack/udp/udp_flow_table.h"
 #include "netstack/udp/udp_send_queue.h"
+#include "netstack/udp/udp_socket.h"
 
 namespace nh {
 namespace {
@@ -70,6 +72,7 @@ struct UdpForward::State final : UdpSendQueue::Losses {
   FlowIds own_ids;
   std::unordered_set<Address> guest_addresses;
   Counters total;
+  RuleCounters rules;
   std::unordered_map<std::uint64_t, std::unique_ptr<Listener>> listeners;
   std::unique_ptr<UdpForwardBuffers> buffers;
   UdpFlowTable flows;  // last: its stand-ins use what stands above
@@ -120,7 +123,7 @@ UdpFlow* UdpForward::State::open(Listener& listener, const UdpClient& client, In
   listener.count(&Counters::flows_opened);
   if (by_stand_in)
     if (const auto failed = open_stand_in(listener, *flow)) {
-      forget(*flow, &Counters::flows_failed, *failed);
+      forget(*flow, &Counters::without_stand_in, *failed);
       return nullptr;
     }
   if (!flow->stand_in || flow->stand_in->is_open()) tell_opened(*flow);
@@ -134,7 +137,7 @@ std::optional<FlowEnd> UdpForward::State::open_stand_in(Listener& listener, UdpF
   events.answer = [this, &flow](Bytes payload) { answer(flow, payload); };
   events.end = [this, &flow](FlowEnd end) {
     const bool refused = flow.stand_in->is_open();
-    forget(flow, refused ? &Counters::refused : &Counters::flows_failed, end);
+    forget(flow, refused ? &Counters::refused : &Counters::without_stand_in, end);
   };
   flow.stand_in = std::make_unique<UdpStandIn>(buffers->shared, listener.id, std::move(events));
   return flow.stand_in->open(flow.pair.guest_peer, flow.pair.guest);
@@ -146,8 +149,8 @@ void UdpForward::State::answer(UdpFlow& flow, Bytes payload) {
   // 20 bytes more fit into IPv6; they are carried neither way.
   if (payload.size() > limits::datagram) return listener.count(&Counters::dropped_send);
   flow.bytes_to_host += payload.size();
-  listener.count(&Counters::datagrams_to_clients);
-  listener.count(&Counters::bytes_to_clients, payload.size());
+  listener.count(&Counters::datagrams_to_host);
+  listener.count(&Counters::bytes_to_host, payload.size());
   buffers->queue.put(listener.id,
                      {.fd = listener.socket.fd(),
                       .family = listener.socket.family(),
@@ -160,6 +163,7 @@ void UdpForward::State::answer(UdpFlow& flow, Bytes payload) {
 void UdpForward::State::forget(UdpFlow& flow, std::uint64_t Counters::*why, FlowEnd end) {
   Listener& listener = *listeners.at(flow.client.listener);
   listener.count(why);
+  if (why == &Counters::refused || why == &Counters::without_stand_in) listener.count(&Counters::flows_failed);
   --listener.counters.flows;
   if (flow.stand_in) {
     --listener.counters.stand_ins;
@@ -277,36 +281,43 @@ Result<> UdpForward::State::check(const Destination& destination) const {
   return Ok{};
 }
 
-Result<Endpoint> UdpForward::add(std::uint64_t listener, std::uint64_t rule, const Destination& destination,
-                                 UdpSocket socket) {
-  NH_BUG_IF(state_->listeners.contains(listener) || (!destination.v4 && !destination.v6));
+Result<Endpoint> UdpForward::add(std::uint64_t number, std::uint64_t rule, ListenOn on, const Destination& destination) {
+  UniqueFd* const fd = std::get_if<UniqueFd>(&on);
+  NH_BUG_IF(fd == nullptr || state_->listeners.contains(number) || (!destination.v4 && !destination.v6));
   NH_TRY(state_->check(destination));
+  NH_LET(socket, UdpSocket::adopt(std::move(*fd)));
   const Endpoint bound = socket.bound();
   if (!state_->buffers) state_->buffers = std::make_unique<UdpForwardBuffers>(state_->setup, *state_);
-  auto added = std::make_unique<Listener>(*state_, listener, rule, destination, std::move(socket));
+  auto added = std::make_unique<Listener>(*state_, number, rule, destination, std::move(socket));
   NH_TRY(state_->setup.epoll->add(added->socket.fd(), EPOLLIN, *added));
   added->watched = true;
-  state_->listeners.emplace(listener, std::move(added));
-  state_->destinations_changed(*state_->listeners.at(listener));
+  state_->rules.open(rule, added->counters);
+  Listener& listener = *state_->listeners.emplace(number, std::move(added)).first->second;
+  state_->destinations_changed(listener);
   return bound;
 }
 
-Result<> UdpForward::assign(std::uint64_t listener, std::uint64_t rule, const Destination& destination) {
+Result<> UdpForward::change(std::uint64_t number, std::uint64_t rule, const Destination& destination) {
   NH_TRY(state_->check(destination));
-  Listener& present = *state_->listeners.at(listener);
-  present.rule = rule;
-  present.destination = destination;
-  state_->destinations_changed(present);
+  const auto found = state_->listeners.find(number);
+  if (found == state_->listeners.end()) return Ok{};
+  Listener& listener = *found->second;
+  state_->rules.move(listener.rule, rule, listener.counters);
+  listener.rule = rule;
+  listener.destination = destination;
+  state_->destinations_changed(listener);
   return Ok{};
 }
 
-void UdpForward::remove(std::uint64_t listener) {
-  if (!state_->listeners.contains(listener)) return;
+void UdpForward::remove(std::uint64_t number) {
+  const auto found = state_->listeners.find(number);
+  if (found == state_->listeners.end()) return;
   state_->buffers->queue.flush();
-  state_->flows.for_each([this, listener](UdpFlow& flow) {
-    if (flow.client.listener == listener) state_->forget(flow, &Counters::flows_killed, FlowEnd::killed);
+  state_->flows.for_each([this, number](UdpFlow& flow) {
+    if (flow.client.listener == number) state_->forget(flow, &Counters::flows_killed, FlowEnd::killed);
   });
-  state_->listeners.erase(listener);
+  state_->rules.close(found->second->rule, found->second->counters);
+  state_->listeners.erase(found);
   if (state_->setup.on_destinations) state_->setup.on_destinations();
 }
 
@@ -370,12 +381,13 @@ void UdpForward::expire() {
   while (UdpFlow* const flow = state_->flows.idle(now)) state_->forget(*flow, &Counters::flows_expired, FlowEnd::timed_out);
 }
 
-std::vector<FlowRecord> UdpForward::list(std::uint64_t after, std::size_t limit, std::optional<std::uint64_t> rule) const {
+std::vector<FlowRecord> UdpForward::flows(const FlowQuery& query) const {
   std::vector<const UdpFlow*> found;
   state_->flows.for_each([&](const UdpFlow& flow) {
-    if (flow.id > after && (!rule || state_->listeners.at(flow.client.listener)->rule == *rule)) found.push_back(&flow);
+    if (flow.id > query.after && (!query.rule || state_->listeners.at(flow.client.listener)->rule == *query.rule))
+      found.push_back(&flow);
   });
-  const auto end = found.begin() + static_cast<std::ptrdiff_t>(std::min(limit, found.size()));
+  const auto end = found.begin() + static_cast<std::ptrdiff_t>(std::min(query.limit, found.size()));
   std::partial_sort(found.begin(), end, found.end(), [](const UdpFlow* a, const UdpFlow* b) { return a->id < b->id; });
   std::vector<FlowRecord> records;
   std::transform(found.begin(), end, std::back_inserter(records),
@@ -383,10 +395,10 @@ std::vector<FlowRecord> UdpForward::list(std::uint64_t after, std::size_t limit,
   return records;
 }
 
-bool UdpForward::kill(std::uint64_t id) {
+bool UdpForward::kill(std::uint64_t flow) {
   UdpFlow* found = nullptr;
-  state_->flows.for_each([&](UdpFlow& flow) {
-    if (flow.id == id) found = &flow;
+  state_->flows.for_each([&](UdpFlow& each) {
+    if (each.id == flow) found = &each;
   });
   if (found != nullptr) state_->forget(*found, &Counters::flows_killed, FlowEnd::killed);
   return found != nullptr;
@@ -398,9 +410,12 @@ UdpForward::Counters UdpForward::counters() const {
   return all;
 }
 
-UdpForward::Counters UdpForward::of(std::uint64_t listener) const {
-  const auto found = state_->listeners.find(listener);
-  return found == state_->listeners.end() ? Counters{} : found->second->counters;
+FlowCounters UdpForward::of_rule(std::uint64_t rule) const {
+  return state_->rules.of(rule);
+}
+
+void UdpForward::forget_rule(std::uint64_t rule) {
+  state_->rules.forget(rule);
 }
 
 }  // namespace nh

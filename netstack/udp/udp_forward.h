@@ -27,17 +27,14 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <optional>
 #include <vector>
 
 #include "netstack/frame/frame_sink.h"
 #include "netstack/frame/neighbours.h"
 #include "netstack/frame/packet.h"
 #include "netstack/plan/address_plan.h"
-#include "netstack/relay/destination.h"
-#include "netstack/relay/flow.h"
+#include "netstack/relay/carrier.h"
 #include "netstack/relay/stand_ins.h"
-#include "netstack/udp/udp_socket.h"
 #include "src/base/clock.h"
 #include "src/base/limits.h"
 #include "src/loop/epoll_set.h"
@@ -58,22 +55,19 @@ struct UdpForwardSetup {
   std::function<void()> on_destinations = {};  ///< destinations() has changed, perhaps
 };
 
-class UdpForward {
+class UdpForward final : public Carrier {
  public:
   explicit UdpForward(const UdpForwardSetup& setup);
-  ~UdpForward();
+  ~UdpForward() override;
   UdpForward(const UdpForward&) = delete;
   UdpForward& operator=(const UdpForward&) = delete;
 
-  /// Serves a socket that is bound; gives where. `listener` is the caller's number, not in use. A client is led to the destination's
-  /// address of its own family, which on [::] is IPv4 for some. Errors: exhausted: no epoll watch is left; invalid: an address
-  /// of a family that the guest does not have; unsupported: one of its loopback without stand-ins.
-  Result<Endpoint> add(std::uint64_t listener, std::uint64_t rule, const Destination& destination, UdpSocket socket);
-  /// The listener belongs to this rule from now on, and leads there. Its socket and its flows stay: those lead where they did.
-  /// Errors: as add() about the destination; then nothing has changed. An unknown listener is our bug.
-  Result<> assign(std::uint64_t listener, std::uint64_t rule, const Destination& destination);
-  /// Closes a listener and ends its flows; an unknown one is ignored.
-  void remove(std::uint64_t listener);
+  /// A client is led to the destination's address of its own family, which on [::] is IPv4 for some. Errors: exhausted: no epoll watch
+  /// is left; invalid: no UDP socket, or an address of a family that the guest does not have; unsupported: one of its loopback
+  /// without stand-ins.
+  Result<Endpoint> add(std::uint64_t number, std::uint64_t rule, ListenOn on, const Destination& destination) override;
+  Result<> change(std::uint64_t number, std::uint64_t rule, const Destination& destination) override;
+  void remove(std::uint64_t number) override;
 
   /// Addresses of destinations that name one, neither the guest itself nor its loopback; each once.
   std::vector<Address> destinations() const;
@@ -95,20 +89,19 @@ class UdpForward {
   /// Forgets the flows that have been idle too long (limits::udp_idle_*).
   void expire();
 
-  /// Flows with ids greater than `after`, ordered by id, at most `limit`, of one rule if one is given. O(flows).
-  std::vector<FlowRecord> list(std::uint64_t after, std::size_t limit, std::optional<std::uint64_t> rule) const;
-  /// Forgets a flow; false: there is no such one. O(flows).
-  bool kill(std::uint64_t id);
+  FlowCounters of_rule(std::uint64_t rule) const override;
+  void forget_rule(std::uint64_t rule) override;
+  std::vector<FlowRecord> flows(const FlowQuery& query) const override;
+  bool kill(std::uint64_t flow) override;
 
-  struct Counters {
-    std::uint64_t datagrams_to_guest = 0, bytes_to_guest = 0;
-    std::uint64_t datagrams_to_clients = 0, bytes_to_clients = 0;
-    std::uint64_t flows = 0;      ///< now
+  /// flows_failed: those that were refused and those without a stand-in.
+  struct Counters : FlowCounters {
+    std::uint64_t datagrams_to_guest = 0, datagrams_to_host = 0;
     std::uint64_t stand_ins = 0;  ///< now; flows too
-    std::uint64_t flows_opened = 0, flows_expired = 0;
+    std::uint64_t flows_expired = 0;
     std::uint64_t flows_killed = 0;        ///< by kill(), or with their listener
     std::uint64_t refused = 0;             ///< flows that an ICMP error of the guest ended
-    std::uint64_t flows_failed = 0;        ///< flows that got no stand-in
+    std::uint64_t without_stand_in = 0;    ///< flows that got none
     std::uint64_t dropped_table_full = 0;  ///< datagrams of clients that found no place
     std::uint64_t dropped_waiting = 0;     ///< datagrams that there was no place for while their stand-in was opened
     std::uint64_t dropped_receive = 0;  ///< datagrams that cannot be carried on: source port 0, larger than limits::datagram
@@ -118,8 +111,6 @@ class UdpForward {
   };
   /// Of all listeners since the start, removed ones too.
   Counters counters() const;
-  /// Of one listener; zeros for an unknown one.
-  Counters of(std::uint64_t listener) const;
 
  private:
   struct Listener;

@@ -10,6 +10,8 @@
 #include <map>
 #include <unordered_map>
 
+#include "netstack/udp/rule_counters.h"
+
 namespace nh {
 namespace {
 
@@ -20,13 +22,6 @@ Result<UniqueFd> connected_socket(const Endpoint& service) {
   const SockAddr address(service);
   if (!fd || connect(fd.get(), address.get(), address.length) != 0) return sys_error("reaching " + service.text() + "/udp");
   return fd;
-}
-
-Endpoint name_of(int fd) {
-  SockAddr name;
-  if (getsockname(fd, name.get(), &name.length) != 0) return {};
-  const auto endpoint = name.endpoint();
-  return endpoint ? *endpoint : Endpoint{};
 }
 
 }  // namespace
@@ -43,9 +38,11 @@ struct UdpReverse::State {
 
   UdpReverseSetup setup;
   std::unique_ptr<std::uint8_t[]> buffer;
+  RuleCounters rules;
   std::unordered_map<std::uint64_t, std::unique_ptr<Listener>> listeners;
   std::map<std::uint64_t, std::unique_ptr<Flow>> flows;  // by id
   Order unanswered, answered;
+  std::uint64_t dropped = 0;
 };
 
 struct UdpReverse::State::Flow final : EpollSet::Handler {
@@ -82,7 +79,7 @@ struct UdpReverse::State::Listener final : EpollSet::Handler {
   UniqueFd fd;
   Endpoint service;
   bool watched = false;
-  Counters counters;
+  FlowCounters counters;
   std::unordered_map<Endpoint, Flow*> by_client;
 };
 
@@ -115,7 +112,7 @@ void UdpReverse::State::Flow::on_ready(int, std::uint32_t) {
     used(true);
     if (sendto(listener.fd.get(), state.buffer.get(), static_cast<std::size_t>(size), MSG_DONTWAIT | MSG_NOSIGNAL,
                client.get(), client.length) != size) {
-      ++listener.counters.dropped;
+      ++state.dropped;
       continue;
     }
     record.bytes_to_guest += static_cast<std::uint64_t>(size);
@@ -134,8 +131,8 @@ UdpReverse::State::Flow* UdpReverse::State::Listener::open(const Endpoint& clien
                     .path = FlowPath::relay,
                     .direction = FlowDirection::out,
                     .host_peer = service,
-                    .host_local = name_of(socket->get()),
-                    .guest_peer = name_of(fd.get()),
+                    .host_local = bound_endpoint(socket->get()),
+                    .guest_peer = bound_endpoint(fd.get()),
                     .guest = client,
                     .opened = now};
   auto made = std::make_unique<Flow>(*this, record, name, std::move(*socket));
@@ -160,7 +157,7 @@ void UdpReverse::State::Listener::on_ready(int, std::uint32_t) {
     }
     const auto client = name.endpoint();
     if (!client || client->port == 0) {
-      ++counters.dropped;
+      ++state.dropped;
       continue;
     }
     const auto found = by_client.find(*client);
@@ -175,7 +172,7 @@ void UdpReverse::State::Listener::on_ready(int, std::uint32_t) {
     for (int attempt = 0; attempt < 2 && sent < 0; ++attempt)
       sent = send(flow->fd.get(), state.buffer.get(), static_cast<std::size_t>(size), MSG_DONTWAIT | MSG_NOSIGNAL);
     if (sent != size) {
-      ++counters.dropped;
+      ++state.dropped;
       continue;
     }
     flow->record.bytes_to_host += static_cast<std::uint64_t>(size);
@@ -197,26 +194,33 @@ UdpReverse::~UdpReverse() {
   state_->flows.clear();
 }
 
-Result<> UdpReverse::add(std::uint64_t number, std::uint64_t rule, UniqueFd guest_socket, const Endpoint& service) {
-  NH_BUG_IF(state_->listeners.contains(number));
-  auto added = std::make_unique<State::Listener>(*state_, rule, std::move(guest_socket), service);
+Result<Endpoint> UdpReverse::add(std::uint64_t number, std::uint64_t rule, ListenOn on, const Destination& destination) {
+  UniqueFd* const socket = std::get_if<UniqueFd>(&on);
+  NH_BUG_IF(socket == nullptr || state_->listeners.contains(number));
+  const Endpoint bound = bound_endpoint(socket->get());
+  auto added = std::make_unique<State::Listener>(*state_, rule, std::move(*socket), destination.host_endpoint());
   NH_TRY(state_->setup.epoll->add(added->fd.get(), EPOLLIN, *added));
   added->watched = true;
+  state_->rules.open(rule, added->counters);
   state_->listeners.emplace(number, std::move(added));
-  return Ok{};
+  return bound;
 }
 
-void UdpReverse::change(std::uint64_t number, std::uint64_t rule, const Endpoint& service) {
+Result<> UdpReverse::change(std::uint64_t number, std::uint64_t rule, const Destination& destination) {
   const auto found = state_->listeners.find(number);
-  if (found == state_->listeners.end()) return;
-  found->second->rule = rule;
-  found->second->service = service;
+  if (found == state_->listeners.end()) return Ok{};
+  State::Listener& listener = *found->second;
+  state_->rules.move(listener.rule, rule, listener.counters);
+  listener.rule = rule;
+  listener.service = destination.host_endpoint();
+  return Ok{};
 }
 
 void UdpReverse::remove(std::uint64_t number) {
   const auto found = state_->listeners.find(number);
   if (found == state_->listeners.end()) return;
   while (!found->second->by_client.empty()) state_->end(*found->second->by_client.begin()->second, FlowEnd::killed);
+  state_->rules.close(found->second->rule, found->second->counters);
   state_->listeners.erase(found);
 }
 
@@ -235,15 +239,23 @@ void UdpReverse::expire() {
     state_->end(*state_->answered.front(), FlowEnd::timed_out);
 }
 
-UdpReverse::Counters UdpReverse::of(std::uint64_t number) const {
-  const auto found = state_->listeners.find(number);
-  return found == state_->listeners.end() ? Counters{} : found->second->counters;
+FlowCounters UdpReverse::of_rule(std::uint64_t rule) const {
+  return state_->rules.of(rule);
 }
 
-std::vector<FlowRecord> UdpReverse::list(std::uint64_t after, std::size_t limit, std::optional<std::uint64_t> rule) const {
+void UdpReverse::forget_rule(std::uint64_t rule) {
+  state_->rules.forget(rule);
+}
+
+std::uint64_t UdpReverse::dropped() const {
+  return state_->dropped;
+}
+
+std::vector<FlowRecord> UdpReverse::flows(const FlowQuery& query) const {
   std::vector<FlowRecord> records;
-  for (auto flow = state_->flows.upper_bound(after); flow != state_->flows.end() && records.size() < limit; ++flow)
-    if (!rule || flow->second->record.rule == *rule) records.push_back(flow->second->record);
+  for (auto flow = state_->flows.upper_bound(query.after); flow != state_->flows.end() && records.size() < query.limit;
+       ++flow)
+    if (!query.rule || flow->second->record.rule == *query.rule) records.push_back(flow->second->record);
   return records;
 }
 

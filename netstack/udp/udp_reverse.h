@@ -11,13 +11,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <vector>
 
-#include "netstack/relay/flow.h"
+#include "netstack/relay/carrier.h"
 #include "src/base/clock.h"
 #include "src/base/limits.h"
-#include "src/base/unique_fd.h"
 #include "src/loop/epoll_set.h"
 
 namespace nh {
@@ -30,34 +28,30 @@ struct UdpReverseSetup {
   std::size_t max_flows = limits::udp_reverse_flows;
 };
 
-class UdpReverse {
+class UdpReverse final : public Carrier {
  public:
   explicit UdpReverse(const UdpReverseSetup& setup);
-  ~UdpReverse();
+  ~UdpReverse() override;
   UdpReverse(const UdpReverse&) = delete;
   UdpReverse& operator=(const UdpReverse&) = delete;
 
-  /// `number` is the caller's, not in use. exhausted: no epoll watch is left.
-  Result<> add(std::uint64_t number, std::uint64_t rule, UniqueFd guest_socket, const Endpoint& service);
-  /// For clients to come; those that there are keep their service.
-  void change(std::uint64_t number, std::uint64_t rule, const Endpoint& service);
-  /// Ends the listener and its flows; an unknown number is ignored.
-  void remove(std::uint64_t number);
+  /// The socket is of the guest's namespace, the destination of the host, no Unix socket. exhausted: no epoll watch is left.
+  Result<Endpoint> add(std::uint64_t number, std::uint64_t rule, ListenOn on, const Destination& destination) override;
+  Result<> change(std::uint64_t number, std::uint64_t rule, const Destination& destination) override;
+  void remove(std::uint64_t number) override;
 
   /// When expire() has something to do; Instant::max() if never.
   Instant next_deadline() const;
   void expire();
 
   /// flows_failed: clients that got no socket: table full, no fd, no route.
-  struct Counters : FlowCounters {
-    std::uint64_t dropped = 0;  ///< datagrams that a kernel did not take
-  };
-  /// Of one listener; zeros for an unknown one.
-  Counters of(std::uint64_t number) const;
+  FlowCounters of_rule(std::uint64_t rule) const override;
+  void forget_rule(std::uint64_t rule) override;
+  std::vector<FlowRecord> flows(const FlowQuery& query) const override;
+  bool kill(std::uint64_t flow) override;
 
-  /// Ordered by id: flows with greater ids than `after`, at most `limit`, of this rule only.
-  std::vector<FlowRecord> list(std::uint64_t after, std::size_t limit, std::optional<std::uint64_t> rule) const;
-  bool kill(std::uint64_t flow);
+  /// Datagrams that a kernel did not take, since the start.
+  std::uint64_t dropped() const;
 
  private:
   struct State;

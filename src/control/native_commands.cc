@@ -112,8 +112,8 @@ Outcome forward_list(const CommandContext& context, const Json&) {
   return told(context.backend.rules.list());
 }
 
-Result<Rules::FlowQuery> query_of(const Json& arguments) {
-  Rules::FlowQuery query{.after = 0, .limit = limits::control_flows, .rule = std::nullopt};
+Result<FlowQuery> query_of(const Json& arguments) {
+  FlowQuery query{.limit = limits::control_flows};
   if (const auto after = arguments.find("after"); after != arguments.end()) {
     NH_LET(id, integer_of(*after, 0, largest_id, "after"));
     query.after = id;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -45,11 +44,6 @@ class Rules {
   /// Ordered by id.
   virtual std::vector<RuleEntry> list() const = 0;
 
-  struct FlowQuery {
-    std::uint64_t after = 0;            ///< ids greater than this
-    std::size_t limit = 1000;           ///< at most so many
-    std::optional<std::uint64_t> rule;  ///< of this rule only
-  };
   /// Ordered by id.
   virtual std::vector<FlowRecord> flows(const FlowQuery& query) const = 0;
   /// Resets it; false: there is no such flow, or none that can be ended.

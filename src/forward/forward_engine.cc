@@ -60,10 +60,9 @@ ForwardEngine::ForwardEngine(Setup setup)
                                    .ids = &ids_,
                                    .observer = this,
                                    .max_flows = udp_fds(setup_.nofile) / 2}),
-      slirp_path_(*setup_.slirp, fds_),
-      udp_path_(udp_, udp_reverse_, fds_),
+      slirp_(*setup_.slirp),
       rules_([this] {
-        if (stand_ins_) {
+        if (stand_ins_)
           tcp_.emplace(TcpForwardSetup{.epoll = setup_.epoll,
                                        .clock = &setup_.loop->clock(),
                                        .fds = &fds_,
@@ -71,12 +70,12 @@ ForwardEngine::ForwardEngine(Setup setup)
                                        .stand_ins = stand_ins_.get(),
                                        .path = setup_.path,
                                        .plan = setup_.plan});
-          relay_path_.emplace(*tcp_, relays_);
-        }
         RuleTableSetup table{.rules = {.plan = setup_.plan, .to_loopback = setup_.to_loopback},
-                             .listeners = {.general = &slirp_path_,
-                                           .datagrams = &udp_path_,
-                                           .relays = relay_path_ ? &*relay_path_ : nullptr,
+                             .listeners = {.fds = &fds_,
+                                           .general = &slirp_,
+                                           .datagrams = &udp_,
+                                           .reverse_datagrams = &udp_reverse_,
+                                           .relays = tcp_ ? &*tcp_ : nullptr,
                                            .stand_ins = stand_ins_.get(),
                                            .path = setup_.path,
                                            .inherited = setup_.inherited},
@@ -199,14 +198,14 @@ void ForwardEngine::add_to(HelperInfo& info) const {
   const UdpForward::Counters udp = udp_.counters();
   numbers.emplace_back("udp_forwards.datagrams_to_guest", udp.datagrams_to_guest);
   numbers.emplace_back("udp_forwards.bytes_to_guest", udp.bytes_to_guest);
-  numbers.emplace_back("udp_forwards.datagrams_to_clients", udp.datagrams_to_clients);
-  numbers.emplace_back("udp_forwards.bytes_to_clients", udp.bytes_to_clients);
+  numbers.emplace_back("udp_forwards.datagrams_to_clients", udp.datagrams_to_host);
+  numbers.emplace_back("udp_forwards.bytes_to_clients", udp.bytes_to_host);
   numbers.emplace_back("udp_forwards.flows", udp.flows);
   numbers.emplace_back("udp_forwards.stand_ins", udp.stand_ins);
   numbers.emplace_back("udp_forwards.flows_opened", udp.flows_opened);
   numbers.emplace_back("udp_forwards.flows_expired", udp.flows_expired);
   numbers.emplace_back("udp_forwards.flows_killed", udp.flows_killed);
-  numbers.emplace_back("udp_forwards.flows_failed", udp.flows_failed);
+  numbers.emplace_back("udp_forwards.flows_failed", udp.without_stand_in);
   numbers.emplace_back("udp_forwards.refused", udp.refused);
   numbers.emplace_back("udp_forwards.errors_told", udp.errors_told);
   numbers.emplace_back("udp_forwards.errors_suppressed", udp.errors_suppressed);
@@ -220,7 +219,7 @@ void ForwardEngine::add_to(Stats& stats) const {
   const FlowCounters& relays = relays_.counters().all;
   const UdpForward::Counters udp = udp_.counters();
   stats.bytes_to_guest = relays.bytes_to_guest + udp.bytes_to_guest;
-  stats.bytes_to_host = relays.bytes_to_host + udp.bytes_to_clients;
+  stats.bytes_to_host = relays.bytes_to_host + udp.bytes_to_host;
   for (const Family family : {Family::v4, Family::v6})
     stats.kernel_path.of(family) = setup_.path->now().takes_outbound(family);
   stats.flows_of(FlowPath::relay) = relays.flows;

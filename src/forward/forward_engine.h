@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ForwardEngine: the port forwards, whole: the rules, every path that carries their flows, and what is told about them.
+// ForwardEngine: the port forwards, whole: the rules, the carriers of their flows, and what is told about them.
 //
 // Theory of operation. It puts together
-//   RuleTable        the rules, and which path each of their listeners takes
+//   RuleTable        the rules, and which carrier has which of their listeners
 //   AgentStandIns    guest-side sockets for relays; asked for after the ready byte, because nobody has to wait for them: clients
 //                    that come before wait in TcpForward
-//   TcpForward, RelaySet   TCP on the kernel path; libslirp has it where there are no stand-ins
+//   TcpForward, RelaySet   TCP on the kernel path
+//   SlirpForward     TCP on the general path, where there are no stand-ins
 //   UdpForward, UdpReverse   UDP
 //   FdBudget         the descriptors of all that
 //   EventBus         what subscribers of the control socket are told
@@ -22,11 +23,14 @@
 #include <string>
 #include <vector>
 
+#include "netstack/slirp/slirp_forward.h"
+#include "netstack/tcp/tcp_forward.h"
+#include "netstack/udp/udp_forward.h"
+#include "netstack/udp/udp_reverse.h"
 #include "src/agent/stand_in_stock.h"
 #include "src/control/event_bus.h"
 #include "src/control/info.h"
 #include "src/control/stats.h"
-#include "src/forward/forward_adapters.h"
 #include "src/forward/rule_table.h"
 
 namespace nh {
@@ -96,9 +100,7 @@ class ForwardEngine final : private FlowObserver {
   std::optional<TcpForward> tcp_;  ///< with stand_ins_
   UdpForward udp_;
   UdpReverse udp_reverse_;
-  std::optional<TcpRelayPath> relay_path_;
-  SlirpPath slirp_path_;
-  UdpPath udp_path_;
+  SlirpForward slirp_;
   RuleTable rules_;
   Timer relay_deadline_, accept_deadline_, udp_deadline_, udp_reverse_deadline_;
   KernelPath::Subscription told_of_path_;

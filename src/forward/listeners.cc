@@ -8,9 +8,6 @@
 #include <cerrno>
 #include <utility>
 
-#include "netstack/relay/bind_error.h"
-#include "netstack/relay/listener.h"
-
 namespace nh {
 namespace {
 
@@ -21,6 +18,11 @@ Error unsupported(std::string field, std::string what) {
 }
 
 }  // namespace
+
+Listeners::Listeners(ListenersSetup setup)
+    : setup_(std::move(setup)), carriers_{setup_.general, setup_.datagrams, setup_.reverse_datagrams} {
+  if (setup_.relays != nullptr) carriers_.push_back(setup_.relays);
+}
 
 bool Listeners::relays_work() const {
   return setup_.path->now().phase != KernelPathState::Phase::off;
@@ -46,7 +48,7 @@ bool Listeners::has_v4_half(const Open& open) const {
   return std::any_of(open_.begin(), open_.end(), [&](const auto& one) {
     const Open& other = one.second;
     return &other != &open && other.plan.side == Side::host && other.plan.transport == open.plan.transport &&
-           other.bound == v4_half && other.carrier != Carrier::none;
+           other.bound == v4_half && other.carrier != nullptr;
   });
 }
 
@@ -76,8 +78,21 @@ Result<> Listeners::carry(std::uint64_t number, Open& open) {
   NH_TRY(check_loopback(open.plan.destination));
   if (open.plan.destination.is_loopback() && setup_.loopback_wanted) setup_.loopback_wanted();
   if (open.plan.side == Side::guest) return ask_guest(number, open);
-  if (open.plan.transport == Transport::udp) return carry_datagrams(number, open);
-  return relays_carry(open) ? carry_by_relays(number, open) : carry_by_general(open);
+  if (open.plan.transport == Transport::udp) {
+    NH_LET(socket, host_socket(open));
+    return start(number, open, *setup_.datagrams, std::move(socket));
+  }
+  return relays_carry(open) ? carry_by_relays(number, open) : carry_by_general(number, open);
+}
+
+Result<> Listeners::start(std::uint64_t number, Open& open, Carrier& carrier, ListenOn on, std::size_t descriptors) {
+  auto fds = setup_.fds->keep(descriptors);
+  if (!fds) return Error{.code = Code::exhausted, .what = "no file descriptor is left for a listener"};
+  NH_LET(bound, carrier.add(number, open.rule, std::move(on), open.plan.destination));
+  open.bound = bound;
+  open.carrier = &carrier;
+  open.fds = std::move(*fds);
+  return Ok{};
 }
 
 Result<> Listeners::check_loopback(const Destination& destination) const {
@@ -85,29 +100,15 @@ Result<> Listeners::check_loopback(const Destination& destination) const {
   return unsupported("guest_addr", "the guest's loopback is reached by relays only: " + why_no_relays());
 }
 
-Result<> Listeners::carry_datagrams(std::uint64_t number, Open& open) {
-  NH_LET(bound, setup_.datagrams->add(number, open.rule, open.bound, open.plan.interface, open.plan.destination));
-  open.bound = bound;
-  open.carrier = Carrier::datagrams;
-  return Ok{};
-}
-
 Result<> Listeners::carry_by_relays(std::uint64_t number, Open& open) {
   NH_LET(socket, relay_socket(open));
-  if (auto added = setup_.relays->add(number, open.rule, std::move(socket), open.plan.destination); !added) {
-    open.file.reset();
-    return added;
-  }
-  open.carrier = Carrier::relays;
-  return Ok{};
+  auto started = start(number, open, *setup_.relays, std::move(socket));
+  if (!started) open.file.reset();
+  return started;
 }
 
 Result<UniqueFd> Listeners::relay_socket(Open& open) {
-  if (open.plan.side == Side::host_inherited) {
-    NH_LET(copy, copy_of_listener(setup_.inherited, open.plan.name));
-    open.bound = bound_endpoint(copy.get());
-    return copy;
-  }
+  if (open.plan.side == Side::host_inherited) return copy_of_listener(setup_.inherited, open.plan.name);
   if (open.plan.side == Side::host) return host_socket(open);
   if (!open.file) {
     if (confined_)
@@ -125,47 +126,32 @@ Result<UniqueFd> Listeners::relay_socket(Open& open) {
   return copy;
 }
 
-Result<UniqueFd> Listeners::host_socket(Open& open) {
-  auto made = open_listener(Transport::tcp, open.bound, open.plan.interface);
+Result<UniqueFd> Listeners::host_socket(const Open& open) const {
+  auto made = open_listener(open.plan.transport, open.bound, open.plan.interface);
   if (!made && made.error().code == Code::in_use && open.bound.address == Address::any(Family::v6) && has_v4_half(open))
-    made = open_listener(Transport::tcp, open.bound, open.plan.interface, Wildcard::v6_only);
+    made = open_listener(open.plan.transport, open.bound, open.plan.interface, Wildcard::v6_only);
   if (!made) return std::move(made).error();
-  open.bound = made->bound;
   return std::move(made->fd);
 }
 
-Result<> Listeners::carry_by_general(Open& open) {
+Result<> Listeners::carry_by_general(std::uint64_t number, Open& open) {
   const std::string because = ": only relays can, and there are none: " + why_no_relays();
   if (open.plan.side == Side::host_unix) return unsupported("host_unix", "forwarding a Unix socket" + because);
   if (open.plan.side == Side::host_inherited) return unsupported("host_fd", "forwarding an inherited listener" + because);
   if (!open.plan.interface.empty()) return unsupported("host_interface", "listening on one interface" + because);
-  NH_LET(guest, general_destination(open, open.plan.destination));
-  NH_LET(bound, add_to_general(open.bound, guest));
-  // libslirp's listener on [::] takes IPv6 clients alone.
-  if (const Endpoint v4_half{Address::any(Family::v4), bound.port};
-      bound.address == Address::any(Family::v6) && open.plan.destination.v4 && !has_v4_half(open)) {
-    if (auto added = add_to_general(v4_half, open.plan.destination.endpoint(Family::v4)); !added) {
-      setup_.general->remove(bound);
-      return std::move(added).error();
-    }
-    open.v4_half = v4_half;
-  }
-  open.bound = bound;
-  open.carrier = Carrier::general;
+  NH_TRY(check_general_destination(open, open.plan.destination));
+  // libslirp has a socket for each family.
+  const bool both = open.bound.address == Address::any(Family::v6) && open.plan.destination.v4 && !has_v4_half(open);
+  const ListenAt at{open.bound, both ? Wildcard::dual : Wildcard::v6_only};
+  NH_TRY(start(number, open, *setup_.general, at, both ? 2 : 1));
   open.reason = why_no_relays();
   if (open.reason.empty()) open.reason = "the guest's TAP has no address of this family";
   return Ok{};
 }
 
-Result<Endpoint> Listeners::add_to_general(const Endpoint& host, const Endpoint& guest) {
-  auto bound = setup_.general->add(host, guest);
-  if (bound || bound.error().sys_errno == 0) return bound;
-  return bind_error(bound.error().sys_errno, Transport::tcp, host);
-}
-
-Result<Endpoint> Listeners::general_destination(const Open& open, const Destination& destination) const {
-  const Endpoint guest = destination.endpoint(open.bound.address.family());
-  if (guest.address.family() == open.bound.address.family()) return guest;
+Result<> Listeners::check_general_destination(const Open& open, const Destination& destination) const {
+  const Family own = open.bound.address.family();
+  if (destination.endpoint(own).address.family() == own) return Ok{};
   const std::string family = open.bound.address.is_v6() ? "IPv6" : "IPv4",
                     other = open.bound.address.is_v6() ? "IPv4" : "IPv6";
   return unsupported("guest_addr", "forwarding from " + family + " to " + other + ", as the rule has no " + family +
@@ -177,15 +163,12 @@ Result<> Listeners::ask_guest(std::uint64_t number, Open& open) {
   if (setup_.relays == nullptr || setup_.stand_ins == nullptr)
     return unsupported("kind", "a reverse rule needs a socket of the guest's namespace: " + why_no_relays());
   const auto kind = open.plan.transport == Transport::tcp ? StandIns::Kind::tcp_listener : StandIns::Kind::udp;
-  open.carrier = Carrier::awaited;
   open.reason = "the guest's socket is not there yet";
-  open.ticket = 0;
   auto opening = setup_.stand_ins->listen(kind, open.plan.at,
                                           [this, number](Result<UniqueFd> socket) { arrived(number, std::move(socket)); });
   open.ticket = opening.ticket;
   if (!opening.result) return Ok{};
   if (auto carried = carry_guest_socket(number, open, std::move(*opening.result)); !carried) {
-    open.carrier = Carrier::none;
     open.reason = carried.error().message();
     return Error{.code = Code::failed, .what = open.reason, .field = "guest_port"};
   }
@@ -194,24 +177,18 @@ Result<> Listeners::ask_guest(std::uint64_t number, Open& open) {
 
 void Listeners::arrived(std::uint64_t number, Result<UniqueFd> socket) {
   const auto found = open_.find(number);
-  if (found == open_.end() || found->second.carrier != Carrier::awaited) return;
+  if (found == open_.end() || found->second.ticket == 0) return;
   Open& open = found->second;
   open.ticket = 0;
   if (auto carried = carry_guest_socket(number, open, std::move(socket)); !carried) fail(open, carried.error().message());
 }
 
 Result<> Listeners::carry_guest_socket(std::uint64_t number, Open& open, Result<UniqueFd> socket) {
-  Result<> added = Ok{};
-  if (!socket)
-    added = std::move(socket).error();
-  else if (open.plan.transport == Transport::tcp)
-    added = setup_.relays->add(number, open.rule, std::move(*socket), open.plan.destination);
-  else
-    added = setup_.datagrams->add_reverse(number, open.rule, std::move(*socket), open.plan.destination);
-  if (!added)
+  Carrier& carrier = open.plan.transport == Transport::tcp ? *setup_.relays : *setup_.reverse_datagrams;
+  const auto started = socket ? start(number, open, carrier, std::move(*socket)) : Result<>(std::move(socket).error());
+  if (!started)
     return Error{.code = Code::failed,
-                 .what = "listening on " + open.plan.at.text() + " in the guest: " + added.error().message()};
-  open.carrier = open.plan.transport == Transport::tcp ? Carrier::relays : Carrier::datagrams;
+                 .what = "listening on " + open.plan.at.text() + " in the guest: " + started.error().message()};
   open.reason.clear();
   return Ok{};
 }
@@ -219,66 +196,32 @@ Result<> Listeners::carry_guest_socket(std::uint64_t number, Open& open, Result<
 Result<> Listeners::may_change(std::uint64_t number, const ListenerPlan& plan) const {
   const Open& open = open_.at(number);
   NH_TRY(check_loopback(plan.destination));
-  if (open.carrier == Carrier::general) NH_TRY(general_destination(open, plan.destination));
+  if (open.carrier == setup_.general) NH_TRY(check_general_destination(open, plan.destination));
   return Ok{};
 }
 
 void Listeners::change(std::uint64_t number, std::uint64_t rule, const ListenerPlan& plan) {
   Open& open = open_.at(number);
-  const bool same_destination = open.plan.destination == plan.destination;
   open.rule = rule;
   open.plan = plan;
   if (plan.destination.is_loopback() && setup_.loopback_wanted) setup_.loopback_wanted();
-  switch (open.carrier) {
-    case Carrier::relays:
-      return setup_.relays->change(number, rule, plan.destination);
-    case Carrier::datagrams:
-      if (auto changed = setup_.datagrams->change(number, rule, plan.destination); !changed) {
-        let_go(number, open);
-        fail(open, changed.error().message());
-      }
-      return;
-    case Carrier::general:
-      if (same_destination) return;
-      suspend(number);
-      return resume(number);
-    case Carrier::none:
-    case Carrier::awaited:
-      break;
-  }
+  if (open.carrier == nullptr || open.carrier->change(number, rule, plan.destination)) return;
+  // Only a new one can lead there.
+  suspend(number);
+  resume(number);
 }
 
-FlowCounters Listeners::let_go(std::uint64_t number, Open& open, bool for_good) {
-  FlowCounters counters;
-  switch (open.carrier) {
-    case Carrier::relays:
-      setup_.relays->remove(number);
-      break;
-    case Carrier::general:
-      setup_.general->remove(open.bound);
-      if (open.v4_half) setup_.general->remove(*std::exchange(open.v4_half, std::nullopt));
-      break;
-    case Carrier::datagrams:
-      counters = setup_.datagrams->of_listener(number);
-      setup_.datagrams->remove(number);
-      break;
-    case Carrier::awaited:
-      if (open.ticket != 0) setup_.stand_ins->cancel(open.ticket);
-      break;
-    case Carrier::none:
-      break;
-  }
-  open.carrier = Carrier::none;
-  open.ticket = 0;
+void Listeners::let_go(std::uint64_t number, Open& open, bool for_good) {
+  if (open.carrier != nullptr) std::exchange(open.carrier, nullptr)->remove(number);
+  open.fds = {};
+  if (open.ticket != 0) setup_.stand_ins->cancel(std::exchange(open.ticket, 0));
   // A confined helper could not make it again: its clients wait in its queue meanwhile.
   if (for_good || !confined_) open.file.reset();
-  return counters;
 }
 
-FlowCounters Listeners::close(std::uint64_t number) {
-  FlowCounters counters = let_go(number, open_.at(number));
+void Listeners::close(std::uint64_t number) {
+  let_go(number, open_.at(number), true);
   open_.erase(number);
-  return counters;
 }
 
 void Listeners::clear() {
@@ -295,7 +238,6 @@ void Listeners::resume(std::uint64_t number) {
 }
 
 void Listeners::fail(Open& open, const std::string& reason) {
-  open.carrier = Carrier::none;
   open.reason = reason;
   if (setup_.failed) setup_.failed(open.rule, reason);
 }
@@ -306,9 +248,8 @@ void Listeners::path_changed() {
     // The guest's sockets that are here already need nobody there; UDP has no other path.
     const bool tcp_of_host = open.plan.side != Side::guest && open.plan.transport == Transport::tcp;
     const bool relays = relays_carry(open);
-    const bool leaves = !relays && tcp_of_host && open.carrier == Carrier::relays;
-    const bool comes_back =
-        ready && ((tcp_of_host && relays && open.carrier == Carrier::general) || open.carrier == Carrier::none);
+    const bool leaves = !relays && tcp_of_host && open.carrier == setup_.relays;
+    const bool comes_back = ready && ((tcp_of_host && relays && open.carrier == setup_.general) || !works(number));
     if (!leaves && !comes_back) continue;
     let_go(number, open, false);
     resume(number);
@@ -316,7 +257,8 @@ void Listeners::path_changed() {
 }
 
 bool Listeners::works(std::uint64_t number) const {
-  return open_.at(number).carrier != Carrier::none;
+  const Open& open = open_.at(number);
+  return open.carrier != nullptr || open.ticket != 0;
 }
 
 std::vector<std::uint64_t> Listeners::rivals(const ListenerPlan& plan) const {
@@ -324,7 +266,7 @@ std::vector<std::uint64_t> Listeners::rivals(const ListenerPlan& plan) const {
   if (plan.side != Side::host || plan.at.port == 0) return found;
   for (const auto& [number, open] : open_)
     if (open.plan.side == Side::host && open.plan.transport == plan.transport && open.bound.port == plan.at.port &&
-        open.carrier != Carrier::none)
+        open.carrier != nullptr)
       found.push_back(number);
   return found;
 }
@@ -343,14 +285,9 @@ ListenerEntry Listeners::entry(std::uint64_t number) const {
     entry.guest = plan.destination.endpoint(open.bound.address.family());
     if (plan.transport == Transport::udp) entry.path = FlowPath::frames;
   }
-  if (open.carrier == Carrier::general) entry.path = FlowPath::libslirp;
-  entry.paused = open.carrier == Carrier::none || open.carrier == Carrier::awaited ||
-                 (open.carrier == Carrier::relays && setup_.relays->paused(number));
+  if (open.carrier == setup_.general) entry.path = FlowPath::libslirp;
+  entry.paused = open.carrier == nullptr || open.carrier->paused();
   return entry;
-}
-
-FlowCounters Listeners::datagram_counters(std::uint64_t number) const {
-  return open_.at(number).carrier == Carrier::datagrams ? setup_.datagrams->of_listener(number) : FlowCounters{};
 }
 
 PortSet Listeners::host_ports_without(std::uint64_t rule) const {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Listeners: the open sockets of all rules, each on the best path that there is for it.
+// Listeners: the open sockets of all rules, each with the best carrier that there is for it.
 //
 // Theory of operation. TCP goes by relays while the guest has stand-ins (KernelPath ready, or preparing: clients wait), else by
 // libslirp, which opens a listener of its own: when the path changes, each listener is handed over, one by one. What libslirp
@@ -7,18 +7,23 @@
 // is told, and it is tried again when the stand-ins come back. UDP is always ours. A listener of a reverse rule is a socket of
 // the guest's namespace: it is asked for, and comes later, or fails later.
 //
-// Ownership: owns Unix sockets' files and which path has which number; the paths own the sockets. Paths and StandIns must
-// outlive it. Single-threaded; neither sleeps nor blocks.
+// Each socket that a listener has is counted in FdBudget, here and nowhere else.
+//
+// Ownership: owns Unix sockets' files and which carrier has which number; the carriers own the sockets. Everything in ListenersSetup
+// must outlive it. Single-threaded; neither sleeps nor blocks.
 #pragma once
 
 #include <functional>
 #include <map>
 #include <optional>
+#include <vector>
 
+#include "netstack/relay/carrier.h"
+#include "netstack/relay/fd_budget.h"
 #include "netstack/relay/kernel_path.h"
 #include "netstack/relay/stand_ins.h"
 #include "src/base/limits.h"
-#include "src/forward/forward_paths.h"
+#include "src/control/rules.h"
 #include "src/forward/rule_plan.h"
 #include "src/linux/listen_fds.h"
 #include "src/linux/unix_listener.h"
@@ -26,9 +31,11 @@
 namespace nh {
 
 struct ListenersSetup {
-  GeneralPath* general;
-  DatagramPath* datagrams;
-  RelayPath* relays = nullptr;    ///< null: there are none
+  FdBudget* fds;
+  Carrier* general;               ///< TCP by libslirp
+  Carrier* datagrams;             ///< UDP of host clients
+  Carrier* reverse_datagrams;     ///< UDP of guest clients
+  Carrier* relays = nullptr;      ///< TCP of both by relays; null: there are none
   StandIns* stand_ins = nullptr;  ///< null: the guest cannot be entered
   const KernelPath* path = nullptr;
   std::vector<ListenFd> inherited = {};
@@ -41,20 +48,19 @@ struct ListenersSetup {
 
 class Listeners {
  public:
-  explicit Listeners(ListenersSetup setup) : setup_(std::move(setup)) {}
+  explicit Listeners(ListenersSetup setup);
   ~Listeners() { clear(); }
   Listeners(const Listeners&) = delete;
   Listeners& operator=(const Listeners&) = delete;
 
   /// Gives the listener's number. `port`: instead of the plan's 0. Errors: those of bind_error and UnixListener; exhausted: more
-  /// than `most`; unsupported: only relays could do it, and there are none. `field` is set.
+  /// than `most`, or no descriptor or epoll watch is left; unsupported: only relays could do it, and there are none.
   Result<std::uint64_t> open(std::uint64_t rule, const ListenerPlan& plan, std::uint16_t port = 0);
-  /// Whether the path that this listener is on can lead there: unsupported, with a field, if not.
+  /// Whether this listener can lead there: unsupported, with a field, if not.
   Result<> may_change(std::uint64_t number, const ListenerPlan& plan) const;
   /// The same socket, of another rule or with another destination. may_change() was asked.
   void change(std::uint64_t number, std::uint64_t rule, const ListenerPlan& plan);
-  /// Gives what UDP clients of this listener have been; TCP is counted by rule.
-  FlowCounters close(std::uint64_t number);
+  void close(std::uint64_t number);
   void clear();
 
   /// Closes the socket for a while and keeps the place in the list; a failure of resume() is told as `failed`.
@@ -70,6 +76,8 @@ class Listeners {
   /// Why relays do not work; empty: they do.
   std::string why_no_relays() const;
 
+  /// All that there are.
+  const std::vector<Carrier*>& carriers() const { return carriers_; }
   std::size_t size() const { return open_.size(); }
   const ListenerPlan& plan(std::uint64_t number) const { return open_.at(number).plan; }
   const Endpoint& bound(std::uint64_t number) const { return open_.at(number).bound; }
@@ -78,23 +86,21 @@ class Listeners {
   /// Those on a host port that this one would take.
   std::vector<std::uint64_t> rivals(const ListenerPlan& plan) const;
   ListenerEntry entry(std::uint64_t number) const;
-  FlowCounters datagram_counters(std::uint64_t number) const;
   /// Host ports in use by listeners of rules other than `rule`.
   PortSet host_ports_without(std::uint64_t rule) const;
   /// Directories of Unix sockets, from which their files will be removed.
   std::vector<int> directory_fds() const;
 
  private:
-  enum class Carrier : std::uint8_t { none, relays, general, datagrams, awaited };
   struct Open {
     ListenerPlan plan;
     std::uint64_t rule = 0;
-    Endpoint bound = {};  ///< its port is kept when the listener is handed over
-    Carrier carrier = Carrier::none;
+    Endpoint bound = {};         ///< its port is kept when the listener is handed over
+    Carrier* carrier = nullptr;  ///< null: nobody takes its clients, for `reason`
     std::string reason = {};
-    std::uint64_t ticket = 0;
+    std::uint64_t ticket = 0;  ///< of the guest's socket that was asked for; 0: none
+    FdBudget::Kept fds = {};   ///< with a carrier
     std::optional<UnixListener> file = std::nullopt;
-    std::optional<Endpoint> v4_half = std::nullopt;  ///< general, bound to [::]: libslirp's other listener
   };
 
   Result<> carry(std::uint64_t number, Open& open);
@@ -103,22 +109,23 @@ class Listeners {
   /// Another listener has the IPv4 half of this one's [::].
   bool has_v4_half(const Open& open) const;
   Result<> carry_by_relays(std::uint64_t number, Open& open);
-  Result<> carry_by_general(Open& open);
-  Result<Endpoint> add_to_general(const Endpoint& host, const Endpoint& guest);
-  Result<Endpoint> general_destination(const Open& open, const Destination& destination) const;
+  Result<> carry_by_general(std::uint64_t number, Open& open);
+  Result<> check_general_destination(const Open& open, const Destination& destination) const;
   Result<> check_loopback(const Destination& destination) const;
-  Result<> carry_datagrams(std::uint64_t number, Open& open);
+  /// The carrier has it from now on, with so many descriptors.
+  Result<> start(std::uint64_t number, Open& open, Carrier& carrier, ListenOn on, std::size_t descriptors = 1);
   Result<> ask_guest(std::uint64_t number, Open& open);
   void arrived(std::uint64_t number, Result<UniqueFd> socket);
   /// The guest's socket that was asked for is there, or will not be.
   Result<> carry_guest_socket(std::uint64_t number, Open& open, Result<UniqueFd> socket);
   Result<UniqueFd> relay_socket(Open& open);
-  Result<UniqueFd> host_socket(Open& open);
-  /// Not for good: it comes back, perhaps by another path.
-  FlowCounters let_go(std::uint64_t number, Open& open, bool for_good = true);
+  Result<UniqueFd> host_socket(const Open& open) const;
+  /// Not for good: it comes back, perhaps with another carrier.
+  void let_go(std::uint64_t number, Open& open, bool for_good);
   void fail(Open& open, const std::string& reason);
 
   ListenersSetup setup_;
+  std::vector<Carrier*> carriers_;
   std::map<std::uint64_t, Open> open_;
   std::uint64_t last_number_ = 0;
   bool confined_ = false;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "netstack/plan/address_plan.h"
-#include "src/forward/forward_paths.h"
+#include "netstack/relay/destination.h"
 #include "src/rules/rule_spec.h"
 
 namespace nh {

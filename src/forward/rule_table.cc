@@ -181,7 +181,12 @@ Result<std::uint64_t> RuleTable::open_one(Installation& job, std::uint64_t id, c
 
 void RuleTable::undo(Installation& job) {
   for (const std::uint64_t number : job.opened) listeners_.close(number);
+  for (const auto& [id, numbers] : job.made) forget(id);
   for (const std::uint64_t number : job.suspended) listeners_.resume(number);
+}
+
+void RuleTable::forget(std::uint64_t id) {
+  for (Carrier* carrier : listeners_.carriers()) carrier->forget_rule(id);
 }
 
 void RuleTable::commit(Installation& job) {
@@ -209,7 +214,7 @@ void RuleTable::commit(Installation& job) {
 void RuleTable::close_rule(std::uint64_t id) {
   const auto found = rules_.find(id);
   for (const std::uint64_t number : found->second.listeners) listeners_.close(number);
-  if (setup_.listeners.relays != nullptr) setup_.listeners.relays->forget_rule(id);
+  forget(id);
   RuleRemoved removed{.id = id, .rule = found->second.spec.text()};
   rules_.erase(found);
   publish(removed);
@@ -240,7 +245,7 @@ void RuleTable::follow_guest(std::uint64_t id, Rule& rule) {
   std::erase_if(rule.listeners, [&](std::uint64_t number) {
     const auto still = wanted.find(listeners_.plan(number).place());
     if (still == wanted.end() || !listeners_.works(number)) {
-      rule.closed += listeners_.close(number);
+      listeners_.close(number);
       return true;
     }
     if (still->second.destination != listeners_.plan(number).destination) listeners_.change(number, id, still->second);
@@ -287,12 +292,9 @@ void RuleTable::publish(const Event& event) {
 }
 
 RuleEntry RuleTable::entry(std::uint64_t id, const Rule& rule) const {
-  RuleEntry entry{.id = id, .spec = rule.spec, .listeners = {}, .counters = rule.closed};
-  if (setup_.listeners.relays != nullptr) entry.counters += setup_.listeners.relays->of_rule(id);
-  for (const std::uint64_t number : rule.listeners) {
-    entry.listeners.push_back(listeners_.entry(number));
-    entry.counters += listeners_.datagram_counters(number);
-  }
+  RuleEntry entry{.id = id, .spec = rule.spec, .listeners = {}, .counters = {}};
+  for (const std::uint64_t number : rule.listeners) entry.listeners.push_back(listeners_.entry(number));
+  for (const Carrier* carrier : listeners_.carriers()) entry.counters += carrier->of_rule(id);
   return entry;
 }
 
@@ -309,9 +311,9 @@ std::vector<RuleEntry> RuleTable::list() const {
 }
 
 std::vector<FlowRecord> RuleTable::flows(const FlowQuery& query) const {
-  std::vector<FlowRecord> all = setup_.listeners.datagrams->flows(query);
-  if (setup_.listeners.relays != nullptr) {
-    auto more = setup_.listeners.relays->flows(query);
+  std::vector<FlowRecord> all;
+  for (const Carrier* carrier : listeners_.carriers()) {
+    auto more = carrier->flows(query);
     std::move(more.begin(), more.end(), std::back_inserter(all));
   }
   std::sort(all.begin(), all.end(), [](const FlowRecord& a, const FlowRecord& b) { return a.id < b.id; });
@@ -320,7 +322,8 @@ std::vector<FlowRecord> RuleTable::flows(const FlowQuery& query) const {
 }
 
 bool RuleTable::kill_flow(std::uint64_t id) {
-  return (setup_.listeners.relays != nullptr && setup_.listeners.relays->kill(id)) || setup_.listeners.datagrams->kill(id);
+  const auto& carriers = listeners_.carriers();
+  return std::any_of(carriers.begin(), carriers.end(), [id](Carrier* carrier) { return carrier->kill(id); });
 }
 
 }  // namespace nh

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // RuleTable: the rules of the port forwards.
 //
-// Theory of operation. A rule comes to a list of listeners (rule_plan.h), which listeners.h keeps open on the best path. A set
+// Theory of operation. A rule comes to a list of listeners (rule_plan.h), which listeners.h keeps open, each with the best carrier. A set
 // of rules is put in force at once: every listener of it that is not there already is opened, then the old ones that the set has
 // no use for are closed. Where a new one needs the port of one that goes, that one rests meanwhile, and comes back should
 // anything fail. A listener at the same place goes over to the new rule as it is, with its clients.
@@ -57,7 +57,6 @@ class RuleTable final : public Rules {
   struct Rule {
     RuleSpec spec;
     std::vector<std::uint64_t> listeners = {};
-    FlowCounters closed = {};             ///< of UDP listeners that are gone
     std::set<std::string> reported = {};  ///< automatic: places that could not be opened
   };
   struct Installation;
@@ -70,6 +69,7 @@ class RuleTable final : public Rules {
   void undo(Installation& job);
   void commit(Installation& job);
   void close_rule(std::uint64_t id);
+  void forget(std::uint64_t id);
   void follow_guest();
   void follow_guest(std::uint64_t id, Rule& rule);
   void ask_for_ports();

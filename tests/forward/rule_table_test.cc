@@ -9,7 +9,7 @@
 
 #include <cstdlib>
 
-#include "tests/forward/fake_paths.h"
+#include "tests/forward/fake_carrier.h"
 #include "tests/support/catch.h"
 #include "tests/support/kernel_paths.h"
 
@@ -27,8 +27,10 @@ struct Table {
             .rules = {.plan = AddressPlan::make(Cidr::parse("10.0.2.0/24").value(), Cidr::parse("fd00::/64").value(), 1500)
                                   .value(),
                       .to_loopback = to_loopback},
-            .listeners = {.general = &general,
+            .listeners = {.fds = &fds,
+                          .general = &general,
                           .datagrams = &datagrams,
+                          .reverse_datagrams = &reverse_datagrams,
                           .relays = stand_ins ? &relays : nullptr,
                           .stand_ins = stand_ins ? &guest : nullptr,
                           .path = &path,
@@ -37,6 +39,7 @@ struct Table {
                           .loopback_wanted = [this] { ++loopback_wanted; }},
             .events = &events,
             .follow_ports = [this](bool on) { following = on; }}) {
+    general.changes = false;
     if (stand_ins)
       path.set(kernel_path_state(Phase::ready));
     else
@@ -57,9 +60,8 @@ struct Table {
   }
   void turn(Phase phase) { path.set(kernel_path_state(phase)); }
 
-  FakeRelays relays;
-  FakeDatagrams datagrams;
-  FakeGeneral general;
+  FdBudget fds{2 * limits::forwards};
+  FakeCarrier relays, datagrams, reverse_datagrams, general;
   FakeStandIns guest;
   KernelPath path;
   HeardEvents events;
@@ -106,7 +108,8 @@ TEST_CASE("a rule listens at once, tells its port, and stops when it is removed"
   REQUIRE(table.rules.remove({1}));
   CHECK_FALSE(connects(host));
   CHECK(table.datagrams.open.empty());
-  CHECK(table.relays.forgotten.contains(1));
+  for (const FakeCarrier* carrier : {&table.relays, &table.datagrams, &table.reverse_datagrams, &table.general})
+    CHECK(carrier->forgotten.contains(1));
   CHECK(table.events.of<RuleRemoved>().front().rule == "0:80/both");
   CHECK(table.rules.remove({1}).error().code == Code::missing);
 }
@@ -120,7 +123,7 @@ TEST_CASE("ids are never used twice and lists are in their order", "[rules]") {
   CHECK(table.rules.list().back().id == 3);
   CHECK_FALSE(table.rules.remove({1, 7}));
   CHECK(table.rules.list().size() == 2);
-  CHECK(table.rules.list()[0].counters.flows_opened == 100);
+  CHECK(table.rules.list()[1].counters.flows_opened == 4 * 300);  // of each carrier
 }
 
 TEST_CASE("of several rules all are added, or none", "[rules]") {
@@ -138,9 +141,10 @@ TEST_CASE("of several rules all are added, or none", "[rules]") {
   CHECK(table.events.all.empty());
   CHECK(table.add({taken.text() + ":80"}).error().field == "host_port");
   CHECK(table.add({"0:80", "0:10.0.2.2:80"}).error().field == "rules[1].guest_addr");
-  table.relays.full = true;
+  table.relays.fault = Error{.code = Code::exhausted, .what = "no epoll watch is left"};
   CHECK(table.add({"0:80"}).error().code == Code::exhausted);
   CHECK(table.rules.listener_count() == 0);
+  CHECK(table.fds.used() == 0);
 }
 
 TEST_CASE("two hundred rules, and what does not fit is told", "[rules]") {
@@ -149,14 +153,14 @@ TEST_CASE("two hundred rules, and what does not fit is told", "[rules]") {
   std::vector<std::string> texts(many, "0:80");
   REQUIRE(table.add(texts));
   CHECK(table.rules.list().size() == many);
-  const auto refused = table.add({"1000-1001:80-81/udp"});
+  const auto refused = table.add({"0:80/udp", "0:81/udp"});
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == Code::exhausted);
-  CHECK(refused.error().field == "host_port");
+  CHECK(refused.error().field == "rules[1].host_port");
   CHECK(refused.error().message().find("201") != std::string::npos);
   CHECK(table.rules.listener_count() == many);
-  Table ranges;
-  CHECK(ranges.one("10000-14095/udp").listeners.size() == limits::forwards);
+  Table ranges(false);
+  CHECK(ranges.one("10000-14095").listeners.size() == limits::forwards);
   CHECK_FALSE(ranges.add({"0:80"}));
 }
 
@@ -185,12 +189,13 @@ TEST_CASE("a replacement touches nothing that stays", "[rules]") {
 }
 
 TEST_CASE("a range that grows keeps the ports that it had", "[rules]") {
-  Table table;
-  REQUIRE(table.add({"6000-6009/udp"}));
-  REQUIRE(table.replace({"6005-6014:7005-7014/udp"}));
-  CHECK(table.datagrams.added == 15);
-  CHECK(table.datagrams.open.size() == 10);
-  CHECK(table.datagrams.open.at(6).destination.port == 7005);
+  Table table(false);
+  table.general.changes = true;
+  REQUIRE(table.add({"6000-6009"}));
+  REQUIRE(table.replace({"6005-6014:7005-7014"}));
+  CHECK(table.general.added == 15);
+  CHECK(table.general.open.size() == 10);
+  CHECK(table.general.open.at(6).destination.port == 7005);
 }
 
 TEST_CASE("a replacement may take the port of what goes; if it fails all is as before", "[rules]") {
@@ -251,7 +256,7 @@ TEST_CASE("without stand-ins TCP goes by libslirp and says why; what that cannot
   const RuleEntry entry = table.one("8080:80");
   CHECK(entry.listeners[0].path == FlowPath::libslirp);
   CHECK_FALSE(entry.listeners[0].reason.empty());
-  CHECK(table.general.open.begin()->second == Endpoint{Address::parse("10.0.2.100").value(), 80});
+  CHECK(table.general.only().destination.endpoint(Family::v4) == Endpoint{Address::parse("10.0.2.100").value(), 80});
   for (const char* text : {"unix:/tmp/x:80", "fd:0:80", "%lo:0:80", "0:[fd00::100]:80", "0:127.0.0.1:80",
                            "0:127.0.0.1:53/udp", "reverse:80:80"}) {
     const auto refused = table.add({text});
@@ -261,7 +266,7 @@ TEST_CASE("without stand-ins TCP goes by libslirp and says why; what that cannot
     CHECK_FALSE(refused.error().field.empty());
     CHECK(refused.error().message().find("cannot be entered") != std::string::npos);
   }
-  table.general.fault = EADDRINUSE;
+  table.general.fault = sys_error(EADDRINUSE, "forwarding");
   CHECK(table.add({"8080:80"}).error().code == Code::in_use);
   REQUIRE(table.rules.remove({1}));
   CHECK(table.general.open.empty());
@@ -275,8 +280,7 @@ TEST_CASE("when the stand-ins go libslirp takes over, and gives back", "[rules]"
   table.one("0:53/udp");
   table.turn(Phase::off);
   CHECK(table.relays.open.empty());
-  CHECK(table.general.open.size() == 1);
-  CHECK(table.general.open.begin()->first == plain.listeners[0].host);
+  CHECK(table.general.only().bound == plain.listeners[0].host);
   auto list = table.rules.list();
   CHECK(list[0].listeners[0].path == FlowPath::libslirp);
   CHECK(list[0].listeners[0].reason == "the agent is lost");
@@ -298,7 +302,7 @@ TEST_CASE("when the stand-ins go libslirp takes over, and gives back", "[rules]"
   CHECK(table.events.of<PathChanged>().size() == 2);
 }
 
-TEST_CASE("a listener on [::] goes by relays while either family has them, by libslirp with both of its halves", "[rules]") {
+TEST_CASE("a listener on [::] goes by relays while either family has them, else by libslirp for both", "[rules]") {
   Table table;
   table.path.set(kernel_path_state(Phase::ready, Family::v4));
   const RuleEntry wildcard = table.one("[::]:0:80");
@@ -309,18 +313,22 @@ TEST_CASE("a listener on [::] goes by relays while either family has them, by li
   REQUIRE(table.rules.remove({2}));
 
   table.turn(Phase::off);
-  const auto at = [&](Family family) { return Endpoint{Address::any(family), port}; };
-  REQUIRE(table.general.open.size() == 2);
-  CHECK(table.general.open.at(at(Family::v6)) == Endpoint{Address::parse("fd00::100").value(), 80});
-  CHECK(table.general.open.at(at(Family::v4)) == Endpoint{Address::parse("10.0.2.100").value(), 80});
+  const FakeCarrier::One& one = table.general.only();
+  CHECK(one.bound == Endpoint{Address::any(Family::v6), port});
+  CHECK(std::get<ListenAt>(one.on).wildcard == Wildcard::dual);
+  CHECK(one.destination.endpoint(Family::v6) == Endpoint{Address::parse("fd00::100").value(), 80});
+  CHECK(one.destination.endpoint(Family::v4) == Endpoint{Address::parse("10.0.2.100").value(), 80});
+  CHECK(table.fds.used() == 2);
   table.path.set(kernel_path_state(Phase::ready, Family::v4));
   CHECK(table.general.open.empty());
   CHECK(table.rules.list()[0].listeners[0].path == FlowPath::relay);
+  CHECK(table.fds.used() == 1);
 
   // Only one that leads to an address without stand-ins stays behind.
   REQUIRE(table.rules.remove({1}));
   CHECK(table.one("[::]:0:[fd00::100]:80").listeners[0].path == FlowPath::libslirp);
-  CHECK(table.general.open.size() == 1);
+  CHECK(std::get<ListenAt>(table.general.only().on).wildcard == Wildcard::v6_only);
+  CHECK(table.fds.used() == 1);
 }
 
 TEST_CASE("where a rule has the IPv4 half of a port, [::] is content with the other, on any path", "[rules]") {
@@ -331,9 +339,64 @@ TEST_CASE("where a rule has the IPv4 half of a port, [::] is content with the ot
   const std::string port = std::to_string(v4.listeners[0].host.port);
   table.turn(Phase::off);
   table.one("[::]:" + port + ":80");
-  CHECK(table.general.open.size() == 2);
+  CHECK(std::get<ListenAt>(table.general.open.at(2).on).wildcard == Wildcard::v6_only);
+  CHECK(table.fds.used() == 2);
   REQUIRE(table.rules.remove({2}));
+  table.path.set(kernel_path_state(Phase::ready, Family::v6));
+  CHECK(table.one("[::]:" + port + ":80").listeners[0].path == FlowPath::relay);
+}
+
+TEST_CASE("where a rule has the IPv4 half of a UDP port, [::] is content with the other", "[rules]") {
+  Table table;
+  const std::string port = std::to_string(table.one("0.0.0.0:0:80/udp").listeners[0].host.port);
+  CHECK(table.one("[::]:" + port + ":80/udp").listeners[0].host.address == Address::any(Family::v6));
+  CHECK(table.add({"[::]:" + port + ":80/udp"}).error().code == Code::in_use);
+}
+
+TEST_CASE("each listener has its descriptors from the budget, whichever carrier has it", "[rules]") {
+  Table table;
+  REQUIRE(table.fds.take(table.fds.capacity() - 4));
+  const auto used = [&] { return table.fds.used() - (table.fds.capacity() - 4); };
+  HostPort taken;
+  CHECK(table.add({taken.text() + ":80"}).error().code == Code::in_use);
+  CHECK(used() == 0);
+  table.one("0:80/both");
+  table.one("reverse:5432:15432/both");
+  CHECK(used() == 2);
+  table.guest.answer(UniqueFd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+  table.guest.answer(UniqueFd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)));
+  CHECK(used() == 4);
+  CHECK(table.reverse_datagrams.open.size() == 1);
+  for (const char* text : {"0:80", "0:80/udp"}) CHECK(table.add({text}).error().code == Code::exhausted);
+  table.one("reverse:5433:15433");
+  table.guest.answer(UniqueFd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)));
+  CHECK(table.rules.list().back().listeners[0].reason.find("no file descriptor is left") != std::string::npos);
+  CHECK(table.relays.open.size() == 2);
+
+  // libslirp's takes one, too; where there is none left for it, it rests.
+  table.turn(Phase::off);
   CHECK(table.general.open.size() == 1);
+  CHECK(used() == 4);
+  REQUIRE(table.rules.remove({1, 2, 3}));
+  CHECK(used() == 0);
+}
+
+TEST_CASE("a destination that the carrier cannot change to is had by opening the listener anew", "[rules]") {
+  Table table(false);
+  table.one("8080:80");
+  REQUIRE(table.replace({"8080:81"}));
+  CHECK(table.general.added == 2);
+  CHECK(table.general.only().destination.port == 81);
+  CHECK(table.general.only().rule == 2);
+  CHECK(table.events.of<RuleFailed>().empty());
+  CHECK(table.fds.used() == 1);
+}
+
+TEST_CASE("a listener is paused while its carrier is", "[rules]") {
+  Table table;
+  table.one("0:80");
+  table.relays.is_paused = true;
+  CHECK(table.rules.list()[0].listeners[0].paused);
 }
 
 TEST_CASE("the guest's loopback is made reachable when a rule wants it", "[rules]") {
@@ -499,12 +562,13 @@ TEST_CASE("a reverse rule needs the agent, no steering", "[rules]") {
 
 TEST_CASE("flows of all paths are one list", "[rules]") {
   Table table;
-  const auto flows = table.rules.flows({.rule = {}});
-  REQUIRE(flows.size() == 3);
-  CHECK(flows[0].id == 3);
-  CHECK(flows[2].id == 5);
-  CHECK(table.rules.flows({.limit = 2, .rule = {}}).size() == 2);
-  CHECK(table.rules.kill_flow(4));
-  CHECK(table.rules.kill_flow(5));
+  table.relays.flow_ids = {4};
+  table.datagrams.flow_ids = {3, 5};
+  table.reverse_datagrams.flow_ids = {2};
+  const auto flows = table.rules.flows({});
+  REQUIRE(flows.size() == 4);
+  for (std::size_t i = 0; i < flows.size(); ++i) CHECK(flows[i].id == 2 + i);
+  CHECK(table.rules.flows({.limit = 2}).size() == 2);
+  for (const std::uint64_t id : {2, 3, 4, 5}) CHECK(table.rules.kill_flow(id));
   CHECK_FALSE(table.rules.kill_flow(6));
 }

@@ -55,12 +55,31 @@ TEST_CASE("who waits is woken once, when a share is free again", "[fd_budget]") 
 TEST_CASE("what stays is not waited for", "[fd_budget]") {
   FdBudget budget(320);
   Waiter waiter;
-  CHECK(budget.take_to_stay(312));
+  auto kept = budget.keep(312);
+  REQUIRE(kept);
   CHECK(budget.take(8));
   CHECK_FALSE(budget.take(2));
   budget.wait(waiter);
   budget.give(8);
   CHECK(waiter.woken == 1);
-  budget.give_what_stayed(312);
+  kept.reset();
+  CHECK(budget.used() == 0);
+}
+
+TEST_CASE("what is kept is given back once, by whoever has it last", "[fd_budget]") {
+  FdBudget budget(5);
+  auto first = budget.keep(2);
+  REQUIRE(first);
+  CHECK_FALSE(budget.keep(4));
+  FdBudget::Kept one = std::move(*first);
+  first.reset();
+  CHECK(budget.used() == 2);
+  {
+    auto second = budget.keep(1);
+    REQUIRE(second);
+    one = std::move(*second);
+  }
+  CHECK(budget.used() == 1);
+  one = FdBudget::Kept();
   CHECK(budget.used() == 0);
 }

@@ -2,6 +2,9 @@
 // UDP forwards with real sockets on the host's loopback and a guest that is a list of frames. Longer than most: they share it.
 #include "netstack/udp/udp_forward.h"
 
+#include <netinet/in.h>
+#include <sys/socket.h>
+
 #include <numeric>
 #include <set>
 
@@ -21,10 +24,10 @@ struct Observer final : FlowObserver {
   std::vector<std::pair<std::uint64_t, FlowEnd>> closed;
 };
 
-UdpSocket listener_at(const Endpoint& endpoint, const std::string& interface = {}) {
+UniqueFd listener_at(const Endpoint& endpoint, const std::string& interface = {}) {
   auto opened = open_listener(Transport::udp, endpoint, interface);
   REQUIRE(opened);
-  return UdpSocket::adopt(std::move(opened->fd)).value();
+  return std::move(opened->fd);
 }
 
 struct Fixture {
@@ -46,7 +49,7 @@ struct Fixture {
       (spec.guest_address->is_v4() ? destination.v4 : destination.v6) = spec.guest_address;
     }
     const Address host = spec.host_address.value_or(Address::loopback(Family::v4));
-    const auto bound = forward.add(rule, rule, destination, listener_at({host, spec.host_ports.front().first}));
+    const auto bound = forward.add(rule, rule, listener_at({host, spec.host_ports.front().first}), destination);
     REQUIRE(bound);
     return *bound;
   }
@@ -103,11 +106,11 @@ TEST_CASE("a client on loopback appears as the gateway and is answered") {
   const HostDatagram back = received(client);
   CHECK(back.text() == "answer");
   CHECK(back.from == bound);
-  const auto counters = f.forward.of(1);
+  const auto counters = f.forward.counters();
   CHECK(counters.datagrams_to_guest == 1);
   CHECK(counters.bytes_to_guest == 8);
-  CHECK(counters.datagrams_to_clients == 1);
-  CHECK(counters.bytes_to_clients == 6);
+  CHECK(counters.datagrams_to_host == 1);
+  CHECK(counters.bytes_to_host == 6);
   CHECK(counters.flows == 1);
 }
 
@@ -227,8 +230,8 @@ TEST_CASE("the largest datagrams go both ways, in both families, with right chec
   // IPv6 has room for a few bytes more.
   payload.push_back(0);
   REQUIRE(f.take(udp(got.to, got.from, payload)));
-  CHECK(f.forward.of(1).dropped_send == 1);
-  CHECK(f.forward.of(1).datagrams_to_clients == 1);
+  CHECK(f.forward.counters().dropped_send == 1);
+  CHECK(f.forward.counters().datagrams_to_host == 1);
 }
 
 TEST_CASE("a burst of answers reaches its clients whole and in order, whatever the sizes") {
@@ -274,7 +277,7 @@ TEST_CASE("a datagram that a sender has put together with others arrives as seve
     joined.insert(joined.end(), datagram.payload.begin(), datagram.payload.end());
   }
   CHECK(joined == payload);
-  CHECK(f.forward.of(1).datagrams_to_guest == 4);
+  CHECK(f.forward.counters().datagrams_to_guest == 4);
 }
 
 TEST_CASE("datagrams without a byte go both ways") {
@@ -298,7 +301,6 @@ TEST_CASE("a full table drops new clients, counts them, and keeps the old ones")
     return f.forward.counters().dropped_table_full == 1;
   }));
   CHECK(f.sink.datagrams().size() == 2);
-  CHECK(f.forward.of(1).dropped_table_full == 1);
   clients[0].send_to(bound, text("again"));
   CHECK(f.received(3).text() == "again");
 }
@@ -322,7 +324,7 @@ TEST_CASE("idle flows are forgotten, answered ones later") {
   CHECK(f.forward.next_deadline() <= f.clock.now());
   f.forward.expire();
   CHECK(f.forward.counters().flows == 1);
-  CHECK(f.forward.of(1).flows == 1);
+  CHECK(f.forward.of_rule(1).flows == 1);
   CHECK_FALSE(f.answer(unanswered, "late"));
   CHECK(f.answer(answered, "still"));
   f.clock.advance(limits::udp_idle_answered);
@@ -355,7 +357,8 @@ TEST_CASE("a guest's ICMP error ends the flow it quotes, fragmentation needed do
   CHECK(f.forward.counters().flows == 1);
   CHECK((v4 ? error(3, 3) : error(1, 4)));
   CHECK(f.forward.counters().flows == 0);
-  CHECK(f.forward.of(1).refused == 1);
+  CHECK(f.forward.counters().refused == 1);
+  CHECK(f.forward.of_rule(1).flows_failed == 1);
   REQUIRE(f.observer.closed.size() == 1);
   CHECK(f.observer.closed[0].second == FlowEnd::refused);
   CHECK_FALSE((v4 ? error(3, 3) : error(1, 4)));  // nothing of ours any more
@@ -389,8 +392,13 @@ TEST_CASE("a removed rule frees its port and forgets its flows, others stay") {
   CHECK_FALSE(f.answer(got, "late"));
   CHECK(f.answer(kept, "fine"));
   CHECK(HostSocket::udp("127.0.0.1", bound.port));
-  CHECK(f.forward.of(1).datagrams_to_guest == 0);
   CHECK(f.forward.counters().datagrams_to_guest == 2);
+  // The rule is told of what it had until it is forgotten.
+  CHECK(f.forward.of_rule(1).flows_opened == 1);
+  CHECK(f.forward.of_rule(1).flows == 0);
+  f.forward.forget_rule(1);
+  CHECK(f.forward.of_rule(1).flows_opened == 0);
+  CHECK(f.forward.of_rule(2).bytes_to_host == 4);
 }
 
 TEST_CASE("a client that is gone is told to the guest as its kernel would have been") {
@@ -423,7 +431,7 @@ TEST_CASE("a client that is gone is told to the guest as its kernel would have b
   CHECK(error.quoted_protocol == protocol::udp);
   CHECK(error.quoted_from == got.to);
   CHECK(error.quoted_to == got.from);
-  CHECK(f.forward.of(1).errors_told == 1);
+  CHECK(f.forward.counters().errors_told == 1);
   // The error belongs to that client alone: others are served as before, and so is it when it comes back.
   const HostSocket other = HostSocket::udp(v4 ? "127.0.0.1" : "::1");
   other.send_to(at(v4 ? "127.0.0.1" : "::1", port), text("y"));
@@ -455,7 +463,7 @@ TEST_CASE("what a client that is gone leaves on the socket does not cost another
 
 TEST_CASE("a listener on one interface takes what comes by it alone") {
   Fixture f;
-  const auto bound = f.forward.add(1, 1, service(5300), listener_at(at("0.0.0.0", 0), "lo"));
+  const auto bound = f.forward.add(1, 1, listener_at(at("0.0.0.0", 0), "lo"), service(5300));
   REQUIRE(bound);
   const HostSocket client = HostSocket::udp("127.0.0.1");
   client.send_to(at("127.0.0.1", bound->port), text("x"));
@@ -494,7 +502,7 @@ TEST_CASE("flows are listed by id and rule, and killed") {
     f.received(i + 1);
   }
   REQUIRE(f.answer(f.sink.datagrams()[0], "four"));
-  const std::vector<FlowRecord> all = f.forward.list(0, 100, std::nullopt);
+  const std::vector<FlowRecord> all = f.forward.flows({0, 100, std::nullopt});
   REQUIRE(all.size() == 5);
   for (std::size_t i = 0; i < 5; ++i) CHECK(all[i].id == i + 1);
   const FlowRecord& first = all[0];
@@ -509,12 +517,12 @@ TEST_CASE("flows are listed by id and rule, and killed") {
   CHECK(first.bytes_to_guest == 1);
   CHECK(first.bytes_to_host == 4);
   CHECK(f.observer.opened.size() == 5);
-  CHECK(f.forward.list(3, 100, std::nullopt).size() == 2);
-  CHECK(f.forward.list(0, 2, std::nullopt).back().id == 2);
-  CHECK(f.forward.list(0, 100, 2).size() == 2);
+  CHECK(f.forward.flows({3, 100, std::nullopt}).size() == 2);
+  CHECK(f.forward.flows({0, 2, std::nullopt}).back().id == 2);
+  CHECK(f.forward.flows({0, 100, 2}).size() == 2);
   CHECK(f.forward.kill(1));
   CHECK_FALSE(f.forward.kill(1));
-  CHECK(f.forward.list(0, 1, std::nullopt).at(0).id == 2);
+  CHECK(f.forward.flows({0, 1, std::nullopt}).at(0).id == 2);
   CHECK(f.observer.closed.back() == std::pair<std::uint64_t, FlowEnd>{1, FlowEnd::killed});
 }
 
@@ -524,16 +532,19 @@ TEST_CASE("a listener that changes its rule keeps its socket and its flows; new 
   const HostSocket before = HostSocket::udp("127.0.0.1"), after = HostSocket::udp("127.0.0.1");
   before.send_to(bound, text("x"));
   const Datagram old = f.received(1);
-  REQUIRE(f.forward.assign(1, 7, service(99, "10.0.2.50")));
+  REQUIRE(f.forward.change(1, 7, service(99, "10.0.2.50")));
   REQUIRE(f.answer(old, "still"));
   CHECK(received(before).text() == "still");
+  // What it has counted goes with it.
+  CHECK(f.forward.of_rule(1).flows_opened == 0);
+  CHECK(f.forward.of_rule(7).flows == 1);
   before.send_to(bound, text("y"));
   CHECK(f.received(2).to == old.to);
   after.send_to(bound, text("z"));
   CHECK(f.received(3).to == at("10.0.2.50", 99));
-  CHECK(f.forward.list(0, 10, 7).size() == 2);
-  CHECK_FALSE(f.forward.assign(1, 8, service(99, "127.0.0.1")));
-  CHECK(f.forward.list(0, 10, 7).size() == 2);
+  CHECK(f.forward.flows({0, 10, 7}).size() == 2);
+  CHECK_FALSE(f.forward.change(1, 8, service(99, "127.0.0.1")));
+  CHECK(f.forward.flows({0, 10, 7}).size() == 2);
 }
 
 TEST_CASE("a socket that somebody else has bound is taken over") {
@@ -541,25 +552,23 @@ TEST_CASE("a socket that somebody else has bound is taken over") {
   UniqueFd fd(socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   const SockAddr address(at("127.0.0.1", 0));
   REQUIRE(bind(fd.get(), address.get(), address.length) == 0);
-  auto adopted = UdpSocket::adopt(std::move(fd));
-  REQUIRE(adopted);
-  const auto bound = f.forward.add(1, 1, service(5300), std::move(adopted).value());
+  const auto bound = f.forward.add(1, 1, std::move(fd), service(5300));
   REQUIRE(bound);
   const HostSocket client = HostSocket::udp("127.0.0.1");
   client.send_to(*bound, text("x"));
   REQUIRE(f.answer(f.received(1), "y"));
   CHECK(received(client).text() == "y");
-  CHECK_FALSE(UdpSocket::adopt(UniqueFd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0))));
+  CHECK_FALSE(f.forward.add(2, 1, UniqueFd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)), service(5300)));
 }
 
 TEST_CASE("a destination that cannot be reached is an error with a field") {
   Fixture f, without_v6(100, 1000);
-  const auto no_agent = f.forward.add(1, 1, service(80, "127.0.0.1"), listener_at(at("127.0.0.1", 0)));
+  const auto no_agent = f.forward.add(1, 1, listener_at(at("127.0.0.1", 0)), service(80, "127.0.0.1"));
   REQUIRE_FALSE(no_agent);
   CHECK(no_agent.error().code == Code::unsupported);
   CHECK(no_agent.error().field == "guest_addr");
-  const auto no_v6 = without_v6.forward.add(1, 1, {.v4 = std::nullopt, .v6 = addr("fd00::100"), .port = 80},
-                                            listener_at(at("127.0.0.1", 0)));
+  const auto no_v6 = without_v6.forward.add(1, 1, listener_at(at("127.0.0.1", 0)),
+                                            {.v4 = std::nullopt, .v6 = addr("fd00::100"), .port = 80});
   REQUIRE_FALSE(no_v6);
   CHECK(no_v6.error().code == Code::invalid);
   CHECK(no_v6.error().field == "guest_addr");

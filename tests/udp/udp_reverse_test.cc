@@ -15,7 +15,9 @@ struct ReverseFixture {
     auto socket = open_listener(Transport::udp, at("127.0.0.1", 0));
     REQUIRE(socket);
     guest = socket->bound;
-    REQUIRE(reverse.add(1, 7, std::move(socket->fd), service.name()));
+    const auto bound = reverse.add(1, 7, std::move(socket->fd), Destination{.host = service.name()});
+    REQUIRE(bound);
+    CHECK(*bound == guest);
   }
   HostDatagram received(const HostSocket& socket) {
     std::optional<HostDatagram> datagram;
@@ -54,18 +56,18 @@ TEST_CASE("each client in the guest has its own socket on the host, and its own 
     CHECK(back.text() == "to " + std::to_string(i));
     CHECK(back.from == f.guest);
   }
-  CHECK(f.reverse.of(1).flows == many);
-  CHECK(f.reverse.of(1).bytes_to_guest > 0);
-  const auto flows = f.reverse.list(0, many, 7);
+  CHECK(f.reverse.of_rule(7).flows == many);
+  CHECK(f.reverse.of_rule(7).bytes_to_guest > 0);
+  const auto flows = f.reverse.flows({0, many, 7});
   REQUIRE(flows.size() == many);
   CHECK(flows[0].guest == clients[0].name());
   CHECK(flows[0].host_local == seen[0]);
   CHECK(flows[0].direction == FlowDirection::out);
-  CHECK(f.reverse.list(flows[0].id, 1, std::nullopt)[0].id == flows[1].id);
-  CHECK(f.reverse.list(0, many, 8).empty());
+  CHECK(f.reverse.flows({flows[0].id, 1, std::nullopt})[0].id == flows[1].id);
+  CHECK(f.reverse.flows({0, many, 8}).empty());
   CHECK(f.reverse.kill(flows[0].id));
   CHECK_FALSE(f.reverse.kill(flows[0].id));
-  CHECK(f.reverse.of(1).flows == many - 1);
+  CHECK(f.reverse.of_rule(7).flows == many - 1);
 }
 
 TEST_CASE("a reverse client that says nothing more is forgotten, later if it was answered") {
@@ -80,10 +82,10 @@ TEST_CASE("a reverse client that says nothing more is forgotten, later if it was
   f.clock.advance(limits::udp_idle_unanswered);
   CHECK(f.reverse.next_deadline() <= f.clock.now());
   f.reverse.expire();
-  CHECK(f.reverse.of(1).flows == 1);
+  CHECK(f.reverse.of_rule(7).flows == 1);
   f.clock.advance(limits::udp_idle_answered - limits::udp_idle_unanswered);
   f.reverse.expire();
-  CHECK(f.reverse.of(1).flows == 0);
+  CHECK(f.reverse.of_rule(7).flows == 0);
 }
 
 TEST_CASE("a full table of reverse clients turns new ones away; a service that comes back is heard") {
@@ -94,22 +96,25 @@ TEST_CASE("a full table of reverse clients turns new ones away; a service that c
   two.send_to(f.guest, text("b"));
   REQUIRE(until([&] {
     f.epoll.dispatch();
-    return f.reverse.of(1).flows_failed == 1;
+    return f.reverse.of_rule(7).flows_failed == 1;
   }));
   const Endpoint service = f.service.name();
   f.service.reset();
   one.send_to(f.guest, text("lost"));
   REQUIRE(until([&] {
     f.epoll.dispatch();
-    return f.reverse.of(1).bytes_to_host == 5;
+    return f.reverse.of_rule(7).bytes_to_host == 5;
   }));
   f.service = HostSocket::udp("127.0.0.1", service.port);
   REQUIRE(f.service);
   one.send_to(f.guest, text("again"));
   CHECK(f.received(f.service).text() == "again");
   f.reverse.remove(1);
-  CHECK(f.reverse.list(0, 10, std::nullopt).empty());
-  CHECK(f.reverse.of(1).flows_opened == 0);
+  CHECK(f.reverse.flows({0, 10, std::nullopt}).empty());
+  CHECK(f.reverse.of_rule(7).flows == 0);
+  CHECK(f.reverse.of_rule(7).flows_opened == 1);
+  f.reverse.forget_rule(7);
+  CHECK(f.reverse.of_rule(7).flows_opened == 0);
 }
 
 }  // namespace

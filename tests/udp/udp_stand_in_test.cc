@@ -68,7 +68,7 @@ struct StandInFixture {
   Endpoint add(std::uint64_t listener, const Endpoint& host, const Destination& destination) {
     auto opened = open_listener(Transport::udp, host, {});
     REQUIRE(opened);
-    const auto added = forward.add(listener, listener, destination, UdpSocket::adopt(std::move(opened->fd)).value());
+    const auto added = forward.add(listener, listener, std::move(opened->fd), destination);
     REQUIRE(added);
     return *added;
   }
@@ -124,7 +124,7 @@ TEST_CASE("a service on the guest's loopback is reached through a stand-in and a
   if (!at_once) {
     // What comes meanwhile waits, in order.
     CHECK(f.observer.opened.empty());
-    CHECK_FALSE(f.forward.list(0, 1, std::nullopt).at(0).open);
+    CHECK_FALSE(f.forward.flows({0, 1, std::nullopt}).at(0).open);
     f.client.send_to(f.bound, text("two"));
     REQUIRE(f.turns([&] { return f.forward.counters().datagrams_to_guest == 2; }));
     f.stand_ins.answer(0);
@@ -137,7 +137,7 @@ TEST_CASE("a service on the guest's loopback is reached through a stand-in and a
   const HostDatagram back = f.received(f.client);
   CHECK(back.text() == "answer");
   CHECK(back.from == f.bound);
-  const FlowRecord flow = f.forward.list(0, 1, std::nullopt).at(0);
+  const FlowRecord flow = f.forward.flows({0, 1, std::nullopt}).at(0);
   CHECK(flow.path == FlowPath::relay);
   CHECK(flow.open);
   CHECK(flow.bytes_to_host == 6);
