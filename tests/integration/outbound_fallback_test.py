@@ -67,6 +67,20 @@ class WithoutKernelPath(OutboundTestCase):
         self.assertEqual((helper.info()["kernel_path"]["wanted"], helper.info()["kernel_path"]["ipv4"]), ("off", False))
         self.assert_none_left(guest)
 
+    def test_off_refuses_the_forwards_that_need_it(self):
+        for rule in ("unix:/tmp/netns-helper-no-such-directory/socket:80", "8080:127.0.0.1:80"):
+            helper = self.helper("--kernel-path=off", "--forward", rule, guest=self.guest(), wait=False)
+            self.assertEqual(helper.wait_exit(START), 1, helper.log())
+            self.assert_never_ready(helper)
+            self.assertRegex(helper.log(), "--forward.*--kernel-path=off")
+        helper = self.helper("--kernel-path=off", "--forward", "reverse:8080:80", guest=self.guest(), control=True)
+
+        def listener():
+            return self.ask(helper, "forward.list")["rules"][0]["listeners"][0]
+
+        wait_until(lambda: "reason" not in listener(), lambda: f"the guest's socket: {listener()}")
+        self.assertEqual(listener()["path"], "relay")
+
     def test_nftables_refused(self):
         guest = self.guest()
         helper = self.helper(guest=guest, control=True, wrapper=WRAPPER)
